@@ -1,0 +1,43 @@
+# Helpers for src/: common options, and one GoogleTest program per library.
+
+add_library(torchtrt_options INTERFACE)
+target_include_directories(torchtrt_options INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+target_compile_options(torchtrt_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -fno-semantic-interposition
+  $<$<BOOL:${TORCHTRT_WERROR}>:-Werror>)
+
+# torchtrt_sources(<variable> <folder>...): the .cpp files of the folders, without tests. Folders are relative to src/.
+function(torchtrt_sources variable)
+  set(sources "")
+  foreach(folder IN LISTS ARGN)
+    file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*.cpp)
+    list(FILTER found EXCLUDE REGEX "_test\\.cpp$")
+    list(APPEND sources ${found})
+  endforeach()
+  set(${variable} "${sources}" PARENT_SCOPE)
+endfunction()
+
+# torchtrt_tests(<name> FOLDERS <folder>... LIBRARIES <target>...): one program of all *_test.cpp in the folders.
+function(torchtrt_tests name)
+  if(NOT TORCHTRT_BUILD_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "FOLDERS;LIBRARIES" ${ARGN})
+  set(sources "")
+  foreach(folder IN LISTS ARG_FOLDERS)
+    file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*_test.cpp)
+    list(APPEND sources ${found})
+  endforeach()
+  if(NOT sources)
+    return()
+  endif()
+  find_package(GTest REQUIRED)
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE torchtrt_options ${ARG_LIBRARIES} GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE TORCHTRT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+endfunction()
+
+# Only our own symbols leave a library.
+function(torchtrt_export_own_symbols target)
+  target_link_options(${target} PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
+  set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/exports.map)
+endfunction()

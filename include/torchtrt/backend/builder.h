@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <torchtrt/network/network.h>
+
+/// The compile side of a backend: what lowers a network to a vendor's engine. For authors of backends.
+///
+/// A builder module is a shared library `libtorchtrt_<backend>_builder.so` beside libtorchtrt.so that links libtorchtrt
+/// and exports one C symbol, `torchtrt_builder`, of type BuilderEntry.
+namespace torchtrt::backend {
+
+/// Why something stays in PyTorch. The codes are stable: reports, tests and users' scripts may depend on them.
+enum class Reason : std::uint8_t {
+  kNoConverter,      ///< No converter is registered for the operator.
+  kAttribute,        ///< A combination of arguments that no layer expresses.
+  kDataType,         ///< A dtype that the network or the backend does not compute as PyTorch does.
+  kDynamicShape,     ///< Possible with static shapes only.
+  kDataDependent,    ///< The result's shape or a needed value is known only from data.
+  kBackend,          ///< The backend has no such layer, or not with these limits.
+  kAliasing,         ///< The result must share memory with an input or another output.
+  kUser,             ///< torch_executed_ops.
+  kBlockSize,        ///< Supported, but its block is smaller than min_block_size.
+  kBuildFailure,     ///< The backend's builder failed on the block.
+};
+/// "NO_CONVERTER", "ATTRIBUTE", ...
+TORCHTRT_API std::string_view to_string(Reason reason);
+
+struct Refusal {
+  Reason reason{};
+  std::string message;  ///< One sentence: what was found, and what the backend can do.
+};
+
+/// Settings that builders understand; all have defaults that are right for most. One struct for every backend: each
+/// field says who reads it.
+struct BuildSettings {
+  std::size_t workspace_size = 0;            ///< tensorrt*: bytes; 0 = the library's default.
+  std::optional<int> optimization_level;     ///< tensorrt: 0..5.
+  std::vector<int> compute_capabilities;     ///< tensorrt_rtx: e.g. {86, 89, 120}; empty = the library's default set.
+  /// openvino: "auto" (float32 exactly as float32; bfloat16 when every floating value of the network is bfloat16),
+  /// "float32" or "bfloat16".
+  std::string inference_precision = "auto";
+};
+
+/// A named piece of the built engine ("model", "weights", "plan"). `owner` keeps `data` alive.
+struct Section {
+  std::string name;
+  std::shared_ptr<const void> owner;
+  const void* data = nullptr;
+  std::size_t size = 0;
+};
+
+/// What a builder returns; it becomes one target of the engine package.
+struct BuiltEngine {
+  std::vector<Section> sections;
+  /// Small facts that the executor needs ("inference_precision": "float32", ...). Stored in the package.
+  std::map<std::string, std::string> properties;
+  std::string producer;  ///< "OpenVINO 2026.4.1"
+};
+
+/// Thread-safe; one per process, never destroyed.
+class Builder {
+ public:
+  virtual ~Builder() = default;
+  /// The target's name: "openvino", "tensorrt", "tensorrt_rtx".
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  /// The vendor library's version; Error(kNotFound) that names the package to install if there is none.
+  virtual std::string version() = 0;
+  /// Whether this layer of the network can be lowered and computes what PyTorch computes. Looks at data only: it opens
+  /// no vendor library, so the answer is the same on every machine.
+  [[nodiscard]] virtual std::optional<Refusal> check(const network::Network& network,
+                                                     const network::Layer& layer) const = 0;
+  /// Lowers and builds. Error(kUnsupported) names the layer that could not be lowered.
+  virtual BuiltEngine build(const network::Network& network, const BuildSettings& settings) = 0;
+};
+
+/// `Builder* torchtrt_builder(std::uint32_t interface_version)`: nullptr if the version is not the one it was built for.
+using BuilderEntry = Builder* (*)(std::uint32_t interface_version);
+inline constexpr std::uint32_t kBuilderInterfaceVersion = 1;
+inline constexpr const char* kBuilderSymbol = "torchtrt_builder";
+
+}  // namespace torchtrt::backend

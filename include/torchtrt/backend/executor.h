@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ATen/dlpack.h>  // DLPack's C header, as libtorch ships it; it includes nothing of torch
+
+#include <torchtrt/base/dtype.h>
+#include <torchtrt/base/error.h>
+
+/// The run side of a backend. For authors of backends.
+///
+/// An executor module is a shared library `libtorchtrt_<backend>_executor.so` beside libtorchtrt_runtime.so that links
+/// the runtime and exports one C symbol, `torchtrt_executor`, of type ExecutorEntry.
+namespace torchtrt::backend {
+
+/// A named piece of an engine, as stored in the package. Aligned to 64 bytes.
+struct Payload {
+  std::string name;
+  std::span<const std::byte> bytes;
+};
+
+/// How an engine is set up on this machine; not stored in the package.
+struct ExecutorSettings {
+  /// openvino: streams > 1 trade latency for throughput of concurrent calls. 1 = latency (default).
+  int streams = 1;
+  /// openvino: threads per engine; 0 = torch's thread count.
+  int threads = 0;
+};
+
+/// One binding as the package describes it; -1 where a dimension is not static.
+struct Binding {
+  std::string name;
+  DataType dtype{};
+  std::vector<std::int64_t> shape;
+};
+
+struct LoadRequest {
+  std::string engine_name;
+  std::vector<Binding> inputs, outputs;
+  std::map<std::string, std::string> properties;
+  std::vector<Payload> payloads;
+  std::shared_ptr<const void> owner;  ///< Keeps every payload's bytes alive; hold it as long as they are used.
+  ExecutorSettings settings;
+  DLDevice device{kDLCPU, 0};
+};
+
+/// Where an engine's outputs go. Implemented by the caller of Context::run; called on the calling thread, once per output.
+class OutputSink {
+ public:
+  /// A buffer for output `index` of the binding's dtype and this shape, contiguous, valid until run() returns and owned by
+  /// the sink. For an empty shape product the pointer may be null.
+  virtual void* allocate(std::size_t index, std::span<const std::int64_t> shape) = 0;
+  /// Hands over memory that the engine owns: valid until `owner` is released.
+  virtual void adopt(std::size_t index, std::span<const std::int64_t> shape, void* data,
+                     std::shared_ptr<void> owner) = 0;
+
+ protected:
+  ~OutputSink() = default;
+};
+
+struct RunRequest {
+  /// Contiguous, of the binding's dtype, on the engine's device; shapes already checked against the package's ranges.
+  std::span<const DLTensor> inputs;
+  /// Shapes of the outputs where the package's expressions give them; empty span: only the engine knows (data-dependent).
+  std::span<const std::vector<std::int64_t>> output_shapes;
+  OutputSink* outputs = nullptr;
+  void* stream = nullptr;  ///< The caller's stream on CUDA; null on the CPU.
+};
+
+/// State of one call at a time; the runtime keeps a pool of them per engine. Not thread-safe.
+class Context {
+ public:
+  virtual ~Context() = default;
+  /// Runs the engine. Work on the CPU is finished when it returns, work on a GPU is enqueued on the stream.
+  virtual void run(const RunRequest& request) = 0;
+};
+
+/// A loaded engine: immutable, thread-safe, one copy of the weights whatever the number of contexts.
+class ExecutableEngine {
+ public:
+  virtual ~ExecutableEngine() = default;
+  virtual std::unique_ptr<Context> create_context() = 0;
+};
+
+/// Thread-safe; one per process, never destroyed.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  /// The vendor library's version; Error(kNotFound) that names the package to install if there is none.
+  virtual std::string version() = 0;
+  /// Error(kVersionMismatch), Error(kNotFound) or Error(kDataLoss), saying what was found and what is needed.
+  virtual std::unique_ptr<ExecutableEngine> load(const LoadRequest& request) = 0;
+};
+
+using ExecutorEntry = Executor* (*)(std::uint32_t interface_version);
+inline constexpr std::uint32_t kExecutorInterfaceVersion = 1;
+inline constexpr const char* kExecutorSymbol = "torchtrt_executor";
+
+}  // namespace torchtrt::backend

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <torchtrt/base/dtype.h>
+#include <torchtrt/base/expr.h>
+#include <torchtrt/network/layers.h>
+
+/// The engine network: what every converter produces and every backend lowers.
+///
+/// The vocabulary is TensorRT's (layer kinds, attribute names and meanings), because it is documented and stable. Three
+/// things are our own: every value has an explicit dtype (nothing is promoted or cast implicitly), dimensions are
+/// expressions over named symbols, and operands of an elementwise layer have the same rank (dimension 1 broadcasts).
+namespace torchtrt::network {
+
+/// The range of a symbol: every input's dimension that depends on it stays within what follows from [min, max].
+struct SymbolRange {
+  std::int64_t min = 0;
+  std::int64_t opt = 1;
+  std::int64_t max = Interval::kUnbounded;
+  bool operator==(const SymbolRange&) const = default;
+};
+
+/// A constant's elements, row-major and contiguous. `data` shares ownership with whoever holds the storage (a torch
+/// tensor as a rule), so that weights are never copied into the network.
+struct Weights {
+  std::shared_ptr<const void> data;
+  std::size_t bytes = 0;
+};
+
+/// One value: the result of exactly one layer, or an input.
+struct Value {
+  std::string name;  ///< Unique within the network; never empty.
+  DataType dtype = DataType::kFloat32;
+  Dims dims;
+  /// What is known of an integer value's elements (for backends whose integers are narrower than the dtype).
+  Interval range{INT64_MIN, INT64_MAX};
+};
+
+/// A network input. `is_shape_tensor`: a 0-d int64 host tensor whose element is the value of the symbol `symbol`.
+struct Input {
+  ValueId value;
+  bool is_shape_tensor = false;
+  std::string symbol;
+};
+
+/// One layer: an operation with its operands and results.
+struct Layer {
+  Op op;
+  std::vector<ValueId> inputs;
+  std::vector<ValueId> outputs;
+  std::string name;    ///< Unique; the graph node it came from, with a suffix where a node became several layers.
+  std::string source;  ///< The user's source line of that node, for messages; may be empty.
+};
+
+/// A network under construction or finished. Layers are kept in execution order: a layer's inputs are network inputs or
+/// outputs of earlier layers. Movable, not copyable; not thread-safe while it is being built.
+class TORCHTRT_API Network {
+ public:
+  explicit Network(std::string name = "network");
+  Network(Network&&) noexcept;
+  Network& operator=(Network&&) noexcept;
+  ~Network();
+
+  [[nodiscard]] const std::string& name() const;
+
+  // --- symbols, inputs, outputs -------------------------------------------------------------------------------------
+  /// Declares a symbol; declaring it again with the same range is allowed, with another one Error(kInvalidArgument).
+  void add_symbol(const std::string& name, SymbolRange range);
+  [[nodiscard]] const std::map<std::string, SymbolRange>& symbols() const;
+  /// Bounds of an expression under the declared symbol ranges.
+  [[nodiscard]] Interval bounds(const Expr& expr) const;
+
+  ValueId add_input(const std::string& name, DataType dtype, Dims dims);
+  /// A 0-d int64 host input whose value is the symbol's.
+  ValueId add_shape_input(const std::string& name, const std::string& symbol);
+  void mark_output(ValueId value, const std::string& name);
+
+  [[nodiscard]] const std::vector<Input>& inputs() const;
+  struct Output {
+    std::string name;
+    ValueId value;
+  };
+  [[nodiscard]] const std::vector<Output>& outputs() const;
+  [[nodiscard]] const std::vector<Layer>& layers() const;
+  [[nodiscard]] const Value& value(ValueId id) const;
+  [[nodiscard]] std::size_t value_count() const;
+  /// The layer that produces the value; nullptr for an input.
+  [[nodiscard]] const Layer* producer(ValueId id) const;
+  /// The constant's elements if the value is produced by a Constant layer, else nullptr.
+  [[nodiscard]] const Weights* constant(ValueId id) const;
+
+  /// Replaces a value's dims by an equivalent, better-known form (the captured shape). Error(kInternal) naming both if
+  /// the two cannot be equal.
+  void refine_dims(ValueId id, const Dims& dims);
+  /// Intersects what is known about an integer value's elements.
+  void refine_range(ValueId id, Interval range);
+  /// True if some output dimension is known only after the run: a symbol that no input binds.
+  [[nodiscard]] bool has_data_dependent_outputs() const;
+
+  // --- layers -------------------------------------------------------------------------------------------------------
+  /// Appends a layer, infers and checks its outputs' dtypes and dims, and returns them. Every failed rule is an
+  /// Error(kInvalidArgument) that names the layer, the rule and what came. The named helpers below all end here.
+  std::vector<ValueId> add_layer(Op op, std::vector<ValueId> inputs, const std::string& name = "");
+  /// Set by the converter driver: prefix of the layers' names, and the user's source line they carry.
+  void set_origin(const std::string& node_name, const std::string& source);
+
+  ValueId add_constant(Dims dims, DataType dtype, Weights weights, const std::string& name = "");
+  /// A 0-d or filled constant from numbers; floating values are rounded to `dtype` as PyTorch rounds them.
+  ValueId add_scalar(DataType dtype, double value, std::size_t rank = 0);
+  ValueId add_int_scalar(DataType dtype, std::int64_t value, std::size_t rank = 0);
+  ValueId add_activation(ValueId input, ActivationType type, double alpha = 0, double beta = 0);
+  ValueId add_unary(ValueId input, UnaryOperation operation);
+  ValueId add_elementwise(ValueId a, ValueId b, ElementWiseOperation operation);
+  ValueId add_matrix_multiply(ValueId a, MatrixOperation op_a, ValueId b, MatrixOperation op_b);
+  ValueId add_reduce(ValueId input, ReduceOperation operation, std::vector<std::int64_t> axes, bool keep_dims);
+  ValueId add_softmax(ValueId input, std::int64_t axis);
+  ValueId add_gather(ValueId data, ValueId indices, std::int64_t axis);
+  ValueId add_slice(ValueId input, Dims start, Dims size, std::vector<std::int64_t> stride);
+  ValueId add_reshape(ValueId input, Dims dims);
+  ValueId add_transpose(ValueId input, std::vector<std::int64_t> permutation);
+  ValueId add_broadcast(ValueId input, Dims dims);
+  ValueId add_concatenation(std::vector<ValueId> inputs, std::int64_t axis);
+  ValueId add_select(ValueId condition, ValueId then_value, ValueId else_value);
+  ValueId add_cast(ValueId input, DataType to);
+  ValueId add_identity(ValueId input);
+
+  /// Checks every invariant (order, uniqueness, dtypes and dims as inferred afresh, outputs present, symbols declared).
+  /// Throws Error(kInternal) that names the first violation.
+  void verify() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Text form, one line a layer; parse(print(n)) prints the same. Constants up to 16 elements are printed in full, larger
+/// ones as a digest (parse then gives zeros). The grammar is described in src/network/README.md.
+TORCHTRT_API std::string print(const Network& network);
+/// Error(kInvalidArgument) with line and column.
+TORCHTRT_API Network parse(std::string_view text);
+
+}  // namespace torchtrt::network

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <torchtrt/base/dtype.h>
+#include <torchtrt/base/expr.h>
+
+/// The engine package: the only thing that the compiler and the runtime share. Rules of its evolution: README.md.
+///
+/// In a torch container it is a pair (metadata: JSON text, payload: bytes); as a file, header + metadata + payload.
+namespace torchtrt::format {
+
+struct InputSpec {
+  std::string name;
+  DataType dtype{};
+  Dims dims;
+  /// A 0-d int64 host tensor with this symbol's value; empty for ordinary inputs.
+  std::string shape_symbol;
+  /// Integer inputs whose elements the engine can only take within this range (checked before each run on a CPU).
+  std::optional<Interval> value_range;
+};
+struct OutputSpec {
+  std::string name;
+  DataType dtype{};
+  Dims dims;  ///< Over the inputs' symbols; a symbol that no input binds is known only after the run.
+};
+struct SymbolSpec {
+  std::int64_t min = 0, opt = 1, max = Interval::kUnbounded;
+};
+struct SectionSpec {
+  std::string name;
+  std::uint64_t offset = 0, size = 0;  ///< Within the payload; offset is a multiple of 64.
+  std::uint32_t crc32c = 0;
+};
+struct TargetSpec {
+  std::string backend;   ///< "openvino", "tensorrt", "tensorrt_rtx"
+  std::string producer;  ///< "OpenVINO 2026.4.1"
+  std::map<std::string, std::string> properties;
+  std::vector<SectionSpec> sections;
+};
+
+/// Everything about an engine but its bytes.
+struct Metadata {
+  std::string name;
+  std::vector<InputSpec> inputs;
+  std::vector<OutputSpec> outputs;
+  std::map<std::string, SymbolSpec> symbols;
+  std::vector<TargetSpec> targets;
+  bool requires_output_allocator = false;
+  std::string device = "cpu";  ///< Device type the engine was compiled for: "cpu" or "cuda".
+  std::map<std::string, std::string> producer;  ///< "torchtrt", "torch": versions, for messages.
+};
+
+/// Version written by this library, and the oldest reader that can use what it writes.
+inline constexpr int kFormatVersion = 1;
+inline constexpr int kMinimumReader = 1;
+
+std::string write_metadata(const Metadata& metadata);
+/// Error(kDataLoss) for text that is not metadata (says where), Error(kVersionMismatch) for a newer format. Every bound is
+/// checked against `payload_size`; unknown fields are ignored.
+Metadata read_metadata(std::string_view text, std::uint64_t payload_size);
+
+/// Error(kDataLoss) naming the section if its bytes are not those that were written.
+void verify_checksum(const SectionSpec& section, std::span<const std::byte> payload, std::string_view engine_name);
+
+std::uint32_t crc32c(std::span<const std::byte> bytes);
+
+/// Lays out sections: appends `size` bytes at the next multiple of 64 and records offset, size and checksum.
+class PayloadWriter {
+ public:
+  SectionSpec append(std::string name, std::span<const std::byte> bytes);
+  [[nodiscard]] std::vector<std::byte> take() { return std::move(bytes_); }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+/// A whole package as one file: 64-byte header (magic, version, lengths, checksum), metadata, payload.
+std::vector<std::byte> write_file_image(const std::string& metadata, std::span<const std::byte> payload);
+struct FileImage {
+  std::string metadata;
+  std::span<const std::byte> payload;
+};
+FileImage read_file_image(std::span<const std::byte> image);
+
+}  // namespace torchtrt::format
