@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models that the benchmark measures, with inputs for one batch size.
+
+Weights are random: the time of an inference does not depend on them. Sequence models take int64 ids and an int64
+attention mask without padding, as a tokenizer gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+SEQUENCE = 128
+
+
+class Toy(torch.nn.Module):
+    """One layer: what is measured is the cost of a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(10, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.fc(x))
+
+
+class FirstOutput(torch.nn.Module):
+    """A transformers encoder as tensors in, one tensor out: what every peer can take."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
+
+
+def _bert(**overrides: int) -> torch.nn.Module:
+    from transformers import BertConfig, BertModel
+
+    return FirstOutput(BertModel(BertConfig(**overrides), add_pooling_layer=False))
+
+
+def _minilm() -> torch.nn.Module:
+    return _bert(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+
+
+def _vision(name: str) -> Callable[[], torch.nn.Module]:
+    def build() -> torch.nn.Module:
+        import torchvision
+
+        return getattr(torchvision.models, name)(weights=None)
+
+    return build
+
+
+_BUILDERS: dict[str, Callable[[], torch.nn.Module]] = {
+    "toy": Toy,
+    "minilm": _minilm,
+    "mobilenet_v3": _vision("mobilenet_v3_large"),
+    "resnet50": _vision("resnet50"),
+    "vit_b_16": _vision("vit_b_16"),
+    "bert_base": _bert,
+}
+NAMES = tuple(_BUILDERS)
+
+
+def build(name: str, dtype: torch.dtype, batch: int) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+    """The model in eval mode and one set of inputs; the same weights and inputs at every call."""
+    torch.manual_seed(0)
+    model = _BUILDERS[name]().eval().to(dtype)
+    if name == "toy":
+        return model, (torch.randn(batch, 10, dtype=dtype),)
+    if name in ("minilm", "bert_base"):
+        ids = torch.randint(1000, 20000, (batch, SEQUENCE))
+        return model, (ids, torch.ones_like(ids))
+    return model, (torch.randn(batch, 3, 224, 224, dtype=dtype),)
