@@ -4,6 +4,10 @@ add_library(torchtrt_options INTERFACE)
 target_include_directories(torchtrt_options INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 target_compile_options(torchtrt_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -fno-semantic-interposition
   $<$<BOOL:${TORCHTRT_WERROR}>:-Werror>)
+if(TORCHTRT_SANITIZE)
+  target_compile_options(torchtrt_options INTERFACE -fsanitize=${TORCHTRT_SANITIZE} -fno-omit-frame-pointer -g)
+  target_link_options(torchtrt_options INTERFACE -fsanitize=${TORCHTRT_SANITIZE})
+endif()
 
 # torchtrt_sources(<variable> <folder>...): the .cpp files of the folders, without tests. Folders are relative to src/.
 function(torchtrt_sources variable)
@@ -34,6 +38,7 @@ function(torchtrt_tests name)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE torchtrt_options ${ARG_LIBRARIES} GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE TORCHTRT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
 endfunction()
 
 # Only our own symbols leave a library.
