@@ -1,0 +1,78 @@
+# The one entry for people and for CI. Everything lands in the checkout: .venv/ build/ install/ demo-out/.
+#
+#   make demo     from nothing to C++ programs that run a compiled model without Python
+#   make test     build, then GoogleTest and pytest
+#
+# `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+STAMPS := .venv/.stamps
+PYTEST_ARGS ?=
+
+.PHONY: help setup setup-bench build install demo test lint format bench asan tsan tidy wheel clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+# --- set-up: runs again only when a requirements file or the script changed --------------------------------------------
+setup: $(STAMPS)/dev ## create .venv and install pinned packages
+setup-bench: $(STAMPS)/bench
+
+$(STAMPS)/dev: requirements/runtime.txt requirements/dev.txt requirements/lock.txt scripts/setup.sh
+	PYTHON=$(PYTHON) scripts/setup.sh requirements/dev.txt
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/bench: $(STAMPS)/dev requirements/bench.txt
+	PYTHON=$(PYTHON) scripts/setup.sh requirements/bench.txt
+	@mkdir -p $(@D) && touch $@
+
+# --- build ------------------------------------------------------------------------------------------------------------
+build/build.ninja: $(STAMPS)/dev CMakePresets.json
+	cmake --preset release
+
+build: build/build.ninja ## the libraries, backend modules, binding and C++ tests, in build/
+	cmake --build build -j $(JOBS)
+
+install: build ## the relocatable tree with the CMake package, in install/
+	@cmake --install build --prefix install > build/install.log || { cat build/install.log; exit 1; }
+
+wheel: setup ## a Python wheel, in dist/
+	python -m pip wheel --no-deps --no-build-isolation -w dist .
+
+# --- use and check ----------------------------------------------------------------------------------------------------
+demo: install ## compile a sentence encoder, save it, run it from C++ without Python
+	python examples/demo.py
+
+test: install ## GoogleTest and pytest (PYTEST_ARGS=... to choose)
+	ctest --test-dir build --output-on-failure
+	python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## formatting, types, include directions
+	scripts/lint.sh
+
+format: setup ## rewrite the sources in the project's format
+	git ls-files -z '*.h' '*.cpp' | xargs -0 -r clang-format -i
+	ruff check --fix --quiet .
+	ruff format --quiet .
+
+tidy: build ## clang-tidy over the sources that do not include torch (slow)
+	scripts/tidy.sh
+
+bench: setup-bench install ## ours against eager, torch.compile, OpenVINO and ONNX Runtime
+	python benchmarks/bench.py
+
+# The sanitizers build the libraries and the C++ tests; the Python tests stay with the release build.
+asan: setup ## C++ tests with the address and undefined-behaviour sanitizers
+	cmake --preset asan && cmake --build build-asan -j $(JOBS) && ctest --preset asan
+
+tsan: setup ## C++ tests with the thread sanitizer
+	cmake --preset tsan && cmake --build build-tsan -j $(JOBS) && ctest --preset tsan
+
+clean: ## remove what was built (not .venv)
+	rm -rf build build-* install dist demo-out
