@@ -32,6 +32,8 @@ struct Expr::Term {
 
 namespace {
 
+// Bounds the expansion of products: text from a file must not be able to ask for 2^n terms.
+constexpr std::size_t kMaxTerms = 4096;
 constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kMinInt = std::numeric_limits<std::int64_t>::min();
 
@@ -441,6 +443,8 @@ Expr operator+(const Expr& a, const Expr& b) {
 Expr operator*(const Expr& a, const Expr& b) {
   Expr::Terms terms;
   if (!a.terms_ || !b.terms_) return Expr(0);
+  TORCHTRT_CHECK(a.terms_->size() <= kMaxTerms / b.terms_->size(), kOutOfRange, "a product of dimension expressions of ",
+                 a.terms_->size(), " and ", b.terms_->size(), " terms is too large");
   for (const Expr::Term& x : *a.terms_) {
     for (const Expr::Term& y : *b.terms_) {
       Expr::Term product{checked_mul(x.coefficient, y.coefficient), x.factors};

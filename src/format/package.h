@@ -64,15 +64,21 @@ struct Metadata {
 inline constexpr int kFormatVersion = 1;
 inline constexpr int kMinimumReader = 1;
 
+/// Error(kInvalidArgument) if the metadata contradicts itself (see read_metadata) or a string is not UTF-8.
 std::string write_metadata(const Metadata& metadata);
 /// Error(kDataLoss) for text that is not metadata (says where), Error(kVersionMismatch) for a newer format. Every bound is
-/// checked against `payload_size`; unknown fields are ignored.
+/// checked against `payload_size`; unknown fields are ignored. What it returns is consistent: every symbol of an input's
+/// dims is declared with a range and bound by some input (a dim that is that symbol alone, or a shape input).
 Metadata read_metadata(std::string_view text, std::uint64_t payload_size);
 
-/// Error(kDataLoss) naming the section if its bytes are not those that were written.
+/// The section's bytes within the whole payload; Error(kDataLoss) if it does not lie inside it.
+std::span<const std::byte> section_bytes(const SectionSpec& section, std::span<const std::byte> payload);
+/// Error(kDataLoss) naming the section if its bytes, found at its offset in the whole payload, are not those that were
+/// written.
 void verify_checksum(const SectionSpec& section, std::span<const std::byte> payload, std::string_view engine_name);
 
-std::uint32_t crc32c(std::span<const std::byte> bytes);
+/// CRC-32C (Castagnoli), with the processor's instruction where it has one. `seed` is the checksum of the bytes before.
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0);
 
 /// Lays out sections: appends `size` bytes at the next multiple of 64 and records offset, size and checksum.
 class PayloadWriter {
@@ -90,6 +96,8 @@ struct FileImage {
   std::string metadata;
   std::span<const std::byte> payload;
 };
+/// Error(kDataLoss) for bytes that are not a whole, undamaged package, Error(kVersionMismatch) for a newer one. The payload
+/// points into `image`. The header's checksum covers header and metadata; the sections carry their own.
 FileImage read_file_image(std::span<const std::byte> image);
 
 }  // namespace torchtrt::format
