@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make demo`: a pretrained sentence encoder, compiled, saved, and run by C++ programs that have no Python.
 
-Compiles all-MiniLM-L6-v2 with a dynamic batch (1-32) and sequence (8-128), saves it as TorchScript and as an AOTInductor
-package, builds the two programs in examples/ against the install tree, runs them in an environment without Python, and
-prints one table. Exit status 1 if a result differs from eager PyTorch by more than float32 earns, or a program fails.
+Compiles all-MiniLM-L6-v2 with a dynamic batch (1-32) and sequence (8-128), saves it as TorchScript and as an
+AOTInductor package, builds the two programs in examples/ against the install tree, runs them in an environment without
+Python, and prints one table. Exit status 1 if a result differs from eager PyTorch by more than float32 earns, or a
+program fails.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ def step(text: str) -> Iterator[None]:
 
 with step("importing torch, transformers and torch_tensorrt"):
     import torch
+    from transformers import AutoModel, AutoTokenizer
+
     import torch_tensorrt
     from torch_tensorrt.runtime import engine_modules
-    from transformers import AutoModel, AutoTokenizer
 
 
 class SentenceEncoder(torch.nn.Module):
@@ -111,7 +113,7 @@ def measure(contenders: list[Callable[[], Any]]) -> list[list[float]]:
 
 
 def build_program(name: str) -> Path:
-    """Builds examples/<name> as a user would: its own CMake project, find_package(torchtrt) against the install tree."""
+    """Builds examples/<name> as a user would: a CMake project of its own, find_package(torchtrt), the install tree."""
     build = OUT / "build" / name
     configure = [f"-Dtorchtrt_ROOT={INSTALL}", f"-DPython3_EXECUTABLE={sys.executable}", "-DCMAKE_BUILD_TYPE=Release"]
     for command in (
@@ -179,17 +181,14 @@ def main() -> int:
             failures.append(f"{name} differs from eager by {worst:.1e}")
 
     print(
-        f"\n{'batch x tokens':16}{'eager ms min/median':>22}{'compiled ms min/median':>26}{'ratio':>8}{'difference':>13}"
+        f"\n{'batch x tokens':16}{'eager min / median':>20}{'compiled min / median':>24}{'ratio':>8}{'difference':>13}"
     )
     for shape, eager, ours, worst in rows:
-        print(
-            f"{shape:16}{min(eager):12.2f} /{statistics.median(eager):8.2f}{min(ours):16.2f} /{statistics.median(ours):8.2f}"
-            f"{min(ours) / min(eager):8.2f}{worst:13.1e}"
-        )
-    print(
-        f"{'engines':16}{len(engines)} with {', '.join(str(b['nodes']) for b in blocks if b['engine'])} nodes; "
-        f"in PyTorch: {sum(b['nodes'] for b in blocks if not b['engine'])} nodes"
-    )
+        eager_text, ours_text = (f"{min(times):.2f} / {statistics.median(times):.2f} ms" for times in (eager, ours))
+        print(f"{shape:16}{eager_text:>20}{ours_text:>24}{min(ours) / min(eager):8.2f}{worst:13.1e}")
+    nodes = [block["nodes"] for block in blocks if block["engine"]]
+    rest = sum(block["nodes"] for block in blocks if not block["engine"])
+    print(f"{'engines':16}{len(engines)} with {', '.join(map(str, nodes))} nodes; {rest} nodes in PyTorch")
     for file in PROGRAMS.values():
         print(f"{file:16}{(OUT / file).stat().st_size / 2**20:.1f} MiB")
     for failure in failures:

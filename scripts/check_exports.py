@@ -16,7 +16,7 @@ from pathlib import Path
 
 OURS = re.compile(
     r"^(typeinfo (name )?for |(construction )?vtable for |VTT for |guard variable for |(non-)?virtual thunk to )?"
-    r"(.*\btorchtrt::|torchtrt_\w+$)"
+    r"(torchtrt::|torchtrt_\w+$)"
 )
 BINDING = re.compile(r"^PyInit_\w+$")
 
