@@ -46,3 +46,19 @@ function(torchtrt_export_own_symbols target)
   target_link_options(${target} PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
   set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/exports.map)
 endfunction()
+
+# torchtrt_library(<name> FOLDERS <folder>... [PRIVATE <target>...] [PUBLIC <target>...] [RPATH <path>...]): a shared library
+# of the folders' sources that exports only its own symbols and finds its neighbours wherever the tree stands.
+function(torchtrt_library name)
+  cmake_parse_arguments(ARG "" "" "FOLDERS;PRIVATE;PUBLIC;RPATH" ${ARGN})
+  torchtrt_sources(sources ${ARG_FOLDERS})
+  if(NOT sources)
+    message(STATUS "${name}: no sources yet, not built")
+    return()
+  endif()
+  add_library(${name} SHARED ${sources})
+  target_link_libraries(${name} PRIVATE torchtrt_options ${ARG_PRIVATE} PUBLIC ${ARG_PUBLIC})
+  # In the build tree as in the install tree: all libraries lie in one folder.
+  set_target_properties(${name} PROPERTIES BUILD_RPATH "$ORIGIN;${ARG_RPATH}" INSTALL_RPATH "$ORIGIN;${ARG_RPATH}")
+  torchtrt_export_own_symbols(${name})
+endfunction()
