@@ -10,6 +10,8 @@ SHELL := /bin/bash
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
+# Warnings are errors for CI; a compiler newer than the one we use must not stop anybody's build.
+export TORCHTRT_WERROR ?= OFF
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
 STAMPS := .venv/.stamps
