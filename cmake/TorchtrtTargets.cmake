@@ -65,6 +65,7 @@ function(torchtrt_library name)
   add_library(${name} SHARED ${sources})
   target_link_libraries(${name} PRIVATE torchtrt_options ${ARG_PRIVATE} PUBLIC ${ARG_PUBLIC})
   # In the build tree as in the install tree: all libraries lie in one folder.
-  set_target_properties(${name} PROPERTIES BUILD_RPATH "$ORIGIN;${ARG_RPATH}" INSTALL_RPATH "$ORIGIN;${ARG_RPATH}")
+  set(rpath "$ORIGIN" ${ARG_RPATH})
+  set_target_properties(${name} PROPERTIES BUILD_RPATH "${rpath}" INSTALL_RPATH "${rpath}")
   torchtrt_export_own_symbols(${name})
 endfunction()
