@@ -59,7 +59,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
 def layer_of(path: str) -> str | None:
-    """The layer of a path below src/ or include/torchtrt/, or None if it is none of ours."""
+    """The layer of a path below src/ or include/torchtrt/, or None if it is none of ours. runtime.h is runtime's."""
+    if path.removesuffix(".h") in LAYERS:
+        return path.removesuffix(".h")
     matches = [name for name in LAYERS if path.startswith(name + "/")]
     return max(matches, key=len) if matches else None
 
