@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator ``tensorrt::execute_engine`` as tracers see it: output shapes from the engine's metadata."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+_MAX_UNBACKED = 2**62
+
+
+@functools.lru_cache(maxsize=256)
+def parse_metadata(text: str) -> dict[str, Any]:
+    """The engine's metadata (src/format/README.md)."""
+    document = json.loads(text)
+    assert isinstance(document, dict)
+    return document
+
+
+@functools.lru_cache(maxsize=4096)
+def _compile_expr(text: str) -> Callable[[dict[str, Any]], Any]:
+    """A dimension expression as a function of its symbols, for ints and SymInts. Only arithmetic is understood."""
+    import ast
+
+    binary: dict[type, Callable[[Any, Any], Any]] = {
+        ast.Add: operator.add,
+        ast.Sub: operator.sub,
+        ast.Mult: operator.mul,
+        ast.FloorDiv: operator.floordiv,
+        ast.Mod: operator.mod,
+    }
+    calls = {"max": torch.sym_max, "min": torch.sym_min}
+
+    def walk(node: ast.AST) -> Callable[[dict[str, Any]], Any]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            number = node.value
+            return lambda symbols: number
+        if isinstance(node, ast.Name):
+            name = node.id
+            return lambda symbols: symbols[name]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            inner = walk(node.operand)
+            return lambda symbols: -inner(symbols)
+        if isinstance(node, ast.BinOp) and type(node.op) in binary:
+            apply, left, right = binary[type(node.op)], walk(node.left), walk(node.right)
+            return lambda symbols: apply(left(symbols), right(symbols))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in calls:
+            call, first, second = calls[node.func.id], walk(node.args[0]), walk(node.args[1])
+            return lambda symbols: call(first(symbols), second(symbols))
+        raise ValueError(f"not a dimension expression: {text!r}")
+
+    return walk(ast.parse(text, mode="eval").body)
+
+
+def _symbols_of(text: str) -> set[str]:
+    import ast
+
+    return {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)} - {"max", "min"}
+
+
+def fake_execute_engine(inputs: list[torch.Tensor], engine: Any) -> list[torch.Tensor]:
+    """Empty tensors of the outputs' dtypes and shapes; sizes that only data decides become unbacked symbols."""
+    real = getattr(engine, "real_obj", engine)
+    metadata = parse_metadata(real.metadata())
+    specs = metadata["inputs"]
+    if len(inputs) != len(specs):
+        raise ValueError(f"engine {metadata.get('name', '')!r} takes {len(specs)} inputs, got {len(inputs)}")
+    symbols: dict[str, Any] = {}
+    for tensor, spec in zip(inputs, specs, strict=True):
+        if tensor.dim() != len(spec["dims"]):
+            raise ValueError(
+                f"engine input {spec['name']!r} has {len(spec['dims'])} dimensions, got {tensor.dim()}: {tuple(tensor.shape)}"
+            )
+        for size, dim in zip(tensor.shape, spec["dims"], strict=True):
+            if isinstance(dim, str) and dim.isidentifier():
+                symbols.setdefault(dim, size)
+    results = []
+    for spec in metadata["outputs"]:
+        shape: list[Any] = []
+        for dim in spec["dims"]:
+            if isinstance(dim, int):
+                shape.append(dim)
+                continue
+            for name in sorted(_symbols_of(dim) - symbols.keys()):
+                bounds = metadata.get("symbols", {}).get(name, {})
+                high = bounds.get("max")
+                context = torch.library.get_ctx()
+                symbols[name] = context.new_dynamic_size(
+                    min=max(0, bounds.get("min", 0)), max=high if high is not None and high < _MAX_UNBACKED else None
+                )
+            shape.append(_compile_expr(dim)(symbols))
+        device = inputs[0].device if inputs else torch.device(metadata.get("device", "cpu"))
+        results.append(torch.empty(shape, dtype=getattr(torch, spec["dtype"]), device=device))
+    return results
+
+
+def register() -> None:
+    """Registers what tracing needs; called once, when the package is imported."""
+    torch.library.register_fake("tensorrt::execute_engine", fake_execute_engine)
+
+
+def engines_of(module: torch.nn.Module) -> list[Any]:
+    """The engines below a module, however it came to be: compiled, loaded, re-exported or scripted."""
+    found: list[Any] = []
+    for child in module.modules():
+        for value in vars(child).values():
+            if isinstance(value, torch.ScriptObject) and "tensorrt.Engine" in str(value._type()):
+                found.append(value)
+    if isinstance(module, torch.jit.ScriptModule):
+        found.extend(_scripted_engines(module._c))
+    return found
+
+
+def _scripted_engines(module: Any) -> list[Any]:
+    found = []
+    for name, child in torch._C.ModuleDict(module).items():
+        del name
+        found.extend(_scripted_engines(child))
+    for attribute in module._type().getAttributes() if hasattr(module._type(), "getAttributes") else []:
+        del attribute
+    return found

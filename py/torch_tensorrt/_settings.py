@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile settings: one documented dataclass, and what becomes of every other keyword that scripts pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import logging
+import os
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ._device import Device
+from ._enums import DeviceType, EngineCapability
+
+_LOGGER = logging.getLogger("torch_tensorrt")
+
+TARGETS = ("openvino", "tensorrt", "tensorrt_rtx")
+
+
+@dataclass(frozen=True)
+class CompilationSettings:
+    """Everything that steers a compilation. Unknown names are errors; see also ``ACCEPTED`` and ``REFUSED`` below."""
+
+    targets: tuple[str, ...] | None = None
+    """Backends to build engines for: "openvino", "tensorrt", "tensorrt_rtx". None: what the model's device calls for.
+    With several targets every engine carries one build for each, and the runtime picks at load."""
+    min_block_size: int = 5
+    """Blocks of fewer supported operators than this stay in PyTorch."""
+    torch_executed_ops: frozenset[str] = frozenset()
+    """Operators that stay in PyTorch: overloads, packets or their names ("aten.add.Tensor", "aten.add")."""
+    require_full_compilation: bool = False
+    """AssertionError unless the whole model becomes one engine."""
+    pass_through_build_failures: bool = False
+    """Raise when the backend fails to build a block, instead of leaving that block in PyTorch."""
+    fallback_data_dependent_ops: bool = False
+    """Leave operators whose result's shape depends on data in PyTorch."""
+    dryrun: bool | str = False
+    """True: report the partitioning and build nothing. A path: the same, and the report as JSON in that file."""
+    workspace_size: int = 0
+    """TensorRT: bytes of scratch memory; 0 is the library's default."""
+    optimization_level: int | None = None
+    """TensorRT: 0 to 5; None is the library's default."""
+    compute_capabilities: tuple[int, ...] = ()
+    """TensorRT-RTX: GPU generations to build for (86, 89, 120); empty is the library's default set."""
+    inference_precision: str = "auto"
+    """OpenVINO: "auto" computes float32 as float32, and a model that is bfloat16 throughout in bfloat16; "float32" or
+    "bfloat16" force it."""
+    decompose_attention: bool = False
+    """Take scaled_dot_product_attention apart instead of giving it to the engine whole."""
+    device: Device | None = None
+    """Where the model runs; None: where its parameters are."""
+    engine_capability: EngineCapability = EngineCapability.STANDARD
+    """STANDARD is the only one that can be built."""
+    accepted: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Keywords that were given and have no effect here (``ACCEPTED``), kept for reports."""
+
+    def __post_init__(self) -> None:
+        if self.require_full_compilation and self.fallback_data_dependent_ops:
+            raise ValueError(
+                "require_full_compilation and fallback_data_dependent_ops exclude each other: one forbids what the other asks for"
+            )
+        if self.engine_capability is not EngineCapability.STANDARD:
+            raise ValueError(f"engine_capability={self.engine_capability} cannot be built; only STANDARD can")
+        if not isinstance(self.min_block_size, int) or self.min_block_size < 1:
+            raise ValueError(f"min_block_size must be a positive integer, got {self.min_block_size!r}")
+        if self.inference_precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f'inference_precision must be "auto", "float32" or "bfloat16", got {self.inference_precision!r}')
+        if self.optimization_level is not None and self.optimization_level not in range(6):
+            raise ValueError(f"optimization_level must be 0 to 5, got {self.optimization_level!r}")
+        if self.workspace_size < 0:
+            raise ValueError(f"workspace_size must not be negative, got {self.workspace_size!r}")
+        for target in self.targets or ():
+            if target not in TARGETS:
+                raise ValueError(f"targets: unknown target {target!r}; known are {', '.join(TARGETS)}")
+        if self.targets == ():
+            raise ValueError("targets: give at least one target, or None to choose by device")
+
+    def resolve_targets(self, device: torch.device) -> tuple[str, ...]:
+        """The targets to build for a model on `device`."""
+        if self.targets is not None:
+            return self.targets
+        return ("openvino",) if device.type == "cpu" else ("tensorrt_rtx",)
+
+
+# Keywords of Torch-TensorRT that cannot change a result here; they are accepted, and this table says why.
+ACCEPTED: dict[str, str] = {
+    "max_aux_streams": "TensorRT's builder chooses",
+    "num_avg_timing_iters": "TensorRT's builder chooses",
+    "timing_cache_path": "no timing cache is kept",
+    "tiling_optimization_level": "TensorRT's builder chooses",
+    "l2_limit_for_tiling": "TensorRT's builder chooses",
+    "sparse_weights": "an optimization that is not used",
+    "disable_tf32": "TF32 is not used",
+    "dla_sram_size": "there is no DLA target",
+    "dla_local_dram_size": "there is no DLA target",
+    "dla_global_dram_size": "there is no DLA target",
+    "version_compatible": "engine packages carry their producers' versions and are checked at load",
+    "hardware_compatible": "OpenVINO and TensorRT-RTX engines fit any machine of their kind",
+    "lazy_engine_init": "vendor engines are always created at first use",
+    "cache_built_engines": "no engine cache is kept",
+    "reuse_cached_engines": "no engine cache is kept",
+    "engine_cache_dir": "no engine cache is kept",
+    "engine_cache_size": "no engine cache is kept",
+    "use_fast_partitioner": "there is one partitioner",
+    "assume_dynamic_shape_support": "every converter's support for dynamic shapes is known",
+    "enable_experimental_decompositions": "operators are taken apart where no converter takes them whole",
+    "use_complex_decomposition": "complex numbers stay in PyTorch",
+    "truncate_double": "float64 is not truncated: operators on it stay in PyTorch, with the exact result",
+    "use_fp32_acc": "engines on the CPU accumulate in float32; on TensorRT the model's dtypes decide",
+    "offload_module_to_cpu": "weights are shared, not copied, while an engine is built",
+    "immutable_weights": "weights are part of the engine",
+    "disabled_constant_fold_exclusions": "backends fold constants",
+    "attn_bias_is_causal": "attention is converted exactly, with the mask that it is given",
+    "dynamically_allocate_resources": "the CPU engine holds no device memory between calls",
+    "autocast_low_precision_type": "only used with enable_autocast",
+    "autocast_excluded_nodes": "only used with enable_autocast",
+    "autocast_excluded_ops": "only used with enable_autocast",
+    "autocast_max_output_threshold": "only used with enable_autocast",
+    "autocast_max_depth_of_reduction": "only used with enable_autocast",
+    "autocast_calibration_dataloader": "only used with enable_autocast",
+    "cpu_memory_budget": "only used with enable_resource_partitioning",
+}
+
+# Keywords whose default is harmless and whose other values ask for something that does not exist (yet): an error says so.
+REFUSED: dict[str, tuple[Any, str]] = {
+    "enable_autocast": (False, "convert the model with model.half() or model.bfloat16() instead"),
+    "enable_weight_streaming": (False, "engines load their weights whole"),
+    "strip_engine_weights": (False, "engines carry their weights"),
+    "refit_identical_engine_weights": (False, "engines cannot be refitted; compile again"),
+    "enable_cross_compile_for_windows": (False, "engines are built for the machine's own platform"),
+    "use_distributed_mode_trace": (False, "distributed tensors are not supported"),
+    "enable_resource_partitioning": (False, "partitioning does not look at memory"),
+    "custom_engine_cache": (None, "no engine cache is kept"),
+    "torch_executed_modules": (None, "name operators in torch_executed_ops"),
+}
+
+# Deprecated keywords: a DeprecationWarning with this text.
+DEPRECATED: dict[str, str] = {
+    "use_python_runtime": "there is one runtime, in C++",
+    "debug": "use torch_tensorrt.logging",
+    "enabled_precisions": "engines compute in the model's own dtypes; convert the model (model.half()) to change them",
+    "use_explicit_typing": "engines always compute in the model's own dtypes",
+    "truncate_long_and_double": "64-bit integers and floats keep their values",
+    "refit": "engines cannot be refitted; compile again",
+    "make_refittable": "engines cannot be refitted; compile again",
+}
+
+
+def _op_name(op: Any) -> str:
+    if isinstance(op, str):
+        name = op.removeprefix("torch.ops.")
+        return name.replace("::", ".")
+    if isinstance(op, torch._ops.OpOverload):
+        return str(op)
+    if isinstance(op, torch._ops.OpOverloadPacket):
+        return str(op)
+    module = getattr(op, "__module__", "").lstrip("_")
+    name = getattr(op, "__qualname__", None)
+    if name is None:
+        raise TypeError(f"torch_executed_ops: expected operators or their names, got {op!r}")
+    return f"{module}.{name}"
+
+
+def _normalize(name: str, value: Any) -> Any:
+    if name == "targets":
+        if value is None:
+            return None
+        return (value,) if isinstance(value, str) else tuple(value)
+    if name == "torch_executed_ops":
+        if isinstance(value, str) or not isinstance(value, Collection):
+            raise TypeError("torch_executed_ops must be a set of operators or names")
+        return frozenset(_op_name(op) for op in value)
+    if name == "device":
+        return None if value is None else Device._from(value)
+    if name == "compute_capabilities":
+        return tuple(value)
+    if name == "dryrun" and not isinstance(value, (bool, str)):
+        return os.fspath(value)
+    return value
+
+
+def known_keywords() -> list[str]:
+    own = [item.name for item in dataclasses.fields(CompilationSettings) if item.name != "accepted"]
+    return [*own, *ACCEPTED, *REFUSED, *DEPRECATED]
+
+
+def make_settings(
+    keywords: Mapping[str, Any], *, context: str = "compile", also_known: Sequence[str] = ()
+) -> CompilationSettings:
+    """The settings from keywords as users pass them.
+
+    TypeError for a name that nobody knows (with the names that look like it), ValueError for a value that cannot be
+    honoured, DeprecationWarning for names of the past.
+    """
+    own: dict[str, Any] = {}
+    accepted: dict[str, Any] = {}
+    known = known_keywords()
+    for name, value in keywords.items():
+        if name in DEPRECATED:
+            warnings.warn(f"torch_tensorrt: {name!r} is deprecated: {DEPRECATED[name]}", DeprecationWarning, stacklevel=3)
+        elif name in ACCEPTED:
+            accepted[name] = value
+            _LOGGER.debug("%s=%r has no effect: %s", name, value, ACCEPTED[name])
+        elif name in REFUSED:
+            default, reason = REFUSED[name]
+            if value != default and value not in (None, False) and value != set():
+                raise ValueError(f"torch_tensorrt.{context}: {name}={value!r} is not available: {reason}")
+        elif name in known:
+            own[name] = _normalize(name, value)
+        else:
+            near = difflib.get_close_matches(name, [*known, *also_known], n=3)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise TypeError(f"torch_tensorrt.{context}() got an unexpected keyword argument {name!r}{hint}")
+    if keywords.get("immutable_weights", True) is False:
+        raise ValueError("immutable_weights=False is not available: engines cannot be refitted; compile again")
+    return CompilationSettings(**own, accepted=accepted)
+
+
+def is_cuda_target(settings: CompilationSettings) -> bool:
+    return settings.device is not None and settings.device.device_type is not DeviceType.CPU

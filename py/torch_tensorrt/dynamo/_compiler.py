@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline: lower, query, partition, build, assemble; repeated when a block turns out not to build."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from .._device import Device
+from .._library import load_binding
+from .._settings import CompilationSettings, make_settings
+from ..runtime._module import CompiledModule, EngineModule
+from ._assemble import Assembly, CallingConvention
+from ._graph import Program, Refusal, block_graph, query, refusal
+from ._lowering import lower
+from ._nodes import value_of
+from ._partition import Block, Partition, Partitioner, preliminary_refusals
+from ._report import BlockReport, Report
+from ._symbols import NotRepresentable, size_text
+from ._trace import InputSpecs, collect_inputs
+
+_LOGGER = logging.getLogger("torch_tensorrt")
+
+
+def program_device(program: ExportedProgram) -> torch.device:
+    """Where the exported program runs: its parameters' device, else its inputs'."""
+    for tensor in (*program.state_dict.values(), *program.constants.values()):
+        if isinstance(tensor, torch.Tensor):
+            return tensor.device
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op == "placeholder" and isinstance(value, torch.Tensor):
+            return value.device
+    return torch.device("cpu")
+
+
+def compile(
+    exported_program: ExportedProgram,
+    inputs: Any = None,
+    *,
+    arg_inputs: Any = None,
+    kwarg_inputs: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> fx.GraphModule:
+    """Compiles an exported program.
+
+    Args:
+        exported_program: from ``torch_tensorrt.dynamo.trace`` or ``torch.export.export``; its ranges are kept.
+        inputs: or `arg_inputs`, `kwarg_inputs`: the same inputs, for their ``opt_shape``; optional.
+        **settings: fields of ``CompilationSettings``.
+    Returns:
+        A GraphModule of engines and PyTorch blocks; the program's own module where too little can be compiled.
+    Raises:
+        AssertionError: require_full_compilation, and something cannot be compiled.
+        TypeError, ValueError: unknown or impossible settings.
+    """
+    resolved = make_settings(settings, context="dynamo.compile")
+    if not isinstance(exported_program, ExportedProgram):
+        raise TypeError(f"expected a torch.export.ExportedProgram, got {type(exported_program).__name__}")
+    specs = None
+    if inputs is not None or arg_inputs is not None or kwarg_inputs is not None:
+        specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
+    return compile_program(exported_program, resolved, specs)
+
+
+def compile_program(
+    exported: ExportedProgram, settings: CompilationSettings, specs: InputSpecs | None = None
+) -> fx.GraphModule:
+    device = settings.device or Device(program_device(exported))
+    settings = dataclasses.replace(settings, device=device)
+    program, convention = lower(exported, settings, specs)
+    result = compile_lowered(program, convention, settings)
+    if result is not None:
+        return result
+    original = exported.module()
+    assert isinstance(original, fx.GraphModule)
+    original.meta["torch_tensorrt_program"] = exported  # so that it can be saved like a compiled module
+    return original
+
+
+class _Builder:
+    """Builds engines and remembers them, since a repeated partitioning asks for most of them again."""
+
+    def __init__(self, program: Program, settings: CompilationSettings, targets: tuple[str, ...]) -> None:
+        self._program = program
+        self._settings = settings
+        self._targets = targets
+        self._built: dict[tuple[Any, ...], Any] = {}
+
+    def build(self, name: str, block: Block, inputs: list[fx.Node], outputs: list[fx.Node]) -> Any:
+        """The binding's compiled engine; torch_tensorrt._C errors where it cannot be."""
+        key = (tuple(node.name for node in block.nodes), tuple(inputs), tuple(outputs))
+        if key not in self._built:
+            graph = block_graph(self._program, name, block.nodes, inputs, outputs)
+            assert self._settings.device is not None
+            self._built[key] = load_binding().compile(
+                graph,
+                targets=list(self._targets),
+                device=self._settings.device.to_torch().type,
+                workspace_size=self._settings.workspace_size,
+                optimization_level=self._settings.optimization_level,
+                compute_capabilities=list(self._settings.compute_capabilities),
+                inference_precision=self._settings.inference_precision,
+            )
+        return self._built[key]
+
+
+def compile_lowered(
+    program: Program, convention: CallingConvention, settings: CompilationSettings
+) -> CompiledModule | None:
+    """Compiles a lowered program; None where the module should be used as it is (too little to compile, or dryrun)."""
+    assert settings.device is not None
+    targets = settings.resolve_targets(settings.device.to_torch())
+    refusals = preliminary_refusals(program, settings)
+    refusals = {**query(program, targets), **refusals}
+    total = len(program.compute_nodes())
+    if total - len(refusals) < settings.min_block_size and not settings.require_full_compilation and not settings.dryrun:
+        _LOGGER.warning(
+            "%d of %d operators can be compiled, fewer than min_block_size=%d: the model is returned as it is",
+            total - len(refusals),
+            total,
+            settings.min_block_size,
+        )
+        return None
+    partitioner = Partitioner(program, 1 if settings.require_full_compilation else settings.min_block_size)
+    builder = _Builder(program, settings, targets)
+    while True:
+        partition = partitioner.partition(refusals)
+        if settings.require_full_compilation:
+            _require_one_engine(partition)
+        assembly = Assembly(program, partition, partitioner.sources)
+        if settings.dryrun:
+            _publish(make_report(assembly, partition, settings, targets, {}), settings)
+            return None
+        engines, failed = _build_engines(builder, assembly, settings)
+        if failed is None:
+            break
+        refusals.update(failed)
+    if not engines:
+        _LOGGER.warning("no block of at least %d operators: the model is returned as it is", settings.min_block_size)
+        return None
+    modules: dict[int, torch.nn.Module] = {}
+    for number, index in enumerate(engines):
+        built = engines[index]
+        single = len(assembly.outputs[index]) == 1
+        modules[index] = EngineModule(f"_run_on_acc_{number}", built.metadata, built.payload, single_output=single)
+    module = assembly.build(modules, convention)
+    report = make_report(assembly, partition, settings, targets, engines)
+    module.meta["torch_tensorrt"] = {
+        "report": report,
+        "settings": settings,
+        "inputs": describe_inputs(program),
+        "ranges": {name: tuple(bounds) for name, bounds in program.ranges.items()},
+        "in_spec": convention.in_spec,
+    }
+    _LOGGER.info("%s", report.to_text())
+    return module
+
+
+def _require_one_engine(partition: Partition) -> None:
+    if len(partition.blocks) == 1 and partition.blocks[0].engine:
+        return
+    lines = [f"  {item.node} ({item.target}): {item.reason}: {item.message}" for item in partition.refusals.values()]
+    raise AssertionError(
+        "require_full_compilation=True was set, but not all operators can be compiled:\n" + "\n".join(lines)
+    )
+
+
+def _build_engines(
+    builder: _Builder, assembly: Assembly, settings: CompilationSettings
+) -> tuple[dict[int, Any], dict[str, Refusal] | None]:
+    """Engines by block index; or the refusals that a failed build leads to."""
+    c = load_binding()
+    engines: dict[int, Any] = {}
+    for index, block in enumerate(assembly.blocks):
+        if not block.engine:
+            continue
+        name = f"_run_on_acc_{len(engines)}"
+        try:
+            engines[index] = builder.build(name, block, assembly.inputs[index], assembly.outputs[index])
+        except c.UnsupportedError as error:
+            if settings.pass_through_build_failures or settings.require_full_compilation:
+                raise
+            _LOGGER.warning("%s (%d operators) stays in PyTorch: %s", name, block.size, error)
+            return {}, {node.name: refusal(node, "BUILD_FAILURE", str(error)) for node in block.nodes}
+    return engines, None
+
+
+def describe_inputs(program: Program) -> list[dict[str, Any]]:
+    """Name, dtype, device and sizes of every flattened input; a size is an int or an expression over the symbols."""
+    described: list[dict[str, Any]] = []
+    for node in program.module.graph.nodes:
+        if node.op != "placeholder":
+            continue
+        value = value_of(node)
+        if isinstance(value, torch.Tensor):
+            try:
+                shape: list[int | str] | None = [size_text(size) for size in value.shape]
+            except NotRepresentable:
+                shape = None
+            described.append({"name": node.name, "dtype": value.dtype, "device": value.device, "shape": shape})
+        else:
+            described.append({"name": node.name, "value": value if isinstance(value, (int, float, bool, str)) else None})
+    return described
+
+
+def make_report(
+    assembly: Assembly,
+    partition: Partition,
+    settings: CompilationSettings,
+    targets: tuple[str, ...],
+    engines: Mapping[int, Any],
+) -> Report:
+    blocks = []
+    numbers = {True: 0, False: 0}
+    for index, block in enumerate(assembly.blocks):
+        prefix = "_run_on_acc_" if block.engine else "_run_on_gpu_"
+        built = engines.get(index)
+        blocks.append(
+            BlockReport(
+                name=f"{prefix}{numbers[block.engine]}",
+                engine=block.engine,
+                operators=[str(node.target) for node in block.nodes],
+                inputs=[node.name for node in assembly.inputs[index]],
+                outputs=[node.name for node in assembly.outputs[index]],
+                engine_bytes=len(built.payload) if built is not None else None,
+                layers=built.layers if built is not None else None,
+            )
+        )
+        numbers[block.engine] += 1
+    order = {node.name: position for position, node in enumerate(assembly.program.compute_nodes())}
+    refusals = sorted(partition.refusals.values(), key=lambda item: order.get(item.node, -1))
+    shown = {
+        item.name: getattr(settings, item.name)
+        for item in dataclasses.fields(settings)
+        if getattr(settings, item.name) != item.default and item.name not in ("accepted", "device")
+    }
+    return Report(targets, {key: str(value) for key, value in shown.items()}, blocks, refusals)
+
+
+def _publish(report: Report, settings: CompilationSettings) -> None:
+    print(report.to_text())
+    if isinstance(settings.dryrun, str):
+        path = Path(settings.dryrun)
+        path.write_text(report.to_json(), encoding="utf-8")
+        _LOGGER.info("the partitioning was written to %s", path)
+
+
+def convert_exported_program_to_serialized_trt_engine(
+    exported_program: ExportedProgram,
+    inputs: Any = None,
+    *,
+    arg_inputs: Any = None,
+    kwarg_inputs: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> bytes:
+    """Compiles the whole program into one engine and returns its package as bytes.
+
+    Raises AssertionError, with every operator and the reason, where it cannot be one engine.
+    """
+    resolved = make_settings(
+        {**settings, "require_full_compilation": True}, context="dynamo.convert_exported_program_to_serialized_trt_engine"
+    )
+    specs = None
+    if inputs is not None or arg_inputs is not None or kwarg_inputs is not None:
+        specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
+    module = compile_program(exported_program, resolved, specs)
+    engine = next(child for child in module.modules() if isinstance(child, EngineModule))
+    return bytes(load_binding().package_bytes(engine.engine.metadata(), engine.engine.payload()))

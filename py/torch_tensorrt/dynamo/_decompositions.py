@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which operators are taken apart before conversion: all that PyTorch can take apart and no converter takes whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import torch
+
+from .._library import load_binding
+
+
+def _overload(target: str) -> torch._ops.OpOverload | None:
+    namespace, _, rest = target.partition(".")
+    packet, _, overload = rest.rpartition(".")
+    found = getattr(getattr(torch.ops, namespace), packet, None)
+    return getattr(found, overload, None) if found is not None else None
+
+
+def decomposition_table(decompose_attention: bool = False) -> MutableMapping[Any, Callable[..., Any]]:
+    """PyTorch's core ATen table without the operators that the converters know: engines do those better whole."""
+    table: MutableMapping[Any, Callable[..., Any]] = torch.export.default_decompositions()  # type: ignore[assignment]
+    attention = torch.ops.aten.scaled_dot_product_attention.default
+    for target in load_binding().supported_targets():
+        op = _overload(target)
+        if op is not None and not (decompose_attention and op is attention):
+            table.pop(op, None)
+    return table

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From fx nodes to the C++ graph: the whole program for the support query, one block for conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch.fx import GraphModule, Node
+
+from .._library import load_binding
+from ._nodes import attribute, is_compute, is_mutation, is_tensor, leaf_nodes, results, source_line, value_of
+from ._symbols import NotRepresentable, expr_text, shape_symbols, size_expr, size_text
+
+Ranges = Mapping[str, tuple[int, int, int | None]]
+_NETWORK_DTYPES = frozenset(
+    {
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.float8_e4m3fn,
+    }
+)
+
+
+class Refused(Exception):
+    """A node that cannot even be written down for the converters."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass
+class Program:
+    """A captured graph, ready to be partitioned."""
+
+    module: GraphModule
+    """Functional ATen graph with parameters as get_attr nodes; buffer and input updates are copy_ nodes at its end."""
+    ranges: Ranges
+    """(min, opt, max) of the symbols in its shapes."""
+    mutated: frozenset[str] = field(init=False)
+    """get_attr targets that the program writes: they are inputs of engines, not constants."""
+
+    def __post_init__(self) -> None:
+        self.mutated = frozenset(
+            str(arg.target)
+            for node in self.module.graph.nodes
+            if is_mutation(node)
+            for arg in node.all_input_nodes[:1]
+            if arg.op == "get_attr"
+        )
+
+    def is_constant(self, node: Node) -> bool:
+        return node.op == "get_attr" and node.target not in self.mutated
+
+    def constant(self, node: Node) -> torch.Tensor:
+        value = attribute(self.module, str(node.target))
+        assert isinstance(value, torch.Tensor)
+        return value
+
+    def compute_nodes(self) -> list[Node]:
+        return [node for node in self.module.graph.nodes if is_compute(node)]
+
+
+def check_tensor(value: torch.Tensor) -> None:
+    """Refused for tensors that engines do not have: sparse, quantized, complex, subclasses with meaning, odd sizes."""
+    if value.dtype not in _NETWORK_DTYPES:
+        raise Refused("DATA_TYPE", f"engines have no values of type {value.dtype}")
+    if value.layout is not torch.strided:
+        raise Refused("DATA_TYPE", f"engines have no values of layout {value.layout}")
+    try:
+        for size in value.shape:
+            size_text(size)
+    except NotRepresentable as error:
+        raise Refused("DYNAMIC_SHAPE", f"a size is {error}, which dimension expressions do not have") from None
+
+
+def argument(value: Any) -> Any:
+    """A node's argument as the binding takes it; Refused where it has no counterpart."""
+    c = load_binding()
+    if isinstance(value, Node):
+        fake = value_of(value)
+        if isinstance(fake, torch.Tensor):
+            return c.Ref(value.name)
+        if isinstance(fake, (list, tuple)):
+            return [c.Ref(name) for name, _ in results(value)]
+        return argument(fake)
+    if isinstance(value, torch.SymInt):
+        try:
+            text = size_text(value)
+        except NotRepresentable as error:
+            raise Refused("DYNAMIC_SHAPE", f"an argument is {error}, which dimension expressions do not have") from None
+        return text if isinstance(text, int) else c.Size(text)
+    if isinstance(value, (torch.SymFloat, torch.SymBool)):
+        raise Refused("DYNAMIC_SHAPE", f"an argument is {value}, a number that depends on the sizes")
+    if value is None or isinstance(value, (bool, int, float, str, torch.dtype)):
+        return value
+    if isinstance(value, (torch.memory_format, torch.layout, torch.device)):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [argument(item) for item in value]
+    raise Refused("ATTRIBUTE", f"an argument is a {type(value).__name__}, which engines do not have")
+
+
+def _add_node(graph: Any, node: Node) -> None:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        raise Refused("NO_CONVERTER", f"{node.target} is not an ATen operator")
+    outputs = []
+    for name, value in results(node):
+        if value is None:
+            outputs.append((name, None, None))
+        else:
+            check_tensor(value)
+            outputs.append((name, value.dtype, [size_text(size) for size in value.shape]))
+    if not outputs:
+        raise Refused("NO_CONVERTER", "it returns no tensor")
+    for item in leaf_nodes((node.args, node.kwargs)):
+        fake = value_of(item)
+        for tensor in fake if isinstance(fake, (list, tuple)) else [fake]:
+            if isinstance(tensor, torch.Tensor):
+                check_tensor(tensor)
+    args = [argument(item) for item in node.args]
+    kwargs = {key: argument(item) for key, item in node.kwargs.items()}
+    graph.add_node(node.name, str(node.target), args, kwargs, outputs, source_line(node))
+
+
+def _add_input(graph: Any, name: str, value: torch.Tensor) -> None:
+    graph.add_input(name, value.dtype, [size_text(size) for size in value.shape])
+
+
+def _declare_symbols(graph: Any, symbols: Iterable[sympy.Symbol], ranges: Ranges) -> None:
+    for symbol in sorted(symbols, key=lambda item: item.name):
+        low, opt, high = ranges.get(symbol.name, (0, 1, None))
+        graph.add_symbol(symbol.name, low, opt, high)
+
+
+def node_symbols(node: Node) -> set[sympy.Symbol]:
+    """Symbols in the node's results and arguments."""
+    found: set[sympy.Symbol] = set()
+    for _, value in results(node):
+        if value is not None:
+            found |= shape_symbols(value)
+    for item in leaf_nodes((node.args, node.kwargs)):
+        fake = value_of(item)
+        if isinstance(fake, torch.SymInt):
+            found |= size_expr(fake).free_symbols
+        elif isinstance(fake, torch.Tensor):
+            found |= shape_symbols(fake)
+    return found
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A node that stays in PyTorch, and why. `reason` is a stable code such as "NO_CONVERTER"."""
+
+    node: str
+    target: str
+    reason: str
+    message: str
+    source: str
+
+
+def refusal(node: Node, reason: str, message: str) -> Refusal:
+    return Refusal(node.name, str(node.target), reason, message, source_line(node))
+
+
+def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
+    """Dry run of the converters over the whole program: refusals by node name."""
+    graph = load_binding().Graph("query")
+    refusals: dict[str, Refusal] = {}
+    symbols: set[sympy.Symbol] = set()
+    known: set[str] = set()  # values that are in the C++ graph
+
+    def declare(name: str, value: torch.Tensor) -> None:
+        try:
+            check_tensor(value)
+        except Refused:
+            return  # its users are refused, one by one
+        _add_input(graph, name, value)
+        symbols.update(shape_symbols(value))
+        known.add(name)
+
+    for node in program.module.graph.nodes:
+        if node.op in ("placeholder", "get_attr") and is_tensor(node):
+            if program.is_constant(node) and value_of(node).dtype in _NETWORK_DTYPES:
+                graph.add_constant(node.name, program.constant(node).detach().cpu())
+            else:
+                declare(node.name, value_of(node))
+        elif is_compute(node):
+            try:
+                _add_node(graph, node)
+                symbols |= node_symbols(node)
+            except Refused as error:
+                refusals[node.name] = refusal(node, error.reason, str(error))
+                for name, value in results(node):
+                    if value is not None:
+                        declare(name, value)
+    _declare_symbols(graph, symbols, program.ranges)
+    graph.set_outputs([])
+    for found in load_binding().query(graph, list(targets)):
+        refusals[found.node] = Refusal(found.node, found.target, found.reason, found.message, found.source)
+    return refusals
+
+
+def block_graph(
+    program: Program, name: str, nodes: Sequence[Node], inputs: Sequence[Node], outputs: Sequence[Node]
+) -> Any:
+    """The C++ graph of one engine. `inputs` are values from outside (constants are found by themselves)."""
+    graph = load_binding().Graph(name)
+    symbols: set[sympy.Symbol] = set()
+    for value in inputs:
+        _add_input(graph, value.name, value_of(value))
+        symbols |= shape_symbols(value_of(value))
+    added: set[str] = set()
+    for node in nodes:
+        for item in node.all_input_nodes:
+            if program.is_constant(item) and item.name not in added:
+                added.add(item.name)
+                graph.add_constant(item.name, program.constant(item).detach().cpu())
+        _add_node(graph, node)
+        symbols |= node_symbols(node)
+    _declare_symbols(graph, symbols, program.ranges)
+    graph.set_outputs([node.name for node in outputs])
+    return graph
+
+
+def lone_symbols(value: torch.Tensor) -> set[sympy.Symbol]:
+    """Symbols that a dimension of the tensor is, by itself: whoever has the tensor knows them."""
+    return {expr for size in value.shape if isinstance(expr := size_expr(size), sympy.Symbol)}
+
+
+__all__ = [
+    "Program",
+    "Refusal",
+    "Refused",
+    "block_graph",
+    "expr_text",
+    "lone_symbols",
+    "node_symbols",
+    "query",
+    "refusal",
+]

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an ExportedProgram to the functional ATen graph that is partitioned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import sympy
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from .._settings import CompilationSettings
+from ._assemble import CallingConvention
+from ._decompositions import decomposition_table
+from ._graph import Program, Ranges
+from ._nodes import is_size_node, value_of
+from ._trace import InputSpecs, optimal_sizes, symbol_ranges
+
+_METADATA_ASSERTS = frozenset(
+    {
+        torch.ops.aten._assert_tensor_metadata.default,
+        torch.ops.aten.sym_constrain_range_for_size.default,
+        torch.ops.aten.sym_constrain_range.default,
+    }
+)
+_ALIAS_ONLY = frozenset({torch.ops.aten.alias.default, torch.ops.aten.detach.default})
+
+
+def lower(
+    program: ExportedProgram, settings: CompilationSettings, specs: InputSpecs | None
+) -> tuple[Program, CallingConvention]:
+    """Decomposes, lifts parameters back in, and drops what only tracing needed."""
+    ranges = symbol_ranges(program, optimal_sizes(program, specs))
+    with torch.no_grad():
+        decomposed = program.run_decompositions(decomposition_table(settings.decompose_attention))  # type: ignore[arg-type]
+    module = decomposed.module(check_guards=False)
+    assert isinstance(module, fx.GraphModule)
+    convention = CallingConvention.of(module.graph)
+    clean(module, ranges)
+    return Program(module, ranges), convention
+
+
+def clean(module: fx.GraphModule, ranges: Ranges) -> None:
+    """Removes assertions that the compiled ranges imply, aliases of nothing, and dead nodes."""
+    for node in list(module.graph.nodes):
+        if node.target in _METADATA_ASSERTS:
+            module.graph.erase_node(node)
+        elif node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges):
+            module.graph.erase_node(node)
+        elif node.target in _ALIAS_ONLY and not _reaches_output(node):
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    for node in reversed(list(module.graph.nodes)):
+        if not node.users and (is_size_node(node) or node.op == "get_attr" or _is_pure(node)):
+            module.graph.erase_node(node)
+    module.graph.lint()
+
+
+def _reaches_output(node: fx.Node) -> bool:
+    return any(user.op == "output" for user in node.users)
+
+
+def _is_pure(node: fx.Node) -> bool:
+    return (
+        node.op == "call_function"
+        and isinstance(node.target, torch._ops.OpOverload)
+        and not node.target._schema.is_mutable
+        and len(node.target._schema.returns) > 0
+        and not node.is_impure()
+    )
+
+
+def _implied(node: fx.Node, ranges: Mapping[str, tuple[int, int, int | None]]) -> bool:
+    """Whether an assertion on sizes holds for every size that the program takes."""
+    condition = node.args[0]
+    value = value_of(condition) if isinstance(condition, fx.Node) else condition
+    if not isinstance(value, torch.SymBool):
+        return bool(value)
+    relation = value.node.expr
+    if relation is sympy.true:
+        return True
+    if not isinstance(relation, sympy.core.relational.Relational):
+        return False
+    # `size >= small` and `size <= large`: what export writes down for every size that data decides.
+    match = re.fullmatch(r"(\w+) (>=|<=) (-?\d+)", str(relation))
+    if match is None:
+        return False
+    low, _, high = ranges.get(match[1], (0, 1, None))
+    bound = int(match[3])
+    if match[2] == ">=":
+        return low >= bound or (bound <= 0)
+    return not match[1].startswith("u") and high is not None and high <= bound

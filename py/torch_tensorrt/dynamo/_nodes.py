@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about nodes of a captured graph that several passes ask."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+SIZE_OPS = frozenset(
+    {
+        torch.ops.aten.sym_size.int,
+        torch.ops.aten.sym_numel.default,
+        torch.ops.aten.sym_stride.int,
+        torch.ops.aten.sym_storage_offset.default,
+    }
+)
+ITEM_OP = torch.ops.aten._local_scalar_dense.default
+_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
+
+
+def value_of(node: Node) -> Any:
+    """The node's fake value as captured."""
+    return node.meta.get("val")
+
+
+def is_tensor(node: Node) -> bool:
+    return isinstance(value_of(node), torch.Tensor)
+
+
+def is_getitem(node: Node) -> bool:
+    return node.op == "call_function" and node.target is operator.getitem and isinstance(node.args[0], Node)
+
+
+def is_size_node(node: Node) -> bool:
+    """A size, or arithmetic on sizes: it becomes an expression, never a node of an engine."""
+    if node.op != "call_function" or node.target is ITEM_OP:
+        return False
+    if node.target in SIZE_OPS:
+        return True
+    value = value_of(node)
+    return isinstance(value, (*_SYMBOLIC, int, float, bool)) and not any(
+        is_tensor(arg) for arg in node.all_input_nodes
+    )
+
+
+def is_mutation(node: Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def is_compute(node: Node) -> bool:
+    """A node that runs in some block: everything but inputs, constants, sizes, picking results and the final copies."""
+    return (
+        node.op in ("call_function", "call_module", "call_method")
+        and not is_getitem(node)
+        and not is_size_node(node)
+        and not is_mutation(node)
+    )
+
+
+def producer(node: Node) -> Node:
+    """The node that computes this value: `node`, or the operator whose result it picks."""
+    while is_getitem(node):
+        node = node.args[0]  # type: ignore[assignment]
+    return node
+
+
+def results(node: Node) -> list[tuple[str, torch.Tensor | None]]:
+    """Name and fake tensor of each result of a compute node; the names are those of the nodes that pick them."""
+    value = value_of(node)
+    if isinstance(value, torch.Tensor):
+        return [(node.name, value)]
+    if isinstance(value, (tuple, list)):
+        names = {user.args[1]: user.name for user in node.users if is_getitem(user)}
+        return [
+            (names.get(index, f"{node.name}__{index}"), item if isinstance(item, torch.Tensor) else None)
+            for index, item in enumerate(value)
+        ]
+    return []
+
+
+def attribute(module: GraphModule, target: str) -> Any:
+    """The attribute that a get_attr node names."""
+    found: Any = module
+    for part in target.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def aliased_argument(node: Node) -> Node | None:
+    """The argument whose memory a view's result shares; None for operators that return fresh memory."""
+    if is_getitem(node):
+        return aliased_argument(producer(node))
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+        return None
+    if not any(result.alias_info is not None for result in target._schema.returns):
+        return None
+    for index, argument in enumerate(target._schema.arguments):
+        if argument.alias_info is not None and index < len(node.args):
+            found = node.args[index]
+            return found if isinstance(found, Node) else None
+    return None
+
+
+def view_chain(node: Node) -> list[Node]:
+    """The node and its aliases up to the value that owns the memory (the last of the list)."""
+    chain = [node]
+    while (base := aliased_argument(chain[-1])) is not None:
+        chain.append(base)
+    return chain
+
+
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
+
+
+def source_line(node: Node) -> str:
+    """ "model.py:31 in forward: x = self.fc(x)", the innermost line that is not PyTorch's own; may be empty."""
+    lines = (node.meta.get("stack_trace") or "").splitlines()
+    best = ""
+    for index, line in enumerate(lines):
+        frame = _FRAME.search(line)
+        if frame is None:
+            continue
+        code = lines[index + 1].strip() if index + 1 < len(lines) else ""
+        if best and "/torch/" in frame["file"]:
+            continue
+        file = frame["file"].rsplit("/", 1)[-1]
+        best = f"{file}:{frame['line']} in {frame['function']}" + (f": {code}" if code else "")
+    return best
+
+
+def graph_outputs(module: GraphModule) -> Any:
+    """The output node's (possibly nested) argument."""
+    output = next(iter(reversed(module.graph.nodes)))
+    return output.args[0]
+
+
+def leaf_nodes(argument: Any) -> Iterator[Node]:
+    """Every node within a nested argument."""
+    if isinstance(argument, Node):
+        yield argument
+    elif isinstance(argument, dict):
+        for item in argument.values():
+            yield from leaf_nodes(item)
+    elif isinstance(argument, (list, tuple)):
+        for item in argument:
+            yield from leaf_nodes(item)
+    elif isinstance(argument, slice):
+        yield from leaf_nodes((argument.start, argument.stop, argument.step))

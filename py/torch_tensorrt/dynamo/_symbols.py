@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Symbolic sizes: from sympy, as PyTorch keeps them, to the text that the C++ side parses, and to fx nodes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import sympy
+import torch
+from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Min, Mod, PythonMod
+
+
+class NotRepresentable(Exception):
+    """The expression has something that dimension expressions do not know."""
+
+
+_BINARY: dict[Any, str] = {FloorDiv: "//", CleanDiv: "//", Mod: "%", PythonMod: "%"}
+
+
+def expr_text(expr: sympy.Expr) -> str:
+    """The expression in Python's syntax, fully parenthesized; NotRepresentable for what cannot be written."""
+    if isinstance(expr, sympy.Integer):
+        return str(int(expr))
+    if isinstance(expr, sympy.Symbol):
+        return str(expr.name)
+    args = expr.args
+    if isinstance(expr, sympy.Add):
+        return "(" + " + ".join(expr_text(arg) for arg in args) + ")"
+    if isinstance(expr, sympy.Mul):
+        return "(" + " * ".join(expr_text(arg) for arg in args) + ")"
+    if isinstance(expr, sympy.Pow) and isinstance(args[1], sympy.Integer) and 1 <= int(args[1]) <= 8:
+        return "(" + " * ".join([expr_text(args[0])] * int(args[1])) + ")"
+    for kind, sign in _BINARY.items():
+        if isinstance(expr, kind):
+            return f"({expr_text(args[0])} {sign} {expr_text(args[1])})"
+    for kinds, name in (((Max, sympy.Max), "max"), ((Min, sympy.Min), "min")):
+        if isinstance(expr, kinds):
+            text = expr_text(args[0])
+            for arg in args[1:]:
+                text = f"{name}({text}, {expr_text(arg)})"
+            return text
+    raise NotRepresentable(f"{expr} ({type(expr).__name__})")
+
+
+def size_expr(size: int | torch.SymInt) -> sympy.Expr:
+    """The expression behind a size."""
+    if isinstance(size, torch.SymInt):
+        return size.node.expr
+    return sympy.Integer(int(size))
+
+
+def size_text(size: int | torch.SymInt) -> int | str:
+    """A size as the C++ graph takes it: an int, or the expression's text."""
+    expr = size_expr(size)
+    return int(expr) if isinstance(expr, sympy.Integer) else expr_text(expr)
+
+
+def shape_symbols(value: torch.Tensor) -> set[sympy.Symbol]:
+    """All symbols in the tensor's shape."""
+    found: set[sympy.Symbol] = set()
+    for size in value.shape:
+        found |= size_expr(size).free_symbols
+    return found
+
+
+def emit_expr(
+    graph: torch.fx.Graph, expr: sympy.Expr, symbol: Callable[[sympy.Symbol], torch.fx.Node]
+) -> int | torch.fx.Node:
+    """Adds nodes that compute the expression; `symbol` gives the node of a symbol.
+
+    Raises NotRepresentable before it adds anything that is not needed.
+    """
+    expr_text(expr)  # the check
+
+    def fold(target: Any, args: tuple[sympy.Expr, ...]) -> Any:
+        result = walk(args[0])
+        for arg in args[1:]:
+            result = graph.call_function(target, (result, walk(arg)))
+        return result
+
+    def walk(part: sympy.Expr) -> Any:
+        if isinstance(part, sympy.Integer):
+            return int(part)
+        if isinstance(part, sympy.Symbol):
+            return symbol(part)
+        if isinstance(part, sympy.Add):
+            return fold(operator.add, part.args)
+        if isinstance(part, sympy.Mul):
+            return fold(operator.mul, part.args)
+        if isinstance(part, sympy.Pow):
+            return fold(operator.mul, (part.args[0],) * int(part.args[1]))
+        if isinstance(part, (FloorDiv, CleanDiv)):
+            return fold(operator.floordiv, part.args)
+        if isinstance(part, (Mod, PythonMod)):
+            return fold(operator.mod, part.args)
+        if isinstance(part, (Max, sympy.Max)):
+            return fold(torch.sym_max, part.args)
+        return fold(torch.sym_min, part.args)
+
+    return walk(expr)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Capture: from a module and a description of its inputs to an ExportedProgram."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sympy
+import torch
+from torch.export import Dim, ExportedProgram
+from torch.utils import _pytree as pytree
+from torch.utils._sympy.numbers import int_oo
+from torch.utils._sympy.value_ranges import ValueRanges
+
+from .._device import Device
+from .._input import Input
+
+
+def module_device(module: torch.nn.Module, default: torch.device | None = None) -> torch.device:
+    """Where the module's parameters or buffers are; `default` (else the CPU) if it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return default or torch.device("cpu")
+
+
+@dataclasses.dataclass
+class InputSpecs:
+    """The inputs as the user described them, as positional and keyword arguments of forward."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def leaves(self) -> list[Any]:
+        return list(pytree.tree_leaves((self.args, self.kwargs), is_leaf=lambda item: isinstance(item, Input)))
+
+
+def _as_sequence(inputs: Any, what: str) -> tuple[Any, ...]:
+    if isinstance(inputs, (torch.Tensor, Input)) or not isinstance(inputs, Sequence):
+        inputs = (inputs,)
+    for item in pytree.tree_leaves(tuple(inputs), is_leaf=lambda leaf: isinstance(leaf, Input)):
+        _check_leaf(item, what)
+    return tuple(inputs)
+
+
+def _check_leaf(item: Any, what: str) -> None:
+    if not (item is None or isinstance(item, (torch.Tensor, Input, bool, int, float, str))):
+        raise TypeError(f"{what}: expected tensors, torch_tensorrt.Input or Python numbers, got {type(item).__name__}")
+
+
+def collect_inputs(inputs: Any, arg_inputs: Any, kwarg_inputs: Any) -> InputSpecs:
+    """AssertionError unless exactly one of `inputs` and `arg_inputs` is given."""
+    if inputs is not None and arg_inputs is not None:
+        raise AssertionError("'arg_inputs' and 'inputs' should not be used at the same time.")
+    positional = inputs if inputs is not None else arg_inputs
+    if positional is None and kwarg_inputs is None:
+        raise AssertionError("'arg_inputs' and 'inputs' should not both be None.")
+    kwargs = dict(kwarg_inputs or {})
+    for item in pytree.tree_leaves(kwargs, is_leaf=lambda leaf: isinstance(leaf, Input)):
+        _check_leaf(item, "kwarg_inputs")
+    return InputSpecs(() if positional is None else _as_sequence(positional, "arg_inputs"), kwargs)
+
+
+def _example(item: Any, device: torch.device) -> Any:
+    if isinstance(item, Input):
+        # Export specializes sizes 0 and 1, so a dynamic dimension never has one of them in the example.
+        sizes = [
+            opt if low == high or opt >= 2 else min(2, high)
+            for low, opt, high in zip(item.min_shape, item.opt_shape, item.max_shape, strict=True)
+        ]
+        return item._example(sizes, device)
+    # A tensor given twice would be taken for one input.
+    return item.clone() if isinstance(item, torch.Tensor) else item
+
+
+def _dynamic_dims(item: Any) -> Any:
+    if not isinstance(item, Input) or not item.is_dynamic:
+        return None
+    return {
+        axis: Dim.DYNAMIC(min=low, max=high)  # type: ignore[attr-defined]
+        for axis, (low, high) in enumerate(zip(item.min_shape, item.max_shape, strict=True))
+        if low != high
+    }
+
+
+def trace(
+    mod: torch.nn.Module | torch.fx.GraphModule,
+    inputs: Any = None,
+    *,
+    arg_inputs: Any = None,
+    kwarg_inputs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    strict: bool = False,
+    device: Any = None,
+    **unused: Any,
+) -> ExportedProgram:
+    """Exports the module.
+
+    Args:
+        mod: a module; a GraphModule is exported like any other.
+        inputs: or `arg_inputs`: positional inputs as tensors, ``Input`` or nested structures of them.
+        kwarg_inputs: keyword inputs.
+        dynamic_shapes: as in ``torch.export.export``; replaces what the ``Input`` ranges say. One symbol is made for every
+            dynamic dimension; dimensions that the model forces to be equal share one.
+        strict: as in ``torch.export.export``.
+    Raises:
+        AssertionError: both or neither of `inputs` and `arg_inputs`.
+        torch._dynamo.exc.UserError: PyTorch cannot export the module with these dynamic dimensions.
+    """
+    from .._settings import make_settings
+
+    make_settings(unused, context="dynamo.trace")
+    specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
+    where = module_device(mod, Device._from(device).to_torch() if device is not None else None)
+    is_input = lambda leaf: isinstance(leaf, Input)  # noqa: E731
+    args = pytree.tree_map(lambda item: _example(item, where), specs.args, is_leaf=is_input)
+    kwargs = pytree.tree_map(lambda item: _example(item, where), specs.kwargs, is_leaf=is_input)
+    ranges_given = dynamic_shapes is None
+    if dynamic_shapes is None:
+        leaves = specs.leaves()
+        if any(isinstance(leaf, Input) and leaf.is_dynamic for leaf in leaves):
+            arg_shapes = pytree.tree_map(_dynamic_dims, specs.args, is_leaf=is_input)
+            kwarg_shapes = pytree.tree_map(_dynamic_dims, specs.kwargs, is_leaf=is_input)
+            dynamic_shapes = _by_parameter_name(mod, arg_shapes, kwarg_shapes)
+    with torch.no_grad():
+        program = torch.export.export(mod, args, kwargs, dynamic_shapes=dynamic_shapes, strict=strict)
+    if ranges_given:
+        _restore_ranges(program, specs)
+    return program
+
+
+def _by_parameter_name(mod: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Dynamic shapes as torch.export wants them when there are keyword inputs: by the parameters' names."""
+    if not kwargs:
+        return args
+    import inspect
+
+    signature = inspect.signature(mod.forward)
+    bound = signature.bind(*args, **kwargs)
+    return dict(bound.arguments) | dict(bound.arguments.pop("kwargs", {}) if "kwargs" in bound.arguments else {})
+
+
+def user_input_names(program: ExportedProgram) -> list[str]:
+    """The user inputs' placeholder names, in the order of the flattened arguments."""
+    return [str(name) for name in program.graph_signature.user_inputs]
+
+
+def _restore_ranges(program: ExportedProgram, specs: InputSpecs) -> None:
+    """Puts the user's bounds back: export reports at least 2 for every dynamic dimension, whatever was asked."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    for name, spec in zip(user_input_names(program), specs.leaves(), strict=True):
+        value = values.get(name)
+        if not isinstance(spec, Input) or not isinstance(value, torch.Tensor):
+            continue
+        for axis, size in enumerate(value.shape):
+            if not isinstance(size, torch.SymInt):
+                continue
+            expr = size.node.expr
+            if isinstance(expr, sympy.Symbol) and expr in program.range_constraints:
+                known = program.range_constraints[expr]
+                lower = spec.min_shape[axis] if known.lower == 2 else max(int(known.lower), spec.min_shape[axis])
+                upper = spec.max_shape[axis] if known.upper is int_oo else min(int(known.upper), spec.max_shape[axis])
+                program.range_constraints[expr] = ValueRanges(lower, upper)
+
+
+def optimal_sizes(program: ExportedProgram, specs: InputSpecs | None) -> dict[str, int]:
+    """The size each symbol is tuned for: the Input's ``opt_shape``, else the example's size."""
+    sizes: dict[str, int] = {}
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    names = user_input_names(program)
+    leaves: list[Any] = specs.leaves() if specs is not None else []
+    if len(leaves) != len(names):
+        leaves = [None] * len(names)
+    for name, spec in zip(names, leaves, strict=True):
+        value = values.get(name)
+        for axis, size in enumerate(value.shape if isinstance(value, torch.Tensor) else ()):
+            if isinstance(size, torch.SymInt) and isinstance(size.node.expr, sympy.Symbol):
+                if isinstance(spec, Input) and axis < len(spec.opt_shape):
+                    sizes[size.node.expr.name] = spec.opt_shape[axis]
+                elif size.node.has_hint():
+                    sizes.setdefault(size.node.expr.name, int(size.node.hint))
+    return sizes
+
+
+def symbol_ranges(program: ExportedProgram, optimal: Mapping[str, int]) -> dict[str, tuple[int, int, int | None]]:
+    """(min, opt, max) of every symbol; max None where there is no limit."""
+    ranges: dict[str, tuple[int, int, int | None]] = {}
+    for symbol, bounds in program.range_constraints.items():
+        low = max(0, int(bounds.lower)) if bounds.lower.is_finite else 0
+        high = None if bounds.upper is int_oo or not bounds.upper.is_finite else int(bounds.upper)
+        if high is not None and high >= 2**62:
+            high = None
+        opt = max(low, optimal.get(symbol.name, max(low, 1)))
+        ranges[symbol.name] = (low, opt if high is None else min(opt, high), high)
+    return ranges

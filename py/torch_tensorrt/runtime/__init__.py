@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running compiled programs: modes, and the modules they are made of."""
+
+from ._modes import (
+    enable_cudagraphs,
+    enable_output_allocator,
+    enable_pre_allocated_outputs,
+    get_cudagraphs_mode,
+    get_multi_device_safe_mode,
+    get_whole_cudagraphs_mode,
+    set_cudagraphs_mode,
+    set_multi_device_safe_mode,
+)
+from ._module import CompiledModule, EngineModule, TorchBlock, engine_modules
+
+TorchTensorRTModule = EngineModule
+
+__all__ = [
+    "CompiledModule",
+    "EngineModule",
+    "TorchBlock",
+    "TorchTensorRTModule",
+    "enable_cudagraphs",
+    "enable_output_allocator",
+    "enable_pre_allocated_outputs",
+    "engine_modules",
+    "get_cudagraphs_mode",
+    "get_multi_device_safe_mode",
+    "get_whole_cudagraphs_mode",
+    "set_cudagraphs_mode",
+    "set_multi_device_safe_mode",
+]

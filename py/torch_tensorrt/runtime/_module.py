@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules of a compiled program: engines, PyTorch blocks, and the root that holds them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import fx
+
+from .._library import load_binding
+from ._torchscript import script_block
+
+
+def _rebuild_engine_module(name: str, metadata: str, payload: torch.Tensor, single_output: bool) -> EngineModule:
+    return EngineModule(name, metadata, payload, single_output=single_output)
+
+
+class EngineModule(torch.nn.Module):
+    """One engine. Takes and returns tensors; a single output comes without a tuple around it.
+
+    Calls with plain tensors go straight to the C++ runtime. Everything that looks at operators instead of running them
+    (torch.export, torch.jit.trace, dispatch modes, tensor subclasses) sees ``tensorrt::execute_engine``.
+    """
+
+    def __init__(self, name: str, metadata: str, payload: torch.Tensor, *, single_output: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.single_output = single_output
+        self._bind(torch.classes.tensorrt.Engine(metadata, payload))
+
+    def _bind(self, engine: Any) -> None:
+        self.engine = engine
+        self._call = load_binding().EngineCall(engine, self.single_output, self._dispatch)
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        if torch.compiler.is_compiling():
+            return self._dispatch(*inputs)
+        return self._call(*inputs)
+
+    def _dispatch(self, *inputs: torch.Tensor) -> Any:
+        outputs = torch.ops.tensorrt.execute_engine(list(inputs), self.engine)
+        return outputs[0] if self.single_output else tuple(outputs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_engine_module, (self.name, self.engine.metadata(), self.engine.payload(), self.single_output))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> EngineModule:
+        # The payload is immutable and shared by copies.
+        return _rebuild_engine_module(self.name, self.engine.metadata(), self.engine.payload(), self.single_output)
+
+    def extra_repr(self) -> str:
+        return f"{self.name}, {len(self.engine.payload()) / 2**20:.1f} MiB"
+
+
+class TorchBlock(torch.nn.Module):
+    """Nodes that stay in PyTorch. Takes and returns tensors only; sizes are read from its own inputs.
+
+    Under torch.jit.trace the block is inserted as a scripted function, so that sizes and the arithmetic on them stay
+    computations: tracing would write the example's numbers into the program.
+    """
+
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        super().__init__()
+        self.graph_module = graph_module
+        self._scripted: Callable[..., Any] | None = None
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        if torch._C._get_tracing_state() is not None:
+            if self._scripted is None:
+                self._scripted = script_block(self.graph_module)
+            return self._scripted(*inputs)
+        return self.graph_module(*inputs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_torch_block, (_dump_graph(self.graph_module.graph), dict(self.graph_module.named_children())))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TorchBlock:
+        children = copy.deepcopy(dict(self.graph_module.named_children()), memo)
+        return _rebuild_torch_block(_dump_graph(self.graph_module.graph), children)
+
+
+def _rebuild_torch_block(steps: list[Any], children: dict[str, Any]) -> TorchBlock:
+    return TorchBlock(fx.GraphModule(children, _load_graph(steps)))
+
+
+def check_constant(value: Any, expected: Any, name: str) -> None:
+    """ValueError unless a Python value is the one that the program was compiled for."""
+    if value is not expected and (type(value) is not type(expected) or value != expected):
+        raise ValueError(
+            f"input {name!r}: the program was compiled for the value {expected!r}, got {value!r}; compile again for other values"
+        )
+
+
+# --- the root ------------------------------------------------------------------------------------------------------------
+
+
+class _NodeRef:
+    """A node by name, in the plain-data form of a graph."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _OverloadRef:
+    """An operator overload, pickled by name."""
+
+    def __init__(self, overload: torch._ops.OpOverload) -> None:
+        self.overload = overload
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        namespace, name = self.overload._schema.name.split("::")
+        return (_find_overload, (namespace, name, self.overload._overloadname))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _OverloadRef:
+        return self
+
+
+def _find_overload(namespace: str, name: str, overload: str) -> _OverloadRef:
+    return _OverloadRef(getattr(getattr(getattr(torch.ops, namespace), name), overload))
+
+
+_Step = tuple[str, str, Any, Any, Any, Any]
+
+
+def _dump_graph(graph: fx.Graph) -> list[_Step]:
+    """The graph as plain data that pickle and deepcopy know: op, name, target, args, kwargs, TorchScript type."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, fx.Node):
+            return _NodeRef(item.name)
+        if isinstance(item, dict):
+            return {key: plain(value) for key, value in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [plain(value) for value in item] if isinstance(item, list) else tuple(plain(value) for value in item)
+        return _OverloadRef(item) if isinstance(item, torch._ops.OpOverload) else item
+
+    return [
+        (node.op, node.name, plain(node.target), plain(node.args), plain(node.kwargs), node.meta.get("script_type"))
+        for node in graph.nodes
+    ]
+
+
+def _load_graph(steps: list[_Step]) -> fx.Graph:
+    graph = fx.Graph()
+    nodes: dict[str, fx.Node] = {}
+
+    def resolve(item: Any) -> Any:
+        if isinstance(item, _NodeRef):
+            return nodes[item.name]
+        if isinstance(item, _OverloadRef):
+            return item.overload
+        if isinstance(item, dict):
+            return {key: resolve(value) for key, value in item.items()}
+        if isinstance(item, (list, tuple)):
+            return type(item)(resolve(value) for value in item)
+        return item
+
+    for op, name, target, args, kwargs, script_type in steps:
+        node = graph.create_node(op, resolve(target), resolve(args), resolve(kwargs), name=name)
+        if script_type is not None:
+            node.meta["script_type"] = script_type
+        nodes[name] = node
+    return graph
+
+
+def _rebuild_compiled(
+    steps: list[Any], attributes: dict[str, Any], meta: dict[str, Any], specs: tuple[Any, Any, Any]
+) -> CompiledModule:
+    graph = _load_graph(steps)
+    apply_calling_convention(graph, *specs)
+    module = CompiledModule(attributes, graph)
+    module.meta.update(meta)
+    module.calling_convention = specs
+    return module
+
+
+def apply_calling_convention(graph: fx.Graph, orig_args: list[str] | None, in_spec: Any, out_spec: Any) -> None:
+    """Lets the graph's forward take and return the original module's nested structures; None: flat tensors as they are."""
+    if orig_args is not None:
+        info = fx.graph._PyTreeInfo(orig_args, in_spec, out_spec)
+        graph.set_codegen(fx.graph._PyTreeCodeGen(info))
+
+
+class CompiledModule(fx.GraphModule):
+    """A compiled program: engines (``_run_on_acc_N``) and PyTorch blocks (``_run_on_gpu_N``) called one after the other.
+
+    Can be called, traced, exported, copied and pickled. ``meta["torch_tensorrt"]`` describes inputs, ranges, blocks.
+    """
+
+    calling_convention: tuple[Any, Any, Any] = (None, None, None)
+
+    def _state(self) -> tuple[list[Any], dict[str, Any]]:
+        attributes: dict[str, Any] = dict(self.named_children())
+        attributes.update(self.named_parameters(recurse=False))
+        attributes.update(self.named_buffers(recurse=False))
+        return _dump_graph(self.graph), attributes
+
+    def __reduce__(self) -> Any:
+        steps, attributes = self._state()
+        return (_rebuild_compiled, (steps, attributes, dict(self.meta), self.calling_convention))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledModule:
+        steps, attributes = self._state()
+        result = _rebuild_compiled(steps, copy.deepcopy(attributes, memo), copy.copy(self.meta), self.calling_convention)
+        result.training = self.training
+        return result
+
+
+def engine_modules(module: torch.nn.Module) -> Mapping[str, EngineModule]:
+    """All engine modules below a module, by qualified name."""
+    return {name: child for name, child in module.named_modules() if isinstance(child, EngineModule)}

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared by the Python tests: seeds, small models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
