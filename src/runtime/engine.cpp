@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/engine.h"
+
+#include <utility>
+
+#include <torchtrt/base/error.h>
+#include <torchtrt/base/log.h>
+
+#include "runtime/executor_loader.h"
+#include "runtime/loaded_engine.h"
+#include "runtime/settings.h"
+
+namespace torchtrt::runtime {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+template <typename Spec>
+std::vector<backend::Binding> bindings_of(const std::vector<Spec>& specs) {
+  std::vector<backend::Binding> bindings;
+  for (const Spec& spec : specs) {
+    backend::Binding& binding = bindings.emplace_back(backend::Binding{spec.name, spec.dtype, {}});
+    for (const Expr& dim : spec.dims) {
+      binding.shape.push_back(dim.is_constant() ? dim.value() : -1);
+    }
+  }
+  return bindings;
+}
+
+std::string_view name_of(DLDeviceType type) {
+  return type == kDLCPU ? "the CPU" : type == kDLCUDA ? "CUDA devices" : "that kind of device";
+}
+
+}  // namespace
+
+DLDeviceType device_type_of(const format::TargetSpec& target, const format::Metadata& metadata) {
+  if (target.backend == "openvino") {
+    return kDLCPU;
+  }
+  if (target.backend == "tensorrt" || target.backend == "tensorrt_rtx") {
+    return kDLCUDA;
+  }
+  return metadata.device == "cuda" ? kDLCUDA : kDLCPU;
+}
+
+Engine::Engine(std::string_view metadata, std::span<const std::byte> payload, std::shared_ptr<const void> owner)
+    : metadata_(format::read_metadata(metadata, payload.size())),
+      payload_(payload),
+      owner_(std::move(owner)),
+      plan_(metadata_) {
+  TORCHTRT_CHECK(reinterpret_cast<std::uintptr_t>(payload.data()) % kAlignment == 0, kInternal, "engine \"",
+                 metadata_.name, "\": the payload must be aligned to ", kAlignment, " bytes");
+  for (const format::TargetSpec& target : metadata_.targets) {
+    (device_type_of(target, metadata_) == kDLCPU ? has_cpu_target_ : has_cuda_target_) = true;
+  }
+}
+
+Engine::~Engine() = default;
+
+void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream) {
+  const DLDevice device = device_of(inputs);
+  plan_.check_bindings(inputs, device);
+  loaded_on(device).run(plan_, inputs, outputs, stream);
+}
+
+DLDevice Engine::device_of(std::span<const DLTensor> inputs) const {
+  for (std::size_t i = 0; i < inputs.size() && i < metadata_.inputs.size(); ++i) {
+    const bool has_target = inputs[i].device.device_type == kDLCPU ? has_cpu_target_ : has_cuda_target_;
+    // Shape inputs are on the CPU whatever the engine's device.
+    if (has_target && metadata_.inputs[i].shape_symbol.empty()) {
+      return inputs[i].device;
+    }
+  }
+  // No input is where the engine can run; the check of the inputs will say so for the first.
+  return {has_cpu_target_ ? kDLCPU : kDLCUDA, 0};
+}
+
+LoadedEngine& Engine::loaded_on(DLDevice device) {
+  LoadedEngine* primary = primary_.load(std::memory_order_acquire);
+  if (primary != nullptr && primary->device().device_type == device.device_type &&
+      primary->device().device_id == device.device_id) [[likely]] {
+    return *primary;
+  }
+  // Under the lock, so that one thread loads and the others wait for it. Nothing is stored if it throws: the next call
+  // tries again.
+  const std::lock_guard lock(load_mutex_);
+  std::unique_ptr<LoadedEngine>& loaded = loaded_[{device.device_type, device.device_id}];
+  if (loaded == nullptr) {
+    loaded = load_target(device);
+    LoadedEngine* none = nullptr;
+    primary_.compare_exchange_strong(none, loaded.get(), std::memory_order_acq_rel);
+  }
+  return *loaded;
+}
+
+std::unique_ptr<LoadedEngine> Engine::load_target(DLDevice device) const {
+  const format::TargetSpec* target = nullptr;
+  std::string backends;
+  for (const format::TargetSpec& candidate : metadata_.targets) {
+    backends += (backends.empty() ? "" : ", ") + candidate.backend;
+    if (target == nullptr && device_type_of(candidate, metadata_) == device.device_type) {
+      target = &candidate;
+    }
+  }
+  TORCHTRT_CHECK(target != nullptr, kUnsupported, "engine \"", metadata_.name, "\" was compiled for ", metadata_.device,
+                 " (", backends, ") and cannot run on ", name_of(device.device_type),
+                 ": move the inputs, or compile the model for that device as well");
+  backend::LoadRequest request;
+  request.engine_name = metadata_.name;
+  request.inputs = bindings_of(metadata_.inputs);
+  request.outputs = bindings_of(metadata_.outputs);
+  request.properties = target->properties;
+  request.owner = owner_;
+  request.settings = current_executor_settings();
+  request.device = device;
+  backend::Executor& executor = load_executor(target->backend);
+  for (const format::SectionSpec& section : target->sections) {
+    format::verify_checksum(section, payload_, metadata_.name);
+    request.payloads.push_back({section.name, format::section_bytes(section, payload_)});
+  }
+  TORCHTRT_LOG(kInfo, "loading engine \"", metadata_.name, "\", built by ", target->producer, ", with ",
+               executor.version());
+  return std::make_unique<LoadedEngine>(executor.load(request), device);
+}
+
+std::size_t Engine::contexts_created() const {
+  const std::lock_guard lock(load_mutex_);
+  std::size_t count = 0;
+  for (const auto& [device, loaded] : loaded_) {
+    count += loaded != nullptr ? loaded->contexts_created() : 0;
+  }
+  return count;
+}
+
+}  // namespace torchtrt::runtime

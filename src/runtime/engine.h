@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <torchtrt/backend/executor.h>
+#include <torchtrt/base/export.h>
+
+#include "format/package.h"
+#include "runtime/binding_plan.h"
+
+namespace torchtrt::runtime {
+
+class LoadedEngine;
+
+/// One engine of a saved program. Immutable and thread-safe: any number of threads run it at the same time on one copy of
+/// the weights, each call with an execution context of its own from a pool.
+///
+/// Making one parses the metadata only. The backend's module, the checksums and the vendor's engine come at the first run
+/// on a device (or load()); if that fails, every run fails with the reason until the cause is gone.
+class TORCHTRT_API Engine {
+ public:
+  /// `owner` keeps `payload` alive, whose start is aligned to 64 bytes. Errors: those of format::read_metadata.
+  Engine(std::string_view metadata, std::span<const std::byte> payload, std::shared_ptr<const void> owner);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  [[nodiscard]] const format::Metadata& metadata() const { return metadata_; }
+
+  /// Runs the engine on the device that its inputs are on. Inputs are contiguous and in the metadata's order; each output
+  /// is handed to `outputs` once. On a GPU the work is enqueued on `stream`, the caller's, and inputs must live until then.
+  ///
+  /// Errors: the inputs' (see BindingPlan), loading's (see executor_loader.h), the backend's. After an error the engine is as usable as before.
+  void run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream = nullptr);
+
+  /// Loads now what the first run on `device` would load. Error(kUnsupported) if no target runs there.
+  void load(DLDevice device) { loaded_on(device); }
+
+  /// See BindingPlan::infer_output_shapes.
+  [[nodiscard]] std::vector<std::vector<std::int64_t>> infer_output_shapes(
+      std::span<const std::vector<std::int64_t>> input_shapes) const {
+    return plan_.infer_output_shapes(input_shapes);
+  }
+
+  /// Execution contexts made so far, on all devices: the largest number of calls that ran at the same time.
+  [[nodiscard]] std::size_t contexts_created() const;
+
+ private:
+  LoadedEngine& loaded_on(DLDevice device);
+  std::unique_ptr<LoadedEngine> load_target(DLDevice device) const;
+  [[nodiscard]] DLDevice device_of(std::span<const DLTensor> inputs) const;
+
+  format::Metadata metadata_;
+  std::span<const std::byte> payload_;
+  std::shared_ptr<const void> owner_;
+  BindingPlan plan_;
+  bool has_cpu_target_ = false, has_cuda_target_ = false;
+
+  /// The first device's engine, read without a lock: nearly every engine only ever has this one.
+  std::atomic<LoadedEngine*> primary_{nullptr};
+  mutable std::mutex load_mutex_;
+  std::map<std::pair<int, int>, std::unique_ptr<LoadedEngine>> loaded_;  // by device type and index
+};
+
+/// The kind of device that a target's engine runs on: kDLCPU or kDLCUDA. A backend that this runtime does not know runs
+/// where the engine was compiled for.
+TORCHTRT_API DLDeviceType device_type_of(const format::TargetSpec& target, const format::Metadata& metadata);
+
+}  // namespace torchtrt::runtime

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// A backend for tests of the runtime: its engines do what the property "operation" says. Never installed.
+//
+//   add         output[i] = input 0[i] + the float in the payload "bias"
+//   select      the positive elements of input 0, in memory of the engine (a data-dependent shape)
+//   rendezvous  waits until "parties" calls run at the same time, then adds; gives up after 20 s
+//   fail        throws in run()
+//   forget      returns without an output
+//
+// "failing_loads": how many loads of an engine of this name fail before one succeeds.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include <torchtrt/backend/executor.h>
+#include <torchtrt/base/export.h>
+
+namespace torchtrt::backend {
+namespace {
+
+class FakeEngine : public ExecutableEngine {
+ public:
+  explicit FakeEngine(const LoadRequest& request) : operation_(request.properties.at("operation")), owner_(request.owner) {
+    for (const Payload& payload : request.payloads) {
+      if (payload.name == "bias") {
+        std::memcpy(&bias_, payload.bytes.data(), sizeof(bias_));
+      }
+    }
+    if (const auto found = request.properties.find("parties"); found != request.properties.end()) {
+      parties_ = std::stoi(found->second);
+    }
+  }
+
+  std::unique_ptr<Context> create_context() override;
+
+  void run(const RunRequest& request) {
+    if (operation_ == "fail") {
+      fail(ErrorCode::kInternal, "the fake engine failed, as it was told to");
+    }
+    if (operation_ == "forget") {
+      return;
+    }
+    if (operation_ == "rendezvous") {
+      arrive();
+    }
+    const DLTensor& input = request.inputs[0];
+    const auto* values = static_cast<const float*>(input.data);
+    std::size_t count = 1;
+    for (int i = 0; i < input.ndim; ++i) {
+      count *= static_cast<std::size_t>(input.shape[i]);
+    }
+    if (operation_ == "select") {
+      auto selected = std::make_shared<std::vector<float>>();
+      std::copy_if(values, values + count, std::back_inserter(*selected), [](float value) { return value > 0; });
+      const auto size = static_cast<std::int64_t>(selected->size());
+      request.outputs->adopt(0, {&size, 1}, selected->data(), selected);
+      return;
+    }
+    auto* result = static_cast<float*>(request.outputs->allocate(0, request.output_shapes[0]));
+    for (std::size_t i = 0; i < count; ++i) {
+      result[i] = values[i] + bias_;
+    }
+  }
+
+ private:
+  void arrive() {
+    ++arrived_;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (arrived_ < parties_) {
+      if (std::chrono::steady_clock::now() > deadline) {
+        fail(ErrorCode::kInternal, "only ", arrived_.load(), " calls ran at the same time");
+      }
+      std::this_thread::yield();
+    }
+  }
+
+  std::string operation_;
+  std::shared_ptr<const void> owner_;
+  float bias_ = 0;
+  int parties_ = 1;
+  std::atomic<int> arrived_{0};
+};
+
+class FakeContext : public Context {
+ public:
+  explicit FakeContext(FakeEngine& engine) : engine_(engine) {}
+  void run(const RunRequest& request) override {
+    if (running_.exchange(true)) {
+      fail(ErrorCode::kInternal, "two calls use one context");
+    }
+    struct Done {
+      std::atomic<bool>& running;
+      ~Done() { running = false; }
+    } done{running_};
+    engine_.run(request);
+  }
+
+ private:
+  FakeEngine& engine_;
+  std::atomic<bool> running_{false};
+};
+
+std::unique_ptr<Context> FakeEngine::create_context() {
+  return std::make_unique<FakeContext>(*this);
+}
+
+class FakeExecutor : public Executor {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "fake"; }
+  std::string version() override { return "the fake backend"; }
+  std::unique_ptr<ExecutableEngine> load(const LoadRequest& request) override {
+    const std::lock_guard lock(mutex_);
+    const auto wanted = request.properties.find("failing_loads");
+    if (wanted != request.properties.end() && failed_loads_[request.engine_name] < std::stoi(wanted->second)) {
+      ++failed_loads_[request.engine_name];
+      fail(ErrorCode::kNotFound, "libfake.so is missing: install fake");
+    }
+    return std::make_unique<FakeEngine>(request);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, int> failed_loads_;
+};
+
+}  // namespace
+}  // namespace torchtrt::backend
+
+extern "C" TORCHTRT_API torchtrt::backend::Executor* torchtrt_executor(std::uint32_t interface_version) {
+  static auto* executor = new torchtrt::backend::FakeExecutor;
+  return interface_version == torchtrt::backend::kExecutorInterfaceVersion ? executor : nullptr;
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// The torch class `tensorrt.Engine` and the operators `tensorrt::*`, under the names that saved programs hold.
+#include <ATen/Parallel.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <torch/library.h>
+
+#include <torchtrt/base/log.h>
+#include <torchtrt/runtime.h>
+
+#include "runtime/settings.h"
+#include "torch/engine_call.h"
+#include "torch/engine_holder.h"
+#include "torch/errors.h"
+
+namespace torchtrt {
+
+// Registration happens when the library is loaded; a call of this function is a reason for the linker to load it.
+void load_runtime() {}
+
+namespace torch_adapter {
+namespace {
+
+using EnginePointer = c10::intrusive_ptr<EngineHolder>;
+using State = std::tuple<std::string, at::Tensor>;
+
+EnginePointer make_engine(std::string metadata, const at::Tensor& payload) {
+  return translate([&] { return c10::make_intrusive<EngineHolder>(std::move(metadata), payload); });
+}
+
+std::vector<at::Tensor> execute_engine(at::TensorList inputs, const EnginePointer& engine) {
+  TORCH_CHECK_TYPE(engine != nullptr, "tensorrt::execute_engine needs an engine, but got None");
+  return translate([&] { return run_engine(*engine, inputs); });
+}
+
+/// Engines have no derivative. Registering the autograd key says so at once: the results do not require gradients, instead
+/// of warning when somebody runs backward through them.
+std::vector<at::Tensor> execute_engine_autograd(at::TensorList inputs, const EnginePointer& engine) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("tensorrt::execute_engine", "")
+                             .typed<std::vector<at::Tensor>(at::TensorList, const EnginePointer&)>();
+  return op.call(inputs, engine);
+}
+
+std::vector<std::vector<std::int64_t>> infer_outputs(const EnginePointer& engine,
+                                                     const std::vector<std::vector<std::int64_t>>& shapes) {
+  return translate([&] { return engine->engine().infer_output_shapes(shapes); });
+}
+
+}  // namespace
+
+TORCH_LIBRARY(tensorrt, m) {
+  runtime::set_default_thread_count([] { return at::get_num_threads(); });
+
+  m.class_<EngineHolder>("Engine")
+      .def(torch::init([](std::string metadata, const at::Tensor& payload) {
+             return make_engine(std::move(metadata), payload);
+           }),
+           "Makes an engine from its state; the vendor's engine is loaded by the first run.",
+           {torch::arg("metadata"), torch::arg("payload")})
+      .def("name", [](const EnginePointer& self) { return self->name(); })
+      .def("metadata", [](const EnginePointer& self) { return self->metadata(); })
+      .def("payload", [](const EnginePointer& self) { return self->payload(); })
+      .def("infer_outputs", &infer_outputs,
+           "Shapes of the outputs for shapes of the inputs; -1 where only the data decides.", {torch::arg("input_shapes")})
+      .def("__str__", [](const EnginePointer& self) { return self->describe(); })
+      .def("__repr__", [](const EnginePointer& self) { return self->describe(); })
+      .def("__obj_flatten__", [](const EnginePointer& self) { return self->flatten(); })
+      // torch.export uses the object as it is: its shapes come from the metadata, not from a fake class.
+      .def("tracing_mode", [](const EnginePointer&) { return std::string("real"); })
+      .def_pickle([](const EnginePointer& self) { return State(self->metadata(), self->payload()); },
+                  [](State state) { return make_engine(std::move(std::get<0>(state)), std::get<1>(state)); });
+
+  m.def("execute_engine(Tensor[] input_tensors, __torch__.torch.classes.tensorrt.Engine engine) -> Tensor[]",
+        {at::Tag::pt2_compliant_tag});
+
+  m.def("ABI_VERSION() -> str", [] { return std::to_string(format::kFormatVersion); });
+  m.def("get_multi_device_safe_mode() -> bool", [] { return runtime::multi_device_safe_mode(); });
+  m.def("set_multi_device_safe_mode(bool mode) -> ()", [](bool mode) { runtime::set_multi_device_safe_mode(mode); });
+  m.def("get_cudagraphs_mode() -> int", [] { return static_cast<std::int64_t>(runtime::cudagraphs_mode()); });
+  m.def("set_cudagraphs_mode(int mode) -> ()", [](std::int64_t mode) {
+    TORCH_CHECK_VALUE(mode >= 0 && mode <= 2, "a CUDA graphs mode is 0 (standard), 1 (subgraph) or 2 (whole graph), not ",
+                      mode);
+    runtime::set_cudagraphs_mode(static_cast<runtime::CudaGraphsMode>(mode));
+  });
+  m.def("get_logging_level() -> int", [] { return static_cast<std::int64_t>(log_level()); });
+  m.def("set_logging_level(int level) -> ()", [](std::int64_t level) {
+    TORCH_CHECK_VALUE(level >= 0 && level <= 5, "a logging level is 0 (internal errors) to 5 (graphs), not ", level);
+    set_log_level(static_cast<LogLevel>(level));
+  });
+}
+
+TORCH_LIBRARY_IMPL(tensorrt, CompositeExplicitAutograd, m) {
+  m.impl("execute_engine", TORCH_FN(execute_engine));
+}
+
+TORCH_LIBRARY_IMPL(tensorrt, Autograd, m) {
+  m.impl("execute_engine", TORCH_FN(execute_engine_autograd));
+}
+
+}  // namespace torch_adapter
+}  // namespace torchtrt
