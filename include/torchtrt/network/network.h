@@ -112,6 +112,14 @@ class TORCHTRT_API Network {
   /// Appends a layer, infers and checks its outputs' dtypes and dims, and returns them. Every failed rule is an
   /// Error(kInvalidArgument) that names the layer, the rule and what came. The named helpers below all end here.
   std::vector<ValueId> add_layer(Op op, std::vector<ValueId> inputs, const std::string& name = "");
+  /// Where the network stands, so that a layer sequence that turns out impossible can be taken back. Symbols, dims and
+  /// ranges that were refined meanwhile stay.
+  struct Checkpoint {
+    std::size_t layers = 0, values = 0, inputs = 0;
+  };
+  [[nodiscard]] Checkpoint checkpoint() const;
+  void rollback(const Checkpoint& to);
+
   /// Set by the converter driver: prefix of the layers' names, and the user's source line they carry.
   void set_origin(const std::string& node_name, const std::string& source);
 
