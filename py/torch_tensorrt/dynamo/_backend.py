@@ -1,33 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """``torch.compile(model, backend="torch_tensorrt")``.
 
-AOTAutograd hands over a functional ATen graph and takes care of mutations and aliases around it. Parameters and buffers
-become the engines' constants; every call checks that they are still the same tensors with the same contents, and compiles
-again if they are not.
+Each graph that torch.compile captures is exported and compiled like a model of its own. Its parameters and buffers become
+constants of the engines; every call checks that they are still the same tensors with the same contents, and compiles again
+if they are not. The results take no gradients.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import sympy
 import torch
 from torch import fx
-from torch._dynamo.backends.common import aot_autograd
-from torch.utils._sympy.numbers import int_oo
+from torch.export import Dim
 
-from .._device import Device
 from .._settings import CompilationSettings, make_settings
-from ._assemble import CallingConvention
-from ._compiler import compile_lowered
-from ._decompositions import decomposition_table
-from ._graph import Program
-from ._lowering import clean
-from ._nodes import value_of
-from ._symbols import size_expr
+from ._compiler import compile_program
+from ._symbols import finite
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 NAMES = ("torch_tensorrt", "tensorrt", "aot_torch_tensorrt_aten")
@@ -36,15 +27,18 @@ NAMES = ("torch_tensorrt", "tensorrt", "aot_torch_tensorrt_aten")
 def torch_tensorrt_backend(
     gm: fx.GraphModule, sample_inputs: Sequence[Any], *, options: Mapping[str, Any] | None = None, **kwargs: Any
 ) -> Callable[..., Any]:
-    """Compiles one graph of torch.compile. Unknown options are TypeErrors.
+    """Compiles one graph of torch.compile; `options` are the settings of ``torch_tensorrt.compile``.
 
-    A graph that cannot be compiled runs in PyTorch, with a warning; pass_through_build_failures=True raises instead.
+    Unknown options are TypeErrors. A graph that cannot be compiled runs in PyTorch, with a warning;
+    ``pass_through_build_failures=True`` raises instead.
     """
-    settings = make_settings({**(options or {}), **kwargs}, context='compile(ir="torch_compile")')
-    frozen = [index for index, value in enumerate(sample_inputs) if _is_weight(value)]
+    settings = make_settings({**(options or {}), **kwargs}, context="compile")
+    if torch.is_grad_enabled() and any(_takes_gradient(value) for value in sample_inputs):
+        _LOGGER.warning("the graph stays in PyTorch: an input requires a gradient, which engines do not compute")
+        return gm.forward  # type: ignore[no-any-return]
     try:
-        return _Frozen(gm, sample_inputs, frozen, settings)
-    except (AssertionError, RuntimeError, TypeError) as error:
+        return _CompiledGraph(gm, sample_inputs, settings)
+    except (AssertionError, RuntimeError, TypeError, torch._dynamo.exc.UserError) as error:
         if settings.pass_through_build_failures or settings.require_full_compilation:
             raise
         _LOGGER.warning("the graph stays in PyTorch: %s", error, exc_info=_LOGGER.isEnabledFor(logging.DEBUG))
@@ -58,144 +52,95 @@ def _is_weight(value: Any) -> bool:
     )
 
 
-class _Frozen:
-    """A graph with its weights compiled in, and the check that they still hold."""
-
-    def __init__(
-        self, gm: fx.GraphModule, inputs: Sequence[Any], frozen: Sequence[int], settings: CompilationSettings
-    ) -> None:
-        self._gm, self._settings = gm, settings
-        self._frozen = list(frozen)
-        self._open = [index for index in range(len(inputs)) if index not in set(frozen)]
-        self._inputs = inputs
-        self._compile([inputs[index] for index in frozen])
-
-    def _compile(self, weights: list[torch.Tensor]) -> None:
-        self._weights = weights
-        self._versions = [_version(tensor) for tensor in weights]
-        module = _bind_weights(self._gm, self._frozen, weights)
-        open_inputs = [self._inputs[index] for index in self._open]
-        compiler = _GraphCompiler(self._settings)
-        table = decomposition_table(self._settings.decompose_attention)
-        table = {op: function for op, function in table.items() if not _is_composite(op)} | {}
-        self._call = aot_autograd(
-            fw_compiler=compiler, bw_compiler=_no_backward, inference_compiler=compiler, decompositions=table
-        )(module, open_inputs)
-
-    def __call__(self, *args: Any) -> Any:
-        for index, weight, version in zip(self._frozen, self._weights, self._versions, strict=True):
-            if args[index] is not weight or _version(weight) != version:
-                _LOGGER.info("weights changed since compilation: compiling again")
-                self._compile([args[i] for i in self._frozen])
-                break
-        return self._call(*[args[index] for index in self._open])
+def _takes_gradient(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.requires_grad and not _is_weight(value)
 
 
 def _version(tensor: torch.Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _is_composite(op: Any) -> bool:
-    return False
+class _CompiledGraph:
+    """A graph with its weights compiled in, and the check that they still hold."""
+
+    def __init__(self, gm: fx.GraphModule, inputs: Sequence[Any], settings: CompilationSettings) -> None:
+        self._gm, self._settings, self._inputs = gm, settings, list(inputs)
+        self._weights = [index for index, value in enumerate(inputs) if _is_weight(value)]
+        weights = set(self._weights)
+        self._open = [index for index in range(len(inputs)) if index not in weights]
+        self._compile(inputs)
+
+    def _compile(self, args: Sequence[Any]) -> None:
+        module = _bind(self._gm, {index: args[index] for index in self._weights})
+        placeholders = [node for node in self._gm.graph.nodes if node.op == "placeholder"]
+        examples = tuple(_example(self._inputs[index]) for index in self._open)
+        shapes = tuple(_dynamic_dims(placeholders[index], self._inputs[index]) for index in self._open)
+        with torch._guards.tracing(None), torch.no_grad():
+            program = torch.export.export(
+                module, examples, dynamic_shapes=shapes if any(shapes) else None, strict=False
+            )
+            self._call = compile_program(program, self._settings)
+        # What the graph itself writes (running statistics, caches) is no constant of it: its contents may change.
+        known = self._call.meta.get("torch_tensorrt")
+        self._checks = [
+            (
+                index,
+                args[index],
+                None if known is None or _weight_name(index) in known["mutated"] else _version(args[index]),
+            )
+            for index in self._weights
+        ]
+
+    def __call__(self, *args: Any) -> Any:
+        for index, weight, version in self._checks:
+            if args[index] is not weight or (version is not None and _version(weight) != version):
+                _LOGGER.info("weights changed since they were compiled in: compiling again")
+                self._compile(args)
+                break
+        return self._call(*[args[index] for index in self._open])
 
 
-def _no_backward(gm: fx.GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
-    return gm.forward  # type: ignore[no-any-return]
+def _weight_name(index: int) -> str:
+    return f"_weight_{index}"
 
 
-def _bind_weights(gm: fx.GraphModule, frozen: Sequence[int], weights: Sequence[torch.Tensor]) -> fx.GraphModule:
-    """The graph with some inputs replaced by attributes; they take no gradients."""
+def _bind(gm: fx.GraphModule, weights: Mapping[int, torch.Tensor]) -> fx.GraphModule:
+    """A copy of the graph with some inputs replaced by buffers."""
     graph = fx.Graph()
-    copied = fx.GraphModule(gm, gm.graph).graph
-    del graph
-    module = fx.GraphModule(gm, copied)
-    placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
-    for index, weight in zip(frozen, weights, strict=True):
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(gm.graph, copies))
+    module = fx.GraphModule(gm, graph)
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    for index, weight in weights.items():
         node = placeholders[index]
-        name = f"_frozen_{index}"
-        module.register_buffer(name, weight.detach())
-        with module.graph.inserting_before(node):
-            attribute = module.graph.get_attr(name)
-        attribute.meta = dict(node.meta)
+        module.register_buffer(_weight_name(index), weight.detach())
+        with graph.inserting_before(node):
+            attribute = graph.get_attr(_weight_name(index))
         node.replace_all_uses_with(attribute)
-        module.graph.erase_node(node)
+        graph.erase_node(node)
     module.recompile()
     return module
 
 
-class _GraphCompiler:
-    """AOTAutograd's compiler of one functional ATen graph. Its first inputs are the module's buffers: the weights."""
-
-    def __init__(self, settings: CompilationSettings) -> None:
-        self._settings = settings
-
-    def __call__(self, gm: fx.GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
-        context = torch._guards.TracingContext.try_get()
-        weights = list(context.params_flat or []) if context is not None else []
-        module = _bind_weights_by_position(gm, weights)
-        ranges = _ranges(module)
-        clean(module, ranges)
-        device = self._settings.device or _device_of(module)
-        settings = dataclasses.replace(self._settings, device=device)
-        compiled = compile_lowered(Program(module, ranges), CallingConvention(None, None, None), settings)
-        run = compiled if compiled is not None else gm
-        count = len(weights)
-        if compiled is None:
-            return gm.forward  # type: ignore[no-any-return]
-
-        def call(*args: Any) -> Any:
-            return run(*args[count:])
-
-        return call
+def _example(value: Any) -> Any:
+    if isinstance(value, torch.SymInt):
+        return int(value.node.hint)
+    return value.detach() if isinstance(value, torch.Tensor) else value
 
 
-def _bind_weights_by_position(gm: fx.GraphModule, weights: Sequence[torch.Tensor]) -> fx.GraphModule:
-    module = fx.GraphModule(gm, fx.Graph())
-    module.graph.graph_copy(gm.graph, val_map := {})
-    output = next(iter(reversed(gm.graph.nodes)))
-    module.graph.output(fx.node.map_arg(output.args[0], lambda node: val_map[node]))
-    placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
-    for index, weight in enumerate(weights):
-        node = placeholders[index]
-        name = f"_weight_{index}"
-        module.register_buffer(name, weight.detach())
-        with module.graph.inserting_before(node):
-            attribute = module.graph.get_attr(name)
-        attribute.meta = dict(node.meta)
-        node.replace_all_uses_with(attribute)
-        module.graph.erase_node(node)
-    module.recompile()
-    return module
-
-
-def _device_of(module: fx.GraphModule) -> Device:
-    for node in module.graph.nodes:
-        value = value_of(node)
-        if isinstance(value, torch.Tensor):
-            return Device(value.device)
-    return Device("cpu")
-
-
-def _ranges(module: fx.GraphModule) -> dict[str, tuple[int, int, int | None]]:
-    """Ranges of the symbols in the graph's shapes, from the shape environment that torch.compile keeps."""
-    found: dict[str, tuple[int, int, int | None]] = {}
-    for node in module.graph.nodes:
-        value = value_of(node)
-        sizes = value.shape if isinstance(value, torch.Tensor) else [value]
-        for size in sizes:
-            if not isinstance(size, torch.SymInt):
-                continue
-            environment = size.node.shape_env
-            for symbol in size_expr(size).free_symbols:
-                if not isinstance(symbol, sympy.Symbol) or symbol.name in found:
-                    continue
-                bounds = environment.var_to_range.get(symbol)
-                low = max(0, int(bounds.lower)) if bounds is not None and bounds.lower.is_finite else 0
-                high = None if bounds is None or bounds.upper is int_oo else int(bounds.upper)
-                hint = environment.var_to_val.get(symbol) if hasattr(environment, "var_to_val") else None
-                opt = int(hint) if hint is not None else max(low, 1)
-                found[symbol.name] = (low, opt, None if high is not None and high >= 2**62 else high)
-    return found
+def _dynamic_dims(placeholder: fx.Node, value: Any) -> Any:
+    """Which dimensions torch.compile left open, with the ranges it knows."""
+    captured = placeholder.meta.get("example_value", placeholder.meta.get("val"))
+    if isinstance(captured, torch.SymInt) and isinstance(value, (int, torch.SymInt)):
+        return Dim.DYNAMIC  # type: ignore[attr-defined]
+    if not isinstance(captured, torch.Tensor):
+        return None
+    dims = {}
+    for axis, size in enumerate(captured.shape):
+        if isinstance(size, torch.SymInt) and not size.node.expr.is_number:
+            bounds = size.node.shape_env.bound_sympy(size.node.expr)
+            dims[axis] = Dim.DYNAMIC(min=finite(bounds.lower), max=finite(bounds.upper))  # type: ignore[attr-defined]
+    return dims or None
 
 
 def register() -> None:

@@ -158,6 +158,7 @@ def compile_lowered(
         "settings": settings,
         "inputs": describe_inputs(program),
         "ranges": {name: tuple(bounds) for name, bounds in program.ranges.items()},
+        "mutated": program.mutated,
         "in_spec": convention.in_spec,
     }
     _LOGGER.info("%s", report.to_text())

@@ -10,10 +10,19 @@ from typing import Any
 import sympy
 import torch
 from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Min, Mod, PythonMod
+from torch.utils._sympy.numbers import int_oo
 
 
 class NotRepresentable(Exception):
     """The expression has something that dimension expressions do not know."""
+
+
+def finite(bound: sympy.Expr) -> int | None:
+    """A bound of a value range; None for infinity and for what stands for it."""
+    if bound in (int_oo, -int_oo, sympy.oo, -sympy.oo):
+        return None
+    value = int(bound)
+    return value if abs(value) < 2**62 else None
 
 
 _BINARY: dict[Any, str] = {FloorDiv: "//", CleanDiv: "//", Mod: "%", PythonMod: "%"}

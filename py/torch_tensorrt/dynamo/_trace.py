@@ -11,11 +11,11 @@ import sympy
 import torch
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
-from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from .._device import Device
 from .._input import Input
+from ._symbols import finite
 
 
 def module_device(module: torch.nn.Module, default: torch.device | None = None) -> torch.device:
@@ -159,8 +159,9 @@ def _restore_ranges(program: ExportedProgram, specs: InputSpecs) -> None:
             expr = size.node.expr
             if isinstance(expr, sympy.Symbol) and expr in program.range_constraints:
                 known = program.range_constraints[expr]
-                lower = spec.min_shape[axis] if known.lower == 2 else max(int(known.lower), spec.min_shape[axis])
-                upper = spec.max_shape[axis] if known.upper is int_oo else min(int(known.upper), spec.max_shape[axis])
+                lower, upper = finite(known.lower) or 0, finite(known.upper)
+                lower = spec.min_shape[axis] if lower <= 2 else max(lower, spec.min_shape[axis])
+                upper = spec.max_shape[axis] if upper is None else min(upper, spec.max_shape[axis])
                 program.range_constraints[expr] = ValueRanges(lower, upper)
 
 
@@ -187,10 +188,7 @@ def symbol_ranges(program: ExportedProgram, optimal: Mapping[str, int]) -> dict[
     """(min, opt, max) of every symbol; max None where there is no limit."""
     ranges: dict[str, tuple[int, int, int | None]] = {}
     for symbol, bounds in program.range_constraints.items():
-        low = max(0, int(bounds.lower)) if bounds.lower.is_finite else 0
-        high = None if bounds.upper is int_oo or not bounds.upper.is_finite else int(bounds.upper)
-        if high is not None and high >= 2**62:
-            high = None
+        low, high = max(0, finite(bounds.lower) or 0), finite(bounds.upper)
         opt = max(low, optimal.get(symbol.name, max(low, 1)))
         ranges[symbol.name] = (low, opt if high is None else min(opt, high), high)
     return ranges

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "python/engine_call.h"
+
+#include <cstddef>
+#include <exception>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include <structmember.h>
+
+#include <ATen/PythonTorchFunctionTLS.h>
+#include <ATen/core/ivalue.h>
+#include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <c10/util/SmallVector.h>
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/jit/api/object.h>
+#include <torch/csrc/jit/frontend/tracer.h>
+
+#include "python/errors.h"
+#include "torch/engine_call.h"
+
+// A type of CPython's own making, not pybind11's: the vectorcall protocol hands over the arguments where they lie.
+namespace torchtrt::python {
+namespace {
+
+namespace py = pybind11;
+using Engine = c10::intrusive_ptr<torch_adapter::EngineHolder>;
+
+struct EngineCall {
+  PyObject_HEAD
+  vectorcallfunc call;
+  bool single_output;
+  PyObject* dispatch;  ///< Called with the same arguments where the operator must be visible.
+  Engine engine;
+};
+
+/// Whether somebody looks at operators instead of running them: modes, tracers, functorch.
+bool observed() {
+  constexpr c10::DispatchKeySet kObservers(
+      {c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot, c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
+       c10::DispatchKey::Functionalize, c10::DispatchKey::Tracer});
+  return c10::impl::TorchDispatchModeTLS::any_modes_set() || at::impl::PythonTorchFunctionTLS::stack_len() > 0 ||
+         c10::impl::tls_local_dispatch_key_set().included_.has_any(kObservers) || torch::jit::tracer::isTracing();
+}
+
+/// A tensor that holds plain elements: no Python subclass, no functional or functorch wrapper, no meta tensor.
+bool is_plain(const at::Tensor& tensor) {
+  constexpr c10::DispatchKeySet kWrappers({c10::DispatchKey::Python, c10::DispatchKey::Functionalize,
+                                           c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
+                                           c10::DispatchKey::Conjugate, c10::DispatchKey::Negative,
+                                           c10::DispatchKey::Meta});
+  return !tensor.key_set().has_any(kWrappers);
+}
+
+PyObject* wrap(EngineCall* self, std::vector<at::Tensor>& outputs) {
+  if (self->single_output) return THPVariable_Wrap(std::move(outputs.at(0)));
+  PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(outputs.size()));
+  if (tuple == nullptr) return nullptr;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    PyObject* item = THPVariable_Wrap(std::move(outputs[i]));
+    if (item == nullptr) {
+      Py_DECREF(tuple);
+      return nullptr;
+    }
+    PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), item);
+  }
+  return tuple;
+}
+
+PyObject* call(PyObject* object, PyObject* const* args, std::size_t flags, PyObject* names) {
+  auto* self = reinterpret_cast<EngineCall*>(object);
+  const auto count = static_cast<std::size_t>(PyVectorcall_NARGS(flags));
+  bool direct = names == nullptr && !observed();
+  c10::SmallVector<at::Tensor, 8> inputs;
+  for (std::size_t i = 0; direct && i < count; ++i) {
+    direct = THPVariable_CheckExact(args[i]) && is_plain(THPVariable_Unpack(args[i]));
+    if (direct) inputs.push_back(THPVariable_Unpack(args[i]));
+  }
+  if (!direct) return PyObject_Vectorcall(self->dispatch, args, flags, names);
+  try {
+    std::vector<at::Tensor> outputs;
+    {
+      py::gil_scoped_release release;
+      outputs = torch_adapter::run_engine(*self->engine, inputs);
+    }
+    return wrap(self, outputs);
+  } catch (...) {
+    set_python_error(std::current_exception());
+    return nullptr;
+  }
+}
+
+PyObject* create(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
+  PyObject* engine = nullptr;
+  int single_output = 0;
+  PyObject* dispatch = nullptr;
+  if (PyArg_ParseTuple(args, "OpO", &engine, &single_output, &dispatch) == 0) return nullptr;
+  try {
+    auto holder = c10::IValue(py::handle(engine).cast<torch::jit::Object>()._ivalue())
+                      .toCustomClass<torch_adapter::EngineHolder>();
+    PyObject* object = type->tp_alloc(type, 0);
+    if (object == nullptr) return nullptr;
+    auto* self = reinterpret_cast<EngineCall*>(object);
+    self->call = &call;
+    self->single_output = single_output != 0;
+    self->dispatch = Py_NewRef(dispatch);
+    new (&self->engine) Engine(std::move(holder));
+    return object;
+  } catch (...) {
+    set_python_error(std::current_exception());
+    return nullptr;
+  }
+}
+
+int traverse(PyObject* object, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(reinterpret_cast<EngineCall*>(object)->dispatch);
+  return 0;
+}
+
+int clear(PyObject* object) {
+  Py_CLEAR(reinterpret_cast<EngineCall*>(object)->dispatch);
+  return 0;
+}
+
+void destroy(PyObject* object) {
+  PyTypeObject* type = Py_TYPE(object);
+  PyObject_GC_UnTrack(object);
+  clear(object);
+  reinterpret_cast<EngineCall*>(object)->engine.~Engine();
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(EngineCall, call), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+PyType_Slot slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(&create)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(&destroy)},
+    {Py_tp_traverse, reinterpret_cast<void*>(&traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(&clear)},
+    {Py_tp_call, reinterpret_cast<void*>(&PyVectorcall_Call)},
+    {Py_tp_members, members},
+    {0, nullptr},
+};
+PyType_Spec spec = {"torch_tensorrt._C.EngineCall", sizeof(EngineCall), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
+
+}  // namespace
+
+void bind_engine_call(py::module_& module) {
+  module.add_object("EngineCall", py::reinterpret_steal<py::object>(PyType_FromSpec(&spec)));
+}
+
+}  // namespace torchtrt::python

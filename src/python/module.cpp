@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Python module torch_tensorrt._C: bindings, no logic.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <ATen/ops/from_blob.h>
+#include <torch/csrc/autograd/python_variable.h>
+
+#include <torchtrt/base/log.h>
+
+#include "compiler/pipeline.h"
+#include "converters/context.h"
+#include "format/package.h"
+#include "graph/graph.h"
+#include "python/engine_call.h"
+#include "python/errors.h"
+#include "python/graph_binding.h"
+
+namespace torchtrt::python {
+namespace {
+
+namespace py = pybind11;
+
+/// A uint8 tensor over the bytes, which it then owns.
+py::object to_tensor(std::vector<std::byte> bytes) {
+  auto held = std::make_unique<std::vector<std::byte>>(std::move(bytes));
+  auto* data = held->data();
+  const auto size = static_cast<std::int64_t>(held->size());
+  auto* owner = held.release();
+  at::Tensor tensor = at::from_blob(data, {size}, [owner](void*) { delete owner; }, at::kByte);
+  return py::reinterpret_steal<py::object>(THPVariable_Wrap(std::move(tensor)));
+}
+
+/// What compile() returns to Python: the state of an Engine, and what reports tell.
+struct Built {
+  std::string metadata;
+  py::object payload;
+  std::string network;
+  std::size_t layers = 0;
+};
+
+Built compile(const graph::Graph& graph, const std::vector<std::string>& targets, const std::string& device,
+              std::size_t workspace_size, std::optional<int> optimization_level, std::vector<int> compute_capabilities,
+              const std::string& inference_precision) {
+  compiler::CompileSettings settings;
+  settings.targets = targets;
+  settings.device = device;
+  settings.build.workspace_size = workspace_size;
+  settings.build.optimization_level = optimization_level;
+  settings.build.compute_capabilities = std::move(compute_capabilities);
+  settings.build.inference_precision = inference_precision;
+  compiler::CompiledEngine engine;
+  {
+    py::gil_scoped_release release;
+    engine = compiler::compile(graph, settings);
+  }
+  return {std::move(engine.metadata), to_tensor(std::move(engine.payload)), std::move(engine.network),
+          engine.layers};
+}
+
+py::bytes package_bytes(const std::string& metadata, py::handle payload) {
+  const at::Tensor& bytes = THPVariable_Unpack(payload.ptr());
+  const auto image = format::write_file_image(
+      metadata, {static_cast<const std::byte*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())});
+  return {reinterpret_cast<const char*>(image.data()), image.size()};
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, module) {
+  module.doc() = "Binding of torchtrt's compiler and runtime.";
+  bind_errors(module);
+  bind_graph(module);
+  bind_engine_call(module);
+
+  py::class_<compiler::NodeRefusal>(module, "NodeRefusal", "A node that stays in PyTorch, and why.")
+      .def_readonly("node", &compiler::NodeRefusal::node)
+      .def_readonly("target", &compiler::NodeRefusal::target)
+      .def_property_readonly(
+          "reason",
+          [](const compiler::NodeRefusal& item) { return std::string(backend::to_string(item.refusal.reason)); })
+      .def_property_readonly("message", [](const compiler::NodeRefusal& item) { return item.refusal.message; })
+      .def_readonly("source", &compiler::NodeRefusal::source);
+  py::class_<Built>(module, "Built", "A compiled engine.")
+      .def_readonly("metadata", &Built::metadata, "JSON text.")
+      .def_readonly("payload", &Built::payload, "uint8 tensor.")
+      .def_readonly("network", &Built::network, "The network's text form.")
+      .def_readonly("layers", &Built::layers, "Number of network layers.");
+
+  module.def("supported_targets", [] {
+    std::vector<std::string> names;
+    for (const auto& row : converters::table()) names.emplace_back(row.target);
+    return names;
+  }, "The ATen overloads that have a converter.");
+  module.def("query", [](const graph::Graph& graph, const std::vector<std::string>& targets) {
+    py::gil_scoped_release release;
+    return compiler::query(graph, targets);
+  }, py::arg("graph"), py::arg("targets"), "Which nodes cannot go to engines of these targets.");
+  module.def("compile", &compile, py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("device"),
+             py::arg("workspace_size"), py::arg("optimization_level"), py::arg("compute_capabilities"),
+             py::arg("inference_precision"), "Builds one engine from a graph of which every node is supported.");
+  module.def("package_bytes", &package_bytes, py::arg("metadata"), py::arg("payload"),
+             "The engine package as one file's bytes.");
+  module.def("set_log_level", [](int level) { set_log_level(static_cast<LogLevel>(level)); }, py::arg("level"));
+  module.def("log_level", [] { return static_cast<int>(log_level()); });
+}
+
+}  // namespace torchtrt::python
