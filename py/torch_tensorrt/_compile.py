@@ -35,17 +35,17 @@ def compile(
 
     Args:
         module: an ``nn.Module``, a GraphModule or an ExportedProgram, in evaluation mode.
-        ir: "default" or "dynamo" export the model now; "torch_compile" returns ``torch.compile`` with this backend, which
-            compiles at the first call.
-        inputs: or `arg_inputs`: positional inputs, as tensors, ``torch_tensorrt.Input`` or nested structures of them. An
-            Input with a range makes dimensions dynamic.
+        ir: "default" or "dynamo" export the model now; "torch_compile" returns ``torch.compile`` with this
+            backend, which compiles at the first call.
+        inputs: or `arg_inputs`: positional inputs, as tensors, ``torch_tensorrt.Input`` or nested structures of them.
+            An Input with a range makes dimensions dynamic.
         kwarg_inputs: keyword inputs.
         enabled_precisions: deprecated; engines compute in the model's own dtypes.
         **kwargs: fields of ``torch_tensorrt.dynamo.CompilationSettings``, and `dynamic_shapes` and `strict` as in
             ``torch.export.export``.
     Returns:
-        A ``torch.fx.GraphModule`` whose children are engines (``_run_on_acc_N``) and PyTorch blocks (``_run_on_gpu_N``);
-        the model's own graph if fewer operators than `min_block_size` can be compiled.
+        A ``torch.fx.GraphModule`` whose children are engines (``_run_on_acc_N``) and PyTorch blocks
+        (``_run_on_gpu_N``); the model's own graph if fewer operators than `min_block_size` can be compiled.
     Raises:
         ValueError: unknown `ir`, or a setting that cannot be honoured.
         TypeError: unknown keyword (the message lists similar names).

@@ -72,17 +72,18 @@ def fake_execute_engine(inputs: list[torch.Tensor], engine: Any) -> list[torch.T
         raise ValueError(f"engine {metadata.get('name', '')!r} takes {len(specs)} inputs, got {len(inputs)}")
     symbols: dict[str, Any] = {}
     for tensor, spec in zip(inputs, specs, strict=True):
-        if tensor.dim() != len(spec["dims"]):
+        if tensor.dim() != len(spec["shape"]):
             raise ValueError(
-                f"engine input {spec['name']!r} has {len(spec['dims'])} dimensions, got {tensor.dim()}: {tuple(tensor.shape)}"
+                f"engine input {spec['name']!r} has {len(spec['dims'])} dimensions, "
+                f"got {tensor.dim()}: {tuple(tensor.shape)}"
             )
-        for size, dim in zip(tensor.shape, spec["dims"], strict=True):
+        for size, dim in zip(tensor.shape, spec["shape"], strict=True):
             if isinstance(dim, str) and dim.isidentifier():
                 symbols.setdefault(dim, size)
     results = []
     for spec in metadata["outputs"]:
         shape: list[Any] = []
-        for dim in spec["dims"]:
+        for dim in spec["shape"]:
             if isinstance(dim, int):
                 shape.append(dim)
                 continue

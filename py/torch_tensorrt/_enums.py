@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Enumerations of the public API: element types, memory formats, device types, engine capabilities, platforms."""
 
+# ruff: noqa: PIE796 - aliases are meant
+
 from __future__ import annotations
 
 import platform as _platform
-import sys
 from enum import Enum, auto
 from typing import Any
 
@@ -76,7 +77,7 @@ class dtype(Enum):  # noqa: N801 - the name that scripts use
         except TypeError:
             return None
 
-    def to(self, target: type, use_default: Any = False) -> Any:
+    def to(self, target: Any, use_default: Any = False) -> Any:
         """This type as ``torch.dtype``, ``numpy.dtype`` or ``torch_tensorrt.dtype``."""
         found = self.try_to(target)
         if found is not None:
@@ -85,14 +86,12 @@ class dtype(Enum):  # noqa: N801 - the name that scripts use
             return torch.float32 if target is torch.dtype else np.dtype(np.float32)
         raise TypeError(f"torch_tensorrt.dtype.{self.name} has no counterpart in {target}")
 
-    def try_to(self, target: type, use_default: Any = False) -> Any:
+    def try_to(self, target: Any, use_default: Any = False) -> Any:
         if target is torch.dtype:
             return _TO_TORCH.get(self)
         if target is np.dtype:
             return _TO_NUMPY.get(self)
-        if target is dtype:
-            return self
-        return None
+        return self if target is dtype else None
 
 
 _TO_TORCH = {
@@ -148,13 +147,13 @@ class memory_format(Enum):  # noqa: N801 - the name that scripts use
             torch.channels_last_3d: cls.dhwc,
         }.get(value)
 
-    def to(self, target: type) -> Any:
+    def to(self, target: Any) -> Any:
         found = self.try_to(target)
         if found is None:
             raise TypeError(f"torch_tensorrt.memory_format.{self.name} has no counterpart in {target}")
         return found
 
-    def try_to(self, target: type) -> Any:
+    def try_to(self, target: Any) -> Any:
         if target is torch.memory_format:
             return {
                 memory_format.linear: torch.contiguous_format,
@@ -192,10 +191,11 @@ class Platform(Enum):
 
     @classmethod
     def current_platform(cls) -> Platform:
+        system = _platform.system()
         machine = _platform.machine().lower()
         arm = machine in ("aarch64", "arm64")
-        if sys.platform.startswith("linux"):
+        if system == "Linux":
             return cls.LINUX_AARCH64 if arm else cls.LINUX_X86_64 if machine in ("x86_64", "amd64") else cls.UNKNOWN
-        if sys.platform.startswith("win"):
+        if system == "Windows":
             return cls.WIN_ARM64 if arm else cls.WIN_X86_64
         return cls.UNKNOWN

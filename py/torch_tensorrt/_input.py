@@ -23,9 +23,10 @@ def _as_shape(value: Any, what: str) -> tuple[int, ...]:
 class Input:
     """One input of the model.
 
-    ``Input((8, 3, 224, 224))`` or ``Input(shape=...)`` has a static shape; ``Input(min_shape=, opt_shape=, max_shape=)``
-    a range: a dimension whose minimum and maximum are equal is static, every other one is dynamic and takes any size in
-    between, engines being tuned for ``opt_shape``. ``dtype`` defaults to float32.
+    ``Input((8, 3, 224, 224))`` or ``Input(shape=...)`` has a static shape,
+    ``Input(min_shape=, opt_shape=, max_shape=)`` a range of shapes: a dimension whose minimum and maximum are equal is
+    static, every other one takes any size between them, engines being tuned for ``opt_shape``. ``dtype`` defaults to
+    float32.
 
     ``tensor_domain`` bounds the values of example tensors, ``[low, high)``; ``name`` is for messages. ``shared_dims``
     (``{axis: name}``) or shapes given as namedtuples say that dimensions of one name are always equal.

@@ -58,12 +58,13 @@ def load_binding() -> ModuleType:
         return sys.modules[name]
     folder = library_directory()
     _hint_vendor_libraries()
-    torch.ops.load_library(str(folder / _RUNTIME))
+    torch.ops.load_library(str(folder / _RUNTIME))  # type: ignore[no-untyped-call]
     found = sorted(path for suffix in importlib.machinery.EXTENSION_SUFFIXES for path in folder.glob(f"_C{suffix}"))
     if not found:
         raise ImportError(f"torch_tensorrt: the binding _C was not found in {folder}; build it with `make build`.")
     spec = importlib.util.spec_from_file_location(name, found[0])
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules[name] = module

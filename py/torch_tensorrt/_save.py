@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Saving compiled programs in PyTorch's three formats, and loading them.
 
-The ranges of dynamic dimensions are kept: a compiled module knows them, so they need not be given again. Files are written
-beside their destination and renamed into place, so that a failure leaves no partial file.
+The ranges of dynamic dimensions are kept: a compiled module knows them, so they need not be given again. Files are
+written beside their destination and renamed into place, so that a failure leaves no partial file.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _written_beside(path: str, suffix: str) -> Iterator[str]:
         os.replace(temporary, path)
 
 
-# --- what a compiled module knows about its inputs ------------------------------------------------------------------------
+# --- what a compiled module knows about its inputs ---
 
 
 def _evaluate(size: int | str, symbols: Mapping[str, int]) -> int:
@@ -70,12 +70,12 @@ def _leaf_dims(described: dict[str, Any], dims: Mapping[str, Any]) -> dict[int, 
             elif re.fullmatch(r"[\w\s()*+-]+", size):
                 found[axis] = _compile_expr(size)(dict(dims))  # Dim knows sums and products with numbers
             else:
-                found[axis] = Dim.DYNAMIC  # type: ignore[attr-defined]
+                found[axis] = Dim.DYNAMIC
     return found or None
 
 
 def _example_sizes(ranges: Mapping[str, tuple[int, int, int | None]]) -> dict[str, int]:
-    """A size for every symbol: the optimal one, never 0 or 1 (export would specialize it), all different if possible."""
+    """A size for every symbol: the optimal one, never 0 or 1 (export specializes those), all different if possible."""
     sizes: dict[str, int] = {}
     for name, (low, opt, high) in ranges.items():
         size = max(opt, low, 2)
@@ -111,9 +111,7 @@ def _bind_names(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str
     return dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
 
 
-def _reexport(
-    module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any
-) -> ExportedProgram:
+def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any) -> ExportedProgram:
     known = _known_inputs(module)
     if known is not None and dynamic_shapes is None:
         args, kwargs, shapes = known
@@ -142,12 +140,16 @@ def _jit_trace(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any)
     bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
     named = {name: value for name, value in bound.items() if not isinstance(value, (int, float, str, type(None)))}
     with torch.no_grad():
+        trace: Any = torch.jit.trace
         if len(named) == len(bound):
-            return torch.jit.trace(module, tuple(bound.values()), strict=False, check_trace=False)  # type: ignore[no-any-return]
-        return torch.jit.trace(module, example_kwarg_inputs=named, strict=False, check_trace=False)  # type: ignore[no-any-return]
+            scripted = trace(module, tuple(bound.values()), strict=False, check_trace=False)
+        else:
+            scripted = trace(module, example_kwarg_inputs=named, strict=False, check_trace=False)
+    assert isinstance(scripted, torch.jit.ScriptModule)
+    return scripted
 
 
-# --- save and load -------------------------------------------------------------------------------------------------------
+# --- save and load ---
 
 
 def save(
@@ -171,10 +173,11 @@ def save(
         module: what ``compile`` or ``load`` returned: a GraphModule, an ExportedProgram or a ScriptModule.
         file_path: where to. Written beside and renamed.
         extra_files: names and contents to store with it ("exported_program" and "torchscript").
-        output_format: "exported_program" (for Python and re-export), "torchscript" (``torch.jit.load``) or "aot_inductor"
-            (``AOTIModelPackageLoader``, ``torch._inductor.aoti_load_package``; the file must end in ".pt2").
-        inputs: or `arg_inputs`, `kwarg_inputs`: needed only for modules that ``compile`` did not make. Compiled modules know
-            their inputs and ranges.
+        output_format: "exported_program" (for Python and re-export), "torchscript" (``torch.jit.load``) or
+            "aot_inductor" (``AOTIModelPackageLoader``, ``torch._inductor.aoti_load_package``; the file must end in
+            ".pt2").
+        inputs: or `arg_inputs`, `kwarg_inputs`: needed only for modules that ``compile`` did not make. Compiled modules
+            know their inputs and ranges.
         retrace: accepted; programs are always exported afresh.
         use_legacy_exporter: accepted, without effect.
         pickle_protocol: for "exported_program".
@@ -207,8 +210,8 @@ def save(
             raise ValueError("save: an ExportedProgram cannot be saved as TorchScript; save the compiled module")
     elif not isinstance(module, torch.fx.GraphModule):
         raise ValueError(
-            f"save: expected a compiled GraphModule, an ExportedProgram or a ScriptModule, got {type(module).__name__}; "
-            "compile the model first"
+            "save: expected a compiled GraphModule, an ExportedProgram or a ScriptModule, "
+            f"got {type(module).__name__}; compile the model first"
         )
     if output_format == "torchscript":
         if not isinstance(module, torch.jit.ScriptModule):
@@ -216,7 +219,9 @@ def save(
         with _written_beside(path, ".ts") as temporary:
             torch.jit.save(scripted, temporary, _extra_files=extra_files or {})
         return
-    program = module if isinstance(module, ExportedProgram) else _reexport(module, positional, kwarg_inputs, dynamic_shapes)
+    program = (
+        module if isinstance(module, ExportedProgram) else _reexport(module, positional, kwarg_inputs, dynamic_shapes)
+    )
     if output_format == "exported_program":
         with _written_beside(path, ".pt2") as temporary:
             torch.export.save(program, temporary, extra_files=extra_files, pickle_protocol=pickle_protocol)
@@ -271,7 +276,7 @@ def load(
     try:
         kind = format or _archive_kind(path)
         if kind == "torchscript":
-            return torch.jit.load(path, _extra_files=extra_files)
+            return torch.jit.load(path, _extra_files=extra_files)  # type: ignore[no-untyped-call]
         if kind == "aot_inductor":
             from torch._inductor import aoti_load_package
 

@@ -62,14 +62,17 @@ class CompilationSettings:
     def __post_init__(self) -> None:
         if self.require_full_compilation and self.fallback_data_dependent_ops:
             raise ValueError(
-                "require_full_compilation and fallback_data_dependent_ops exclude each other: one forbids what the other asks for"
+                "require_full_compilation and fallback_data_dependent_ops exclude each other: "
+                "one forbids what the other asks for"
             )
         if self.engine_capability is not EngineCapability.STANDARD:
             raise ValueError(f"engine_capability={self.engine_capability} cannot be built; only STANDARD can")
         if not isinstance(self.min_block_size, int) or self.min_block_size < 1:
             raise ValueError(f"min_block_size must be a positive integer, got {self.min_block_size!r}")
         if self.inference_precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f'inference_precision must be "auto", "float32" or "bfloat16", got {self.inference_precision!r}')
+            raise ValueError(
+                f'inference_precision must be "auto", "float32" or "bfloat16", got {self.inference_precision!r}'
+            )
         if self.optimization_level is not None and self.optimization_level not in range(6):
             raise ValueError(f"optimization_level must be 0 to 5, got {self.optimization_level!r}")
         if self.workspace_size < 0:
@@ -126,7 +129,7 @@ ACCEPTED: dict[str, str] = {
     "cpu_memory_budget": "only used with enable_resource_partitioning",
 }
 
-# Keywords whose default is harmless and whose other values ask for something that does not exist (yet): an error says so.
+# Keywords whose default is harmless and whose other values ask for what does not exist (yet): an error says so.
 REFUSED: dict[str, tuple[Any, str]] = {
     "enable_autocast": (False, "convert the model with model.half() or model.bfloat16() instead"),
     "enable_weight_streaming": (False, "engines load their weights whole"),
@@ -160,10 +163,10 @@ def _op_name(op: Any) -> str:
     if isinstance(op, torch._ops.OpOverloadPacket):
         return str(op)
     module = getattr(op, "__module__", "").lstrip("_")
-    name = getattr(op, "__qualname__", None)
-    if name is None:
+    function = getattr(op, "__qualname__", None)
+    if function is None:
         raise TypeError(f"torch_executed_ops: expected operators or their names, got {op!r}")
-    return f"{module}.{name}"
+    return f"{module}.{function}"
 
 
 def _normalize(name: str, value: Any) -> Any:
@@ -202,7 +205,9 @@ def make_settings(
     known = known_keywords()
     for name, value in keywords.items():
         if name in DEPRECATED:
-            warnings.warn(f"torch_tensorrt: {name!r} is deprecated: {DEPRECATED[name]}", DeprecationWarning, stacklevel=3)
+            warnings.warn(
+                f"torch_tensorrt: {name!r} is deprecated: {DEPRECATED[name]}", DeprecationWarning, stacklevel=3
+            )
         elif name in ACCEPTED:
             accepted[name] = value
             _LOGGER.debug("%s=%r has no effect: %s", name, value, ACCEPTED[name])

@@ -28,8 +28,7 @@ namespace py = pybind11;
 using Engine = c10::intrusive_ptr<torch_adapter::EngineHolder>;
 
 struct EngineCall {
-  PyObject_HEAD
-  vectorcallfunc call;
+  PyObject_HEAD vectorcallfunc call;
   bool single_output;
   PyObject* dispatch;  ///< Called with the same arguments where the operator must be visible.
   Engine engine;
@@ -37,9 +36,9 @@ struct EngineCall {
 
 /// Whether somebody looks at operators instead of running them: modes, tracers, functorch.
 bool observed() {
-  constexpr c10::DispatchKeySet kObservers(
-      {c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot, c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
-       c10::DispatchKey::Functionalize, c10::DispatchKey::Tracer});
+  constexpr c10::DispatchKeySet kObservers({c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot,
+                                            c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
+                                            c10::DispatchKey::Functionalize, c10::DispatchKey::Tracer});
   return c10::impl::TorchDispatchModeTLS::any_modes_set() || at::impl::PythonTorchFunctionTLS::stack_len() > 0 ||
          c10::impl::tls_local_dispatch_key_set().included_.has_any(kObservers) || torch::jit::tracer::isTracing();
 }

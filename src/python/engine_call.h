@@ -5,8 +5,8 @@
 
 namespace torchtrt::python {
 
-/// Adds `EngineCall(engine, single_output, dispatch)`: a callable over tensors that runs an engine without the dispatcher
-/// and without converting a ScriptObject (10 us a call), whenever nothing wants to see the operator.
+/// Adds `EngineCall(engine, single_output, dispatch)`: a callable over tensors that runs an engine without the
+/// dispatcher and without converting a ScriptObject (10 us a call), whenever nothing wants to see the operator.
 void bind_engine_call(pybind11::module_& module);
 
 }  // namespace torchtrt::python

@@ -47,9 +47,18 @@ struct Built {
   std::size_t layers = 0;
 };
 
+/// The failure of one node carries which and why as `refusal`, so that the caller can leave just that node out.
+[[noreturn]] void raise(const compiler::ConversionError& error) {
+  const py::object type = py::module_::import("torch_tensorrt._C").attr("UnsupportedError");
+  py::object exception = type(error.what());
+  exception.attr("refusal") = py::cast(error.refusal());
+  PyErr_SetObject(type.ptr(), exception.ptr());
+  throw py::error_already_set();
+}
+
 Built compile(const graph::Graph& graph, const std::vector<std::string>& targets, const std::string& device,
               std::size_t workspace_size, std::optional<int> optimization_level, std::vector<int> compute_capabilities,
-              const std::string& inference_precision) {
+              const std::string& inference_precision, const std::string& torch_version) {
   compiler::CompileSettings settings;
   settings.targets = targets;
   settings.device = device;
@@ -57,13 +66,16 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
   settings.build.optimization_level = optimization_level;
   settings.build.compute_capabilities = std::move(compute_capabilities);
   settings.build.inference_precision = inference_precision;
+  settings.torch_version = torch_version;
   compiler::CompiledEngine engine;
-  {
-    py::gil_scoped_release release;
+  try {
+    const py::gil_scoped_release release;
     engine = compiler::compile(graph, settings);
+  } catch (const compiler::ConversionError& error) {
+    raise(error);
   }
   return {std::move(engine.metadata), to_tensor(std::move(engine.payload)), std::move(engine.network),
-          engine.layers};
+          engine.layer_count};
 }
 
 py::bytes package_bytes(const std::string& metadata, py::handle payload) {
@@ -95,18 +107,27 @@ PYBIND11_MODULE(_C, module) {
       .def_readonly("network", &Built::network, "The network's text form.")
       .def_readonly("layers", &Built::layers, "Number of network layers.");
 
-  module.def("supported_targets", [] {
-    std::vector<std::string> names;
-    for (const auto& row : converters::table()) names.emplace_back(row.target);
-    return names;
-  }, "The ATen overloads that have a converter.");
-  module.def("query", [](const graph::Graph& graph, const std::vector<std::string>& targets) {
-    py::gil_scoped_release release;
-    return compiler::query(graph, targets);
-  }, py::arg("graph"), py::arg("targets"), "Which nodes cannot go to engines of these targets.");
+  module.def(
+      "supported_targets",
+      [] {
+        std::vector<std::string> names;
+        for (const auto& row : converters::table()) names.emplace_back(row.target);
+        return names;
+      },
+      "The ATen overloads that have a converter.");
+  module.def(
+      "query",
+      [](const graph::Graph& graph, const std::vector<std::string>& targets) {
+        compiler::CompileSettings settings;
+        settings.targets = targets;
+        const py::gil_scoped_release release;
+        return compiler::query(graph, settings);
+      },
+      py::arg("graph"), py::arg("targets"), "Which nodes cannot go to engines of these targets.");
   module.def("compile", &compile, py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("device"),
              py::arg("workspace_size"), py::arg("optimization_level"), py::arg("compute_capabilities"),
-             py::arg("inference_precision"), "Builds one engine from a graph of which every node is supported.");
+             py::arg("inference_precision"), py::arg("torch_version"),
+             "Builds one engine from a graph of which every node is supported.");
   module.def("package_bytes", &package_bytes, py::arg("metadata"), py::arg("payload"),
              "The engine package as one file's bytes.");
   module.def("set_log_level", [](int level) { set_log_level(static_cast<LogLevel>(level)); }, py::arg("level"));

@@ -17,7 +17,7 @@ from ..runtime._module import CompiledModule, TorchBlock, apply_calling_conventi
 from ._graph import Program
 from ._nodes import ITEM_OP, attribute, graph_outputs, is_mutation, is_size_node, is_tensor, leaf_nodes, value_of
 from ._partition import Block, Partition, SizeSources, block_inputs
-from ._symbols import NotRepresentable, emit_expr, size_expr
+from ._symbols import NotRepresentableError, emit_expr, size_expr
 
 # A view of an engine's result must not rely on strides that eager's result would have had.
 _LAYOUT_FREE = {
@@ -49,7 +49,7 @@ class _SizeWriter:
             else:
                 item = self._sources.item(symbol)
                 if item is None:
-                    raise NotRepresentable(f"no tensor gives the size {symbol}")
+                    raise NotRepresentableError(f"no tensor gives the size {symbol}")
                 self._symbols[symbol.name] = self._tensor(item) if item.op == "placeholder" else self.number(item)
         return self._symbols[symbol.name]
 
@@ -66,7 +66,7 @@ class _SizeWriter:
         elif isinstance(value, torch.SymInt) and node.target is not ITEM_OP:
             try:
                 result = emit_expr(self._graph, size_expr(value), self._symbol)
-            except NotRepresentable:
+            except NotRepresentableError:
                 result = self._copy(node)
         else:
             result = self._copy(node)
@@ -297,7 +297,9 @@ class _RootBuilder:
         self._attributes[name] = module
         result = self._graph.create_node("call_module", name, args, name=name)
         for index, node in enumerate(outputs):
-            self._values[node] = result if len(outputs) == 1 else self._graph.call_function(operator.getitem, (result, index))
+            self._values[node] = (
+                result if len(outputs) == 1 else self._graph.call_function(operator.getitem, (result, index))
+            )
 
     def finish(self, convention: CallingConvention) -> CompiledModule:
         for node in self._program.module.graph.nodes:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``torch.compile(model, backend="torch_tensorrt")``.
 
-Each graph that torch.compile captures is exported and compiled like a model of its own. Its parameters and buffers become
-constants of the engines; every call checks that they are still the same tensors with the same contents, and compiles again
-if they are not. The results take no gradients.
+Each graph that torch.compile captures is exported and compiled like a model of its own. Its parameters and buffers
+become constants of the engines; every call checks that they are still the same tensors with the same contents, and
+compiles again if they are not. The results take no gradients.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.export import Dim
 
 from .._settings import CompilationSettings, make_settings
 from ._compiler import compile_program
-from ._symbols import finite
+from ._symbols import finite, sizes
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 NAMES = ("torch_tensorrt", "tensorrt", "aot_torch_tensorrt_aten")
@@ -35,14 +35,14 @@ def torch_tensorrt_backend(
     settings = make_settings({**(options or {}), **kwargs}, context="compile")
     if torch.is_grad_enabled() and any(_takes_gradient(value) for value in sample_inputs):
         _LOGGER.warning("the graph stays in PyTorch: an input requires a gradient, which engines do not compute")
-        return gm.forward  # type: ignore[no-any-return]
+        return gm.forward
     try:
         return _CompiledGraph(gm, sample_inputs, settings)
     except (AssertionError, RuntimeError, TypeError, torch._dynamo.exc.UserError) as error:
         if settings.pass_through_build_failures or settings.require_full_compilation:
             raise
         _LOGGER.warning("the graph stays in PyTorch: %s", error, exc_info=_LOGGER.isEnabledFor(logging.DEBUG))
-        return gm.forward  # type: ignore[no-any-return]
+        return gm.forward
 
 
 def _is_weight(value: Any) -> bool:
@@ -124,7 +124,8 @@ def _bind(gm: fx.GraphModule, weights: Mapping[int, torch.Tensor]) -> fx.GraphMo
 
 def _example(value: Any) -> Any:
     if isinstance(value, torch.SymInt):
-        return int(value.node.hint)
+        hint: Any = value.node.hint
+        return int(hint)
     return value.detach() if isinstance(value, torch.Tensor) else value
 
 
@@ -132,14 +133,15 @@ def _dynamic_dims(placeholder: fx.Node, value: Any) -> Any:
     """Which dimensions torch.compile left open, with the ranges it knows."""
     captured = placeholder.meta.get("example_value", placeholder.meta.get("val"))
     if isinstance(captured, torch.SymInt) and isinstance(value, (int, torch.SymInt)):
-        return Dim.DYNAMIC  # type: ignore[attr-defined]
+        return Dim.DYNAMIC
     if not isinstance(captured, torch.Tensor):
         return None
-    dims = {}
-    for axis, size in enumerate(captured.shape):
+    dims: dict[int, Any] = {}
+    for axis, size in enumerate(sizes(captured)):
         if isinstance(size, torch.SymInt) and not size.node.expr.is_number:
-            bounds = size.node.shape_env.bound_sympy(size.node.expr)
-            dims[axis] = Dim.DYNAMIC(min=finite(bounds.lower), max=finite(bounds.upper))  # type: ignore[attr-defined]
+            environment: Any = size.node.shape_env
+            bounds = environment.bound_sympy(size.node.expr)
+            dims[axis] = Dim.DYNAMIC(min=finite(bounds.lower), max=finite(bounds.upper))
     return dims or None
 
 

@@ -23,7 +23,7 @@ from ._lowering import lower
 from ._nodes import value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._report import BlockReport, Report
-from ._symbols import NotRepresentable, size_text
+from ._symbols import NotRepresentableError, size_text, sizes
 from ._trace import InputSpecs, collect_inputs
 
 _LOGGER = logging.getLogger("torch_tensorrt")
@@ -108,6 +108,7 @@ class _Builder:
                 optimization_level=self._settings.optimization_level,
                 compute_capabilities=list(self._settings.compute_capabilities),
                 inference_precision=self._settings.inference_precision,
+                torch_version=torch.__version__,
             )
         return self._built[key]
 
@@ -121,7 +122,11 @@ def compile_lowered(
     refusals = preliminary_refusals(program, settings)
     refusals = {**query(program, targets), **refusals}
     total = len(program.compute_nodes())
-    if total - len(refusals) < settings.min_block_size and not settings.require_full_compilation and not settings.dryrun:
+    if (
+        total - len(refusals) < settings.min_block_size
+        and not settings.require_full_compilation
+        and not settings.dryrun
+    ):
         _LOGGER.warning(
             "%d of %d operators can be compiled, fewer than min_block_size=%d: the model is returned as it is",
             total - len(refusals),
@@ -189,6 +194,10 @@ def _build_engines(
         except c.UnsupportedError as error:
             if settings.pass_through_build_failures or settings.require_full_compilation:
                 raise
+            found = getattr(error, "refusal", None)
+            if found is not None:  # one node is to blame: the rest of the block can still be an engine
+                _LOGGER.info("%s cannot be converted after all: %s", found.node, found.message)
+                return {}, {found.node: Refusal(found.node, found.target, found.reason, found.message, found.source)}
             _LOGGER.warning("%s (%d operators) stays in PyTorch: %s", name, block.size, error)
             return {}, {node.name: refusal(node, "BUILD_FAILURE", str(error)) for node in block.nodes}
     return engines, None
@@ -203,12 +212,14 @@ def describe_inputs(program: Program) -> list[dict[str, Any]]:
         value = value_of(node)
         if isinstance(value, torch.Tensor):
             try:
-                shape: list[int | str] | None = [size_text(size) for size in value.shape]
-            except NotRepresentable:
+                shape: list[int | str] | None = [size_text(size) for size in sizes(value)]
+            except NotRepresentableError:
                 shape = None
             described.append({"name": node.name, "dtype": value.dtype, "device": value.device, "shape": shape})
         else:
-            described.append({"name": node.name, "value": value if isinstance(value, (int, float, bool, str)) else None})
+            described.append(
+                {"name": node.name, "value": value if isinstance(value, (int, float, bool, str)) else None}
+            )
     return described
 
 
@@ -267,7 +278,8 @@ def convert_exported_program_to_serialized_trt_engine(
     Raises AssertionError, with every operator and the reason, where it cannot be one engine.
     """
     resolved = make_settings(
-        {**settings, "require_full_compilation": True}, context="dynamo.convert_exported_program_to_serialized_trt_engine"
+        {**settings, "require_full_compilation": True},
+        context="dynamo.convert_exported_program_to_serialized_trt_engine",
     )
     specs = None
     if inputs is not None or arg_inputs is not None or kwarg_inputs is not None:

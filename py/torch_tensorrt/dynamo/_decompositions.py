@@ -20,7 +20,7 @@ def _overload(target: str) -> torch._ops.OpOverload | None:
 
 def decomposition_table(decompose_attention: bool = False) -> MutableMapping[Any, Callable[..., Any]]:
     """PyTorch's core ATen table without the operators that the converters know: engines do those better whole."""
-    table: MutableMapping[Any, Callable[..., Any]] = torch.export.default_decompositions()  # type: ignore[assignment]
+    table: MutableMapping[Any, Callable[..., Any]] = torch.export.default_decompositions()
     attention = torch.ops.aten.scaled_dot_product_attention.default
     for target in load_binding().supported_targets():
         op = _overload(target)

@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 
 from .._library import load_binding
 from ._nodes import attribute, is_compute, is_mutation, is_tensor, leaf_nodes, results, source_line, value_of
-from ._symbols import NotRepresentable, expr_text, shape_symbols, size_expr, size_text
+from ._symbols import NotRepresentableError, expr_text, shape_symbols, size_expr, size_text, sizes
 
 Ranges = Mapping[str, tuple[int, int, int | None]]
 _NETWORK_DTYPES = frozenset(
@@ -33,7 +33,7 @@ _NETWORK_DTYPES = frozenset(
 )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A node that cannot even be written down for the converters."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -74,20 +74,20 @@ class Program:
 
 
 def check_tensor(value: torch.Tensor) -> None:
-    """Refused for tensors that engines do not have: sparse, quantized, complex, subclasses with meaning, odd sizes."""
+    """RefusedError for tensors that engines do not have: sparse, quantized, complex, sizes that nothing expresses."""
     if value.dtype not in _NETWORK_DTYPES:
-        raise Refused("DATA_TYPE", f"engines have no values of type {value.dtype}")
+        raise RefusedError("DATA_TYPE", f"engines have no values of type {value.dtype}")
     if value.layout is not torch.strided:
-        raise Refused("DATA_TYPE", f"engines have no values of layout {value.layout}")
+        raise RefusedError("DATA_TYPE", f"engines have no values of layout {value.layout}")
     try:
-        for size in value.shape:
+        for size in sizes(value):
             size_text(size)
-    except NotRepresentable as error:
-        raise Refused("DYNAMIC_SHAPE", f"a size is {error}, which dimension expressions do not have") from None
+    except NotRepresentableError as error:
+        raise RefusedError("DYNAMIC_SHAPE", f"a size is {error}, which no dimension expression says") from None
 
 
 def argument(value: Any) -> Any:
-    """A node's argument as the binding takes it; Refused where it has no counterpart."""
+    """A node's argument as the binding takes it; RefusedError where it has no counterpart."""
     c = load_binding()
     if isinstance(value, Node):
         fake = value_of(value)
@@ -99,32 +99,34 @@ def argument(value: Any) -> Any:
     if isinstance(value, torch.SymInt):
         try:
             text = size_text(value)
-        except NotRepresentable as error:
-            raise Refused("DYNAMIC_SHAPE", f"an argument is {error}, which dimension expressions do not have") from None
+        except NotRepresentableError as error:
+            raise RefusedError(
+                "DYNAMIC_SHAPE", f"an argument is {error}, which dimension expressions do not have"
+            ) from None
         return text if isinstance(text, int) else c.Size(text)
     if isinstance(value, (torch.SymFloat, torch.SymBool)):
-        raise Refused("DYNAMIC_SHAPE", f"an argument is {value}, a number that depends on the sizes")
+        raise RefusedError("DYNAMIC_SHAPE", f"an argument is {value}, a number that depends on the sizes")
     if value is None or isinstance(value, (bool, int, float, str, torch.dtype)):
         return value
     if isinstance(value, (torch.memory_format, torch.layout, torch.device)):
         return str(value)
     if isinstance(value, (list, tuple)):
         return [argument(item) for item in value]
-    raise Refused("ATTRIBUTE", f"an argument is a {type(value).__name__}, which engines do not have")
+    raise RefusedError("ATTRIBUTE", f"an argument is a {type(value).__name__}, which engines do not have")
 
 
 def _add_node(graph: Any, node: Node) -> None:
     if not isinstance(node.target, torch._ops.OpOverload):
-        raise Refused("NO_CONVERTER", f"{node.target} is not an ATen operator")
-    outputs = []
+        raise RefusedError("NO_CONVERTER", f"{node.target} is not an ATen operator")
+    outputs: list[tuple[str, torch.dtype | None, list[int | str] | None]] = []
     for name, value in results(node):
         if value is None:
             outputs.append((name, None, None))
         else:
             check_tensor(value)
-            outputs.append((name, value.dtype, [size_text(size) for size in value.shape]))
+            outputs.append((name, value.dtype, [size_text(size) for size in sizes(value)]))
     if not outputs:
-        raise Refused("NO_CONVERTER", "it returns no tensor")
+        raise RefusedError("NO_CONVERTER", "it returns no tensor")
     for item in leaf_nodes((node.args, node.kwargs)):
         fake = value_of(item)
         for tensor in fake if isinstance(fake, (list, tuple)) else [fake]:
@@ -136,7 +138,7 @@ def _add_node(graph: Any, node: Node) -> None:
 
 
 def _add_input(graph: Any, name: str, value: torch.Tensor) -> None:
-    graph.add_input(name, value.dtype, [size_text(size) for size in value.shape])
+    graph.add_input(name, value.dtype, [size_text(size) for size in sizes(value)])
 
 
 def _declare_symbols(graph: Any, symbols: Iterable[sympy.Symbol], ranges: Ranges) -> None:
@@ -185,7 +187,7 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
     def declare(name: str, value: torch.Tensor) -> None:
         try:
             check_tensor(value)
-        except Refused:
+        except RefusedError:
             return  # its users are refused, one by one
         _add_input(graph, name, value)
         symbols.update(shape_symbols(value))
@@ -201,7 +203,7 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
             try:
                 _add_node(graph, node)
                 symbols |= node_symbols(node)
-            except Refused as error:
+            except RefusedError as error:
                 refusals[node.name] = refusal(node, error.reason, str(error))
                 for name, value in results(node):
                     if value is not None:
@@ -237,13 +239,13 @@ def block_graph(
 
 def lone_symbols(value: torch.Tensor) -> set[sympy.Symbol]:
     """Symbols that a dimension of the tensor is, by itself: whoever has the tensor knows them."""
-    return {expr for size in value.shape if isinstance(expr := size_expr(size), sympy.Symbol)}
+    return {expr for size in sizes(value) if isinstance(expr := size_expr(size), sympy.Symbol)}
 
 
 __all__ = [
     "Program",
     "Refusal",
-    "Refused",
+    "RefusedError",
     "block_graph",
     "expr_text",
     "lone_symbols",

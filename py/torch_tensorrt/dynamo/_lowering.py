@@ -34,7 +34,7 @@ def lower(
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     ranges = symbol_ranges(program, optimal_sizes(program, specs))
     with torch.no_grad():
-        decomposed = program.run_decompositions(decomposition_table(settings.decompose_attention))  # type: ignore[arg-type]
+        decomposed = program.run_decompositions(decomposition_table(settings.decompose_attention))
     module = decomposed.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     convention = CallingConvention.of(module.graph)
@@ -45,9 +45,9 @@ def lower(
 def clean(module: fx.GraphModule, ranges: Ranges) -> None:
     """Removes assertions that the compiled ranges imply, aliases of nothing, and dead nodes."""
     for node in list(module.graph.nodes):
-        if node.target in _METADATA_ASSERTS:
-            module.graph.erase_node(node)
-        elif node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges):
+        if node.target in _METADATA_ASSERTS or (
+            node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges)
+        ):
             module.graph.erase_node(node)
         elif node.target in _ALIAS_ONLY and not _reaches_output(node):
             node.replace_all_uses_with(node.args[0])

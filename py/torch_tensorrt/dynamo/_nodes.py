@@ -43,9 +43,7 @@ def is_size_node(node: Node) -> bool:
     if node.target in SIZE_OPS:
         return True
     value = value_of(node)
-    return isinstance(value, (*_SYMBOLIC, int, float, bool)) and not any(
-        is_tensor(arg) for arg in node.all_input_nodes
-    )
+    return isinstance(value, (*_SYMBOLIC, int, float, bool)) and not any(is_tensor(arg) for arg in node.all_input_nodes)
 
 
 def is_mutation(node: Node) -> bool:

@@ -28,6 +28,7 @@ from ._nodes import (
     value_of,
     view_chain,
 )
+from ._symbols import sizes
 
 
 @dataclass
@@ -64,14 +65,17 @@ class SizeSources:
         self._items: dict[str, Node] = {}
         for node in program.module.graph.nodes:
             value = value_of(node)
-            if isinstance(value, torch.Tensor) and node.op in ("placeholder", "call_function"):
-                if node.op == "placeholder" or is_compute(producer(node)):
-                    for axis, size in enumerate(value.shape):
+            if isinstance(value, torch.Tensor):
+                if node.op == "placeholder" or (node.op == "call_function" and is_compute(producer(node))):
+                    for axis, size in enumerate(sizes(value)):
                         if isinstance(size, torch.SymInt) and isinstance(size.node.expr, sympy.Symbol):
                             self._tensors.setdefault(size.node.expr.name, (node, axis))
-            elif isinstance(value, torch.SymInt) and isinstance(value.node.expr, sympy.Symbol):
-                if node.op == "placeholder" or not is_size_node(node):
-                    self._items.setdefault(value.node.expr.name, node)
+            elif (
+                isinstance(value, torch.SymInt)
+                and isinstance(value.node.expr, sympy.Symbol)
+                and (node.op == "placeholder" or not is_size_node(node))
+            ):
+                self._items.setdefault(value.node.expr.name, node)
 
     def tensor(self, symbol: sympy.Symbol) -> tuple[Node, int] | None:
         """The tensor and its dimension; None where no tensor has it."""
@@ -107,7 +111,9 @@ def _aliasing(program: Program) -> dict[str, Refusal]:
             what = f"input {base.name}" if outside else "another output"
             for view in chain[:-1]:
                 owner = producer(view)
-                found[owner.name] = refusal(owner, "ALIASING", f"its result shares memory with {what}, as the caller can see")
+                found[owner.name] = refusal(
+                    owner, "ALIASING", f"its result shares memory with {what}, as the caller can see"
+                )
     return found
 
 
@@ -129,9 +135,9 @@ def _data_dependent(program: Program) -> dict[str, Refusal]:
         known = set()
         for item in node.all_input_nodes:
             if is_tensor(item):
-                known |= {s.name for size in value_of(item).shape for s in _symbols(size)}
+                known |= {s.name for size in sizes(value_of(item)) for s in _symbols(size)}
         for _, value in results(node):
-            new = {s.name for size in value.shape for s in _symbols(size)} - known if value is not None else set()
+            new = {s.name for size in sizes(value) for s in _symbols(size)} - known if value is not None else set()
             if any(name.startswith("u") for name in new):
                 found[node.name] = refusal(node, "DATA_DEPENDENT", "its result's shape depends on data")
     return found
@@ -229,8 +235,8 @@ class Partitioner:
                 block.carriers = []
                 inside = set(block.nodes)
                 known: set[sympy.Symbol] = set()
-                for value in block_inputs(self._program, block):
-                    known |= lone_symbols(value_of(value))
+                for item in block_inputs(self._program, block):
+                    known |= lone_symbols(value_of(item))
                 for node in block.nodes:
                     for _, value in results(node):
                         if value is not None:  # sizes that only this node knows
@@ -243,7 +249,9 @@ class Partitioner:
                     for symbol in sorted(node_symbols(node) - known, key=lambda item: item.name):
                         source = self.sources.tensor(symbol)
                         ready = source is not None and (
-                            source[0].op == "placeholder" or producer(source[0]) in done or producer(source[0]) in inside
+                            source[0].op == "placeholder"
+                            or producer(source[0]) in done
+                            or producer(source[0]) in inside
                         )
                         if source is None or not ready:
                             found[node.name] = refusal(

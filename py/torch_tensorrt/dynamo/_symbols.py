@@ -13,7 +13,7 @@ from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Min, Mod, Pyth
 from torch.utils._sympy.numbers import int_oo
 
 
-class NotRepresentable(Exception):
+class NotRepresentableError(Exception):
     """The expression has something that dimension expressions do not know."""
 
 
@@ -29,7 +29,7 @@ _BINARY: dict[Any, str] = {FloorDiv: "//", CleanDiv: "//", Mod: "%", PythonMod: 
 
 
 def expr_text(expr: sympy.Expr) -> str:
-    """The expression in Python's syntax, fully parenthesized; NotRepresentable for what cannot be written."""
+    """The expression in Python's syntax, fully parenthesized; NotRepresentableError for what cannot be written."""
     if isinstance(expr, sympy.Integer):
         return str(int(expr))
     if isinstance(expr, sympy.Symbol):
@@ -50,7 +50,7 @@ def expr_text(expr: sympy.Expr) -> str:
             for arg in args[1:]:
                 text = f"{name}({text}, {expr_text(arg)})"
             return text
-    raise NotRepresentable(f"{expr} ({type(expr).__name__})")
+    raise NotRepresentableError(f"{expr} ({type(expr).__name__})")
 
 
 def size_expr(size: int | torch.SymInt) -> sympy.Expr:
@@ -58,6 +58,11 @@ def size_expr(size: int | torch.SymInt) -> sympy.Expr:
     if isinstance(size, torch.SymInt):
         return size.node.expr
     return sympy.Integer(int(size))
+
+
+def sizes(value: torch.Tensor) -> tuple[Any, ...]:
+    """The shape; typed as what it is, ints and SymInts."""
+    return tuple(value.shape)
 
 
 def size_text(size: int | torch.SymInt) -> int | str:
@@ -69,7 +74,7 @@ def size_text(size: int | torch.SymInt) -> int | str:
 def shape_symbols(value: torch.Tensor) -> set[sympy.Symbol]:
     """All symbols in the tensor's shape."""
     found: set[sympy.Symbol] = set()
-    for size in value.shape:
+    for size in sizes(value):
         found |= size_expr(size).free_symbols
     return found
 
@@ -79,7 +84,7 @@ def emit_expr(
 ) -> int | torch.fx.Node:
     """Adds nodes that compute the expression; `symbol` gives the node of a symbol.
 
-    Raises NotRepresentable before it adds anything that is not needed.
+    Raises NotRepresentableError before it adds anything that is not needed.
     """
     expr_text(expr)  # the check
 
@@ -108,4 +113,5 @@ def emit_expr(
             return fold(torch.sym_max, part.args)
         return fold(torch.sym_min, part.args)
 
-    return walk(expr)
+    result: int | torch.fx.Node = walk(expr)
+    return result

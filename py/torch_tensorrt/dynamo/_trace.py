@@ -15,7 +15,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 
 from .._device import Device
 from .._input import Input
-from ._symbols import finite
+from ._symbols import finite, sizes
 
 
 def module_device(module: torch.nn.Module, default: torch.device | None = None) -> torch.device:
@@ -78,7 +78,7 @@ def _dynamic_dims(item: Any) -> Any:
     if not isinstance(item, Input) or not item.is_dynamic:
         return None
     return {
-        axis: Dim.DYNAMIC(min=low, max=high)  # type: ignore[attr-defined]
+        axis: Dim.DYNAMIC(min=low, max=high)
         for axis, (low, high) in enumerate(zip(item.min_shape, item.max_shape, strict=True))
         if low != high
     }
@@ -101,7 +101,8 @@ def trace(
         mod: a module; a GraphModule is exported like any other.
         inputs: or `arg_inputs`: positional inputs as tensors, ``Input`` or nested structures of them.
         kwarg_inputs: keyword inputs.
-        dynamic_shapes: as in ``torch.export.export``; replaces what the ``Input`` ranges say. One symbol is made for every
+        dynamic_shapes: as in ``torch.export.export``; replaces what the ``Input`` ranges say. One symbol is made for
+        every
             dynamic dimension; dimensions that the model forces to be equal share one.
         strict: as in ``torch.export.export``.
     Raises:
@@ -153,7 +154,7 @@ def _restore_ranges(program: ExportedProgram, specs: InputSpecs) -> None:
         value = values.get(name)
         if not isinstance(spec, Input) or not isinstance(value, torch.Tensor):
             continue
-        for axis, size in enumerate(value.shape):
+        for axis, size in enumerate(sizes(value)):
             if not isinstance(size, torch.SymInt):
                 continue
             expr = size.node.expr
@@ -167,7 +168,7 @@ def _restore_ranges(program: ExportedProgram, specs: InputSpecs) -> None:
 
 def optimal_sizes(program: ExportedProgram, specs: InputSpecs | None) -> dict[str, int]:
     """The size each symbol is tuned for: the Input's ``opt_shape``, else the example's size."""
-    sizes: dict[str, int] = {}
+    found: dict[str, int] = {}
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     names = user_input_names(program)
     leaves: list[Any] = specs.leaves() if specs is not None else []
@@ -175,13 +176,14 @@ def optimal_sizes(program: ExportedProgram, specs: InputSpecs | None) -> dict[st
         leaves = [None] * len(names)
     for name, spec in zip(names, leaves, strict=True):
         value = values.get(name)
-        for axis, size in enumerate(value.shape if isinstance(value, torch.Tensor) else ()):
+        for axis, size in enumerate(sizes(value) if isinstance(value, torch.Tensor) else ()):
             if isinstance(size, torch.SymInt) and isinstance(size.node.expr, sympy.Symbol):
                 if isinstance(spec, Input) and axis < len(spec.opt_shape):
-                    sizes[size.node.expr.name] = spec.opt_shape[axis]
+                    found[size.node.expr.name] = spec.opt_shape[axis]
                 elif size.node.has_hint():
-                    sizes.setdefault(size.node.expr.name, int(size.node.hint))
-    return sizes
+                    hint: Any = size.node.hint
+                    found.setdefault(size.node.expr.name, int(hint))
+    return found
 
 
 def symbol_ranges(program: ExportedProgram, optimal: Mapping[str, int]) -> dict[str, tuple[int, int, int | None]]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runtime modes: process-wide defaults and context managers.
 
-The defaults live in the C++ runtime; Python only sets and reads them. On a CPU engine CUDA graphs, the output allocator and
-pre-allocated outputs change nothing: outputs are always allocated for the shapes of the call.
+The defaults live in the C++ runtime; Python only sets and reads them. On a CPU engine CUDA graphs, the output allocator
+and pre-allocated outputs change nothing: outputs are always allocated for the shapes of the call.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .._engine import engines_of
+from .._engine import engines_of, parse_metadata
 
 _OUTPUT_ALLOCATOR_AND_GRAPHS = (
     "Both CUDA Graphs and dynamic output allocation are enabled, which are incompatible runtime modes. "
@@ -101,8 +101,9 @@ class _CpuMode:
     def __init__(self, module: torch.nn.Module) -> None:
         name = type(self).__name__
         for engine in _engines(module, name):
-            if engine.device() != "cpu":
-                raise NotImplementedError(f"{name} is not available for engines on {engine.device()}")
+            device = parse_metadata(engine.metadata()).get("device", "cpu")
+            if device != "cpu":
+                raise NotImplementedError(f"{name} is not available for engines on {device}")
 
     def __enter__(self) -> _CpuMode:
         return self

@@ -90,11 +90,12 @@ def check_constant(value: Any, expected: Any, name: str) -> None:
     """ValueError unless a Python value is the one that the program was compiled for."""
     if value is not expected and (type(value) is not type(expected) or value != expected):
         raise ValueError(
-            f"input {name!r}: the program was compiled for the value {expected!r}, got {value!r}; compile again for other values"
+            f"input {name!r}: the program was compiled for the value {expected!r}, got {value!r}; "
+            "compile again for other values"
         )
 
 
-# --- the root ------------------------------------------------------------------------------------------------------------
+# --- the root ---
 
 
 class _NodeRef:
@@ -178,14 +179,14 @@ def _rebuild_compiled(
 
 
 def apply_calling_convention(graph: fx.Graph, orig_args: list[str] | None, in_spec: Any, out_spec: Any) -> None:
-    """Lets the graph's forward take and return the original module's nested structures; None: flat tensors as they are."""
+    """Lets forward take and return the original module's nested structures; None: flat tensors as they are."""
     if orig_args is not None:
         info = fx.graph._PyTreeInfo(orig_args, in_spec, out_spec)
         graph.set_codegen(fx.graph._PyTreeCodeGen(info))
 
 
 class CompiledModule(fx.GraphModule):
-    """A compiled program: engines (``_run_on_acc_N``) and PyTorch blocks (``_run_on_gpu_N``) called one after the other.
+    """A compiled program: engines (``_run_on_acc_N``) and PyTorch blocks (``_run_on_gpu_N``), called one by one.
 
     Can be called, traced, exported, copied and pickled. ``meta["torch_tensorrt"]`` describes inputs, ranges, blocks.
     """
@@ -204,7 +205,9 @@ class CompiledModule(fx.GraphModule):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledModule:
         steps, attributes = self._state()
-        result = _rebuild_compiled(steps, copy.deepcopy(attributes, memo), copy.copy(self.meta), self.calling_convention)
+        result = _rebuild_compiled(
+            steps, copy.deepcopy(attributes, memo), copy.copy(self.meta), self.calling_convention
+        )
         result.training = self.training
         return result
 

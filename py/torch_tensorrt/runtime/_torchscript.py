@@ -71,7 +71,7 @@ _SKIPPED = frozenset(
 )
 
 
-class NotScriptable(RuntimeError):
+class NotScriptableError(RuntimeError):
     """The block has something that TorchScript cannot say."""
 
 
@@ -85,13 +85,13 @@ def _literal(value: Any, type_text: str = "") -> str:
         return f'float("{value}")' if math.isinf(value) or math.isnan(value) else repr(value)
     if isinstance(value, torch.dtype):
         if value not in _SCALAR_TYPES:
-            raise NotScriptable(f"dtype {value}")
+            raise NotScriptableError(f"dtype {value}")
         return str(_SCALAR_TYPES[value])
     if isinstance(value, torch.memory_format):
         return str(_MEMORY_FORMATS[value])
     if isinstance(value, torch.layout):
         if value is not torch.strided:
-            raise NotScriptable(f"layout {value}")
+            raise NotScriptableError(f"layout {value}")
         return "0"
     if isinstance(value, torch.device):
         return f'torch.device("{value}")'
@@ -99,7 +99,7 @@ def _literal(value: Any, type_text: str = "") -> str:
         text = "[" + ", ".join(_literal(item) for item in value) + "]"
         element = _list_type(type_text)
         return f"torch.jit.annotate(List[{element}], {text})" if element else text
-    raise NotScriptable(f"an argument of type {type(value).__name__}")
+    raise NotScriptableError(f"an argument of type {type(value).__name__}")
 
 
 def _list_type(schema_type: str) -> str:
@@ -131,7 +131,7 @@ def _call(node: fx.Node) -> str:
         parts += [f"{name}={_literal(arg, types[name])}" for name, arg in node.kwargs.items()]
         namespace = target.namespace
         return f"torch.ops.{namespace}.{target._schema.name.split('::')[1]}({', '.join(parts)})"
-    raise NotScriptable(f"{node.op} {target}")
+    raise NotScriptableError(f"{node.op} {target}")
 
 
 def block_source(module: fx.GraphModule) -> str:
@@ -153,14 +153,14 @@ def block_source(module: fx.GraphModule) -> str:
             if node.target not in _SKIPPED:
                 lines.append(f"{node.name} = {_call(node)}")
         else:
-            raise NotScriptable(f"{node.op} {node.target}")
+            raise NotScriptableError(f"{node.op} {node.target}")
     return f"def block({', '.join(inputs)}):\n" + "".join(f"    {line}\n" for line in lines)
 
 
 def script_block(module: fx.GraphModule) -> Callable[..., Any]:
-    """The block as a ScriptFunction; NotScriptable that names the node otherwise."""
+    """The block as a ScriptFunction; NotScriptableError that names the node otherwise."""
     source = block_source(module)
     try:
         return torch.jit.CompilationUnit(source).block  # type: ignore[no-any-return]
     except RuntimeError as error:
-        raise NotScriptable(f"a PyTorch block cannot be written as TorchScript: {error}\n{source}") from error
+        raise NotScriptableError(f"a PyTorch block cannot be written as TorchScript: {error}\n{source}") from error
