@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <torchtrt/backend/builder.h>
+#include <torchtrt/base/error.h>
 #include <torchtrt/network/network.h>
 
 #include "graph/graph.h"
@@ -20,12 +21,22 @@ struct NodeRefusal {
   std::string source;
 };
 
-/// Dry run of the converters over the whole graph for every one of `backends`: which nodes cannot go to an engine. A
-/// refused node's results enter the rest of the dry run as fresh inputs.
-std::vector<NodeRefusal> query(const graph::Graph& graph, const std::vector<backend::Builder*>& backends);
+/// What convert() throws: kUnsupported with the node, its source line and the reason.
+class TORCHTRT_API ConversionError : public Error {
+ public:
+  explicit ConversionError(NodeRefusal refusal);
+  [[nodiscard]] const NodeRefusal& refusal() const noexcept { return refusal_; }
 
-/// Converts a graph of which every node is supported; Error(kUnsupported) naming the node, its source line and the
-/// reason otherwise. The result is verified.
-network::Network convert(const graph::Graph& graph);
+ private:
+  NodeRefusal refusal_;
+};
+
+/// Dry run of the converters over the whole graph: the nodes that cannot go to an engine of every one of `backends`, in
+/// order. A refused node's results enter the rest of the dry run as fresh inputs.
+std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<backend::Builder* const> backends);
+
+/// Converts a graph of which every node is supported by every one of `backends`; ConversionError for the first that is
+/// not. The result is verified and has no dead layers.
+network::Network convert(const graph::Graph& graph, std::span<backend::Builder* const> backends);
 
 }  // namespace torchtrt::compiler

@@ -71,6 +71,7 @@ class Context {
 
   // --- used by the driver ----------------------------------------------------------------------------------------------
   void bind(const std::string& name, ValueId value) { values_[name] = value; }
+  void unbind(const std::string& name) { values_.erase(name); }
   [[nodiscard]] const ValueId* lookup(const std::string& name) const;
 
  private:

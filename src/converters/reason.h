@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <torchtrt/backend/builder.h>
+#include <torchtrt/base/error.h>
 
 namespace torchtrt::converters {
 
@@ -24,7 +25,7 @@ class Refused {
 /// Throws Refused with the concatenation of `parts`.
 template <typename... Parts>
 [[noreturn]] void refuse(Reason reason, const Parts&... parts) {
-  throw Refused(reason, detail::concat(parts...));
+  throw Refused(reason, ::torchtrt::detail::concat(parts...));
 }
 
 }  // namespace torchtrt::converters

@@ -180,6 +180,31 @@ void Network::rollback(const Checkpoint& to) {
   state_->inputs.resize(to.inputs);
 }
 
+void Network::keep_layers(const std::vector<bool>& live) {
+  std::vector<Layer> kept;
+  for (std::size_t i = 0; i < state_->layers.size(); ++i) {
+    if (!live[i]) continue;
+    for (const ValueId output : state_->layers[i].outputs) {
+      state_->producers[output.index] = static_cast<std::ptrdiff_t>(kept.size());
+    }
+    kept.push_back(std::move(state_->layers[i]));
+  }
+  state_->layers = std::move(kept);
+}
+
+void remove_dead_layers(Network& network) {
+  std::vector<bool> needed(network.value_count());
+  for (const Network::Output& output : network.outputs()) needed[output.value.index] = true;
+  const std::vector<Layer>& layers = network.layers();
+  std::vector<bool> live(layers.size());
+  for (std::size_t i = layers.size(); i-- > 0;) {
+    for (const ValueId output : layers[i].outputs) live[i] = live[i] || needed[output.index];
+    if (!live[i]) continue;
+    for (const ValueId operand : layers[i].inputs) needed[operand.index] = true;
+  }
+  network.keep_layers(live);
+}
+
 // --- the named helpers: each is one add_layer --------------------------------------------------------------------------
 
 ValueId Network::add_constant(Dims dims, DataType dtype, Weights weights, const std::string& name) {

@@ -27,17 +27,6 @@ Interval scan(const Weights& weights) {
   return {static_cast<std::int64_t>(*low), static_cast<std::int64_t>(*high)};
 }
 
-Interval range_of_dtype(DataType dtype) {
-  switch (dtype) {
-    case DataType::kInt32: return {INT32_MIN, INT32_MAX};
-    case DataType::kInt16: return {INT16_MIN, INT16_MAX};
-    case DataType::kInt8: return {INT8_MIN, INT8_MAX};
-    case DataType::kUInt8: return {0, UINT8_MAX};
-    case DataType::kBool: return {0, 1};
-    default: return kUnknown;
-  }
-}
-
 Interval hull(const Interval& a, const Interval& b) {
   return {std::min(a.min, b.min), std::max(a.max, b.max)};
 }
@@ -128,9 +117,9 @@ class RangeInference {
   Interval operator()(const Select&) const { return hull(range(1), range(2)); }
   Interval operator()(const Cast& op) const {
     const DataType from = network_.value(layer_.inputs[0]).dtype;
-    if (is_floating(from)) return range_of_dtype(op.to);
+    if (is_floating(from)) return range_of(op.to);
     const Interval source = from == DataType::kBool ? Interval{0, 1} : range(0);
-    const Interval target = range_of_dtype(op.to);
+    const Interval target = range_of(op.to);
     // Values that do not fit wrap around: then nothing is known but the dtype.
     return source.min >= target.min && source.max <= target.max ? source : target;
   }
@@ -161,7 +150,7 @@ class RangeInference {
   // Values of unsigned and narrow dtypes are within the dtype whatever the analysis says.
   [[nodiscard]] Interval range(std::size_t i) const {
     const Value& value = network_.value(layer_.inputs[i]);
-    const Interval dtype = range_of_dtype(value.dtype);
+    const Interval dtype = range_of(value.dtype);
     return {std::max(value.range.min, dtype.min), std::min(value.range.max, dtype.max)};
   }
 
@@ -172,10 +161,21 @@ class RangeInference {
 
 }  // namespace
 
+Interval range_of(DataType dtype) {
+  switch (dtype) {
+    case DataType::kInt32: return {INT32_MIN, INT32_MAX};
+    case DataType::kInt16: return {INT16_MIN, INT16_MAX};
+    case DataType::kInt8: return {INT8_MIN, INT8_MAX};
+    case DataType::kUInt8: return {0, UINT8_MAX};
+    case DataType::kBool: return {0, 1};
+    default: return kUnknown;
+  }
+}
+
 Interval infer_range(const Network& network, const Layer& layer, std::size_t output, DataType dtype) {
   const RangeInference inference(network, layer, output);
   const Interval computed = std::visit([&](const auto& op) { return inference(op); }, layer.op);
-  const Interval limits = range_of_dtype(dtype);
+  const Interval limits = range_of(dtype);
   return computed.min >= limits.min && computed.max <= limits.max ? computed : limits;
 }
 

@@ -74,6 +74,9 @@ class Builder {
   [[nodiscard]] virtual std::string_view name() const = 0;
   /// The vendor library's version; Error(kNotFound) that names the package to install if there is none.
   virtual std::string version() = 0;
+  /// Whether the backend computes 64-bit integers in 32 bits. If so, int64 inputs of its networks are required to hold
+  /// 32-bit values (the runtime checks them), and check() refuses layers whose results may not fit.
+  [[nodiscard]] virtual bool narrows_int64() const { return false; }
   /// Whether this layer of the network can be lowered and computes what PyTorch computes. Looks at data only: it opens
   /// no vendor library, so the answer is the same on every machine.
   [[nodiscard]] virtual std::optional<Refusal> check(const network::Network& network,

@@ -143,6 +143,9 @@ class TORCHTRT_API Network {
   ValueId add_cast(ValueId input, DataType to);
   ValueId add_identity(ValueId input);
 
+  /// Drops the layers that are not marked (for passes; whoever calls vouches that nobody reads their results).
+  void keep_layers(const std::vector<bool>& live);
+
   /// Checks every invariant (order, uniqueness, dtypes and dims as inferred afresh, outputs present, symbols declared).
   /// Throws Error(kInternal) that names the first violation.
   void verify() const;
@@ -151,6 +154,12 @@ class TORCHTRT_API Network {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// The values that a dtype can hold; everything for floating dtypes.
+TORCHTRT_API Interval range_of(DataType dtype);
+
+/// Drops layers whose results no output depends on (inputs stay: they are the caller's interface).
+TORCHTRT_API void remove_dead_layers(Network& network);
 
 /// Text form, one line a layer; parse(print(n)) prints the same. Constants up to 16 elements are printed in full, larger
 /// ones as a digest (parse then gives zeros). The grammar is described in src/network/README.md.
