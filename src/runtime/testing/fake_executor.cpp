@@ -7,7 +7,7 @@
 //   fail        throws in run()
 //   forget      returns without an output
 //
-// "failing_loads": how many loads of an engine of this name fail before one succeeds.
+// "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one fails.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -15,6 +15,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include <torchtrt/backend/executor.h>
@@ -120,12 +121,16 @@ class FakeExecutor : public Executor {
       ++failed_loads_[request.engine_name];
       fail(ErrorCode::kNotFound, "libfake.so is missing: install fake");
     }
+    if (request.properties.contains("single_load") && !loaded_once_.insert(request.engine_name).second) {
+      fail(ErrorCode::kInternal, "the engine was loaded a second time");
+    }
     return std::make_unique<FakeEngine>(request);
   }
 
  private:
   std::mutex mutex_;
   std::map<std::string, int> failed_loads_;
+  std::set<std::string> loaded_once_;
 };
 
 }  // namespace
