@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes to engines and what stays in PyTorch."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import assert_same
+from models import Counter, Keywords, Mlp, Split, Views
+from torch import nn
+
+import torch_tensorrt
+from torch_tensorrt.runtime import EngineModule, TorchBlock
+
+BATCH = torch_tensorrt.Input(min_shape=(1, 12), opt_shape=(4, 12), max_shape=(8, 12))
+
+
+def compiled(model: nn.Module, *inputs: Any, **settings: Any) -> Any:
+    return torch_tensorrt.compile(model.eval(), arg_inputs=list(inputs), **{"min_block_size": 1, **settings})
+
+
+def kinds(module: nn.Module) -> list[str]:
+    return [name.rpartition("_")[0] for name, _ in module.named_children()]
+
+
+def test_whole_model_becomes_one_engine() -> None:
+    model = Mlp().eval()
+    module = compiled(model, torch.rand(4, 16))
+    assert [name for name, _ in module.named_children()] == ["_run_on_acc_0"]
+    assert isinstance(module._run_on_acc_0, EngineModule)
+    x = torch.rand(4, 16)
+    assert_same(module(x), model(x))
+
+
+def test_an_unsupported_op_in_the_middle() -> None:
+    model = Split().eval()
+    module = compiled(model, BATCH)
+    assert kinds(module) == ["_run_on_acc", "_run_on_gpu", "_run_on_acc"]
+    assert isinstance(module._run_on_gpu_0, TorchBlock)
+    for batch in (1, 4, 8):
+        x = torch.rand(batch, 12)
+        assert_same(module(x), model(x))
+    report = module.meta["torch_tensorrt"]["report"]
+    assert [(item.target, item.reason) for item in report.refusals] == [("aten.cummax.default", "NO_CONVERTER")]
+    assert "models.py" in report.refusals[0].source
+
+
+def test_executed_ops_stay_in_pytorch() -> None:
+    model = Mlp().eval()
+    module = compiled(model, torch.rand(4, 16), torch_executed_ops={"aten.gelu"})
+    assert kinds(module) == ["_run_on_acc", "_run_on_gpu", "_run_on_acc"]
+    reasons = {item.target: item.reason for item in module.meta["torch_tensorrt"]["report"].refusals}
+    assert reasons == {"aten.gelu.default": "USER"}
+    x = torch.rand(4, 16)
+    assert_same(module(x), model(x))
+
+
+def test_small_blocks_stay_in_pytorch() -> None:
+    model = Split().eval()
+    sizes = [len(block.operators) for block in compiled(model, BATCH).meta["torch_tensorrt"]["report"].blocks]
+    module = compiled(model, BATCH, min_block_size=max(sizes))
+    report = module.meta["torch_tensorrt"]["report"]
+    assert sum(block.engine for block in report.blocks) == 1
+    assert "BLOCK_SIZE" in {item.reason for item in report.refusals}
+    x = torch.rand(3, 12)
+    assert_same(module(x), model(x))
+
+
+def test_too_little_to_compile_returns_the_original_graph(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.ReLU().eval()
+    with caplog.at_level(logging.WARNING, logger="torch_tensorrt"):
+        module = torch_tensorrt.compile(model, inputs=[torch.rand(3)])
+    assert "min_block_size=5" in caplog.text
+    assert not list(module.named_children()) or kinds(module) == [""]
+    assert not any(isinstance(child, EngineModule) for child in module.modules())
+    x = torch.randn(3)
+    assert_same(module(x), model(x))
+
+
+def test_require_full_compilation() -> None:
+    with pytest.raises(AssertionError, match=r"cummax.*NO_CONVERTER"):
+        compiled(Split(), BATCH, require_full_compilation=True)
+    assert kinds(compiled(Mlp(), torch.rand(4, 16), require_full_compilation=True)) == ["_run_on_acc"]
+
+
+def test_dryrun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    model = Split().eval()
+    module = compiled(model, BATCH, dryrun=str(path))
+    assert not any(isinstance(child, EngineModule) for child in module.modules())
+    text = capsys.readouterr().out
+    assert "NO_CONVERTER" in text
+    assert "2 engines" in text
+    report = json.loads(path.read_text())
+    assert report["targets"] == ["openvino"]
+    assert [item["reason"] for item in report["refusals"]] == ["NO_CONVERTER"]
+    assert report["operators"]["total"] - report["operators"]["in_engines"] == 1
+    assert [block["engine"] for block in report["blocks"]] == [True, False, True]
+    x = torch.rand(2, 12)
+    assert_same(module(x), model(x))
+
+
+def test_a_buffer_that_the_model_writes() -> None:
+    model, reference = Counter().eval(), Counter().eval()
+    reference.load_state_dict(model.state_dict())
+    module = compiled(model, torch.rand(2, 8))
+    for _ in range(3):
+        x = torch.rand(2, 8)
+        assert_same(module(x), reference(x))
+    assert model.calls.item() == reference.calls.item() == 3
+
+
+def test_results_alias_as_in_eager() -> None:
+    module = compiled(Views().eval(), torch.rand(3, 6))
+    x = torch.rand(3, 6)
+    same, flat, y, transposed = module(x)
+    assert same is x
+    assert flat.data_ptr() == x.data_ptr()
+    assert transposed.data_ptr() == y.data_ptr()
+    x[0, 0] = 5
+    y[0, 1] = 7
+    assert flat[0] == 5
+    assert transposed[1, 0] == 7
+    reasons = {item.reason for item in module.meta["torch_tensorrt"]["report"].refusals}
+    assert reasons == {"ALIASING"}
+
+
+def test_nested_inputs_keywords_and_results() -> None:
+    model = Keywords().eval()
+    pair = (torch.rand(4, 3), torch.rand(4, 3))
+    module = torch_tensorrt.compile(model, arg_inputs=[pair], kwarg_inputs={"mask": torch.ones(3)}, min_block_size=1)
+    pair = (torch.rand(4, 3), torch.rand(4, 3))
+    mask = torch.rand(3)
+    assert_same(module(pair, mask=mask), model(pair, mask=mask))
+
+
+def test_a_constant_argument_is_checked() -> None:
+    class Scaled(nn.Module):
+        def forward(self, x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+            return torch.relu(x) * scale + 1
+
+    module = torch_tensorrt.compile(Scaled().eval(), inputs=[torch.rand(3), 2.0], min_block_size=1)
+    x = torch.rand(3)
+    assert_same(module(x), torch.relu(x) * 2 + 1)
+    assert_same(module(x, 2.0), torch.relu(x) * 2 + 1)
+    with pytest.raises(ValueError, match=r"compiled for the value 2\.0, got 3\.0"):
+        module(x, 3.0)
+
+
+def test_sizes_as_results_and_as_values() -> None:
+    class Sizes(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+            steps = torch.arange(x.shape[0], dtype=torch.float32)
+            return torch.relu(x) + steps.unsqueeze(1) / x.shape[0], x.shape[0] * 2
+
+    model = Sizes().eval()
+    module = compiled(model, BATCH)
+    for batch in (1, 5, 8):
+        x = torch.rand(batch, 12)
+        assert_same(module(x), model(x))
+
+
+def test_inputs_are_required_once() -> None:
+    with pytest.raises(AssertionError, match="should not be used at the same time"):
+        torch_tensorrt.compile(nn.ReLU(), inputs=[torch.rand(2)], arg_inputs=[torch.rand(2)])
+    with pytest.raises(AssertionError, match="should not both be None"):
+        torch_tensorrt.compile(nn.ReLU())
+
+
+@pytest.mark.parametrize("ir", ["ts", "torchscript", "fx"])
+def test_frontends_of_the_past(ir: str) -> None:
+    with pytest.raises(ValueError, match="is not available"):
+        torch_tensorrt.compile(nn.ReLU(), ir=ir, inputs=[torch.rand(2)])
+
+
+def test_unknown_ir() -> None:
+    with pytest.raises(ValueError, match="Unknown ir was requested"):
+        torch_tensorrt.compile(nn.ReLU(), ir="onnx", inputs=[torch.rand(2)])

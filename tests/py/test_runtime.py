@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of compiled modules: bad inputs, threads, modes, speed of the direct call's neighbours."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from conftest import assert_same
+from models import Mlp
+
+import torch_tensorrt
+from torch_tensorrt import runtime
+
+
+@pytest.fixture(scope="module")
+def model() -> Mlp:
+    torch.manual_seed(0)
+    return Mlp().eval()
+
+
+@pytest.fixture(scope="module")
+def module(model: Mlp) -> Any:
+    batch = torch_tensorrt.Input(min_shape=(1, 16), opt_shape=(4, 16), max_shape=(8, 16))
+    return torch_tensorrt.compile(model, inputs=[batch])
+
+
+def test_out_of_range_names_input_dimension_range_and_value(module: Any) -> None:
+    with pytest.raises(ValueError, match=r"(?s)x.*0.*1.*8.*9"):
+        module(torch.rand(9, 16))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error"),
+    [
+        ([], TypeError),
+        ([torch.rand(2, 16)] * 2, TypeError),
+        ([torch.rand(2, 16, dtype=torch.float64)], TypeError),
+        ([torch.rand(2, 17)], ValueError),
+        ([torch.rand(2, 16, 1)], ValueError),
+        ([torch.rand(0, 16)], ValueError),
+        (["text"], Exception),
+        ([None], Exception),
+        ([torch.rand(2, 16, device="meta")], Exception),
+    ],
+)
+def test_bad_inputs_are_errors_and_the_module_lives_on(
+    module: Any, model: Mlp, inputs: list[Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        module(*inputs)
+    x = torch.rand(2, 16)
+    assert_same(module(x), model(x))
+
+
+def test_strided_inputs(module: Any, model: Mlp) -> None:
+    x = torch.rand(16, 6).t()
+    assert_same(module(x), model(x))
+    x = torch.rand(6, 32)[:, ::2]
+    assert_same(module(x), model(x))
+
+
+def test_not_a_number_passes_through(module: Any, model: Mlp) -> None:
+    x = torch.rand(2, 16)
+    x[1, 3] = torch.nan
+    assert_same(torch.isnan(module(x)), torch.isnan(model(x)))
+
+
+def test_inputs_that_require_gradients(module: Any, model: Mlp) -> None:
+    x = torch.rand(2, 16, requires_grad=True)
+    result = module(x)
+    assert not result.requires_grad
+    assert_same(result, model(x).detach())
+
+
+def test_results_are_not_reused(module: Any) -> None:
+    first = module(torch.rand(3, 16))
+    kept = first.clone()
+    module(torch.rand(3, 16))
+    assert_same(first, kept)
+
+
+def test_modes_that_watch_operators_see_the_operator(module: Any) -> None:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    seen: list[str] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with Watch():
+        module(torch.rand(2, 16))
+    assert seen == ["tensorrt.execute_engine.default"]
+
+
+def test_fake_tensors(module: Any) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode() as mode:
+        result = module(mode.from_tensor(torch.rand(5, 16)))
+    assert result.shape == (5, 4)
+
+
+def test_threads(module: Any, model: Mlp) -> None:
+    failures: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        try:
+            for _ in range(25):
+                x = torch.rand(seed % 8 + 1, 16, generator=generator)
+                with torch.no_grad():
+                    assert_same(module(x), model(x))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[0]
+
+
+def test_safe_mode_is_restored() -> None:
+    assert not runtime.get_multi_device_safe_mode()
+    with runtime.set_multi_device_safe_mode(True):
+        assert runtime.get_multi_device_safe_mode()
+        with pytest.raises(KeyError), runtime.set_multi_device_safe_mode(False):
+            raise KeyError
+        assert runtime.get_multi_device_safe_mode()
+    assert not runtime.get_multi_device_safe_mode()
+    with pytest.raises(TypeError, match="True or False"):
+        runtime.set_multi_device_safe_mode(1)  # type: ignore[arg-type]
+
+
+def test_cudagraphs_mode(module: Any, model: Mlp) -> None:
+    x = torch.rand(2, 16)
+    with runtime.enable_cudagraphs(module) as inside:
+        assert runtime.get_cudagraphs_mode()
+        assert_same(inside(x), model(x))
+        with pytest.raises(RuntimeError, match="incompatible runtime modes"), runtime.enable_output_allocator(module):
+            pass
+    assert not runtime.get_cudagraphs_mode()
+    runtime.set_cudagraphs_mode(True)
+    assert runtime.get_cudagraphs_mode()
+    runtime.set_cudagraphs_mode(False)
+
+
+def test_allocation_modes(module: Any, model: Mlp) -> None:
+    x = torch.rand(2, 16)
+    with runtime.enable_output_allocator(module):
+        assert_same(module(x), model(x))
+    with runtime.enable_pre_allocated_outputs(module):
+        assert_same(module(x), model(x))
+    with pytest.raises(ValueError, match="holds no engines"), runtime.enable_output_allocator(torch.nn.ReLU()):
+        pass
+
+
+def test_modes_find_engines_in_any_module(module: Any) -> None:
+    from torch_tensorrt._engine import engines_of
+
+    assert len(engines_of(module)) == 1
+    exported = torch.export.export(module, (torch.rand(2, 16),))
+    assert len(engines_of(exported.module())) == 1
+    assert len(engines_of(torch.jit.trace(module, (torch.rand(2, 16),)))) == 1
+
+
+def test_serialized_engine_is_a_package(model: Mlp) -> None:
+    image = torch_tensorrt.convert_method_to_trt_engine(model, inputs=[torch.rand(2, 16)])
+    assert isinstance(image, bytes)
+    assert b"openvino" in image[:65536]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torch.compile(model, backend="torch_tensorrt")."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import torch
+from conftest import assert_same
+from models import Counter, Mlp, Split
+
+import torch_tensorrt
+
+OPTIONS = {"min_block_size": 1}
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("backend", ["torch_tensorrt", "tensorrt"])
+def test_static_and_then_dynamic(backend: str) -> None:
+    model = Split().eval()
+    fast = torch.compile(model, backend=backend, options=OPTIONS)
+    with torch.no_grad():
+        for batch in (4, 4, 5, 6, 3):
+            x = torch.rand(batch, 12)
+            assert_same(fast(x), model(x))
+
+
+def test_through_compile() -> None:
+    model = Mlp().eval()
+    fast = torch_tensorrt.compile(model, ir="torch_compile", min_block_size=1)
+    x = torch.rand(4, 16)
+    assert_same(fast(x), model(x).detach())
+
+
+def test_changed_weights_are_noticed() -> None:
+    model = Mlp().eval()
+    fast = torch.compile(model, backend="torch_tensorrt", options=OPTIONS)
+    x = torch.rand(4, 16)
+    with torch.no_grad():
+        assert_same(fast(x), model(x))
+        model.second.weight.mul_(3)
+        assert_same(fast(x), model(x))
+        model.first = torch.nn.Linear(16, 32)
+        assert_same(fast(x), model(x))
+
+
+def test_two_instances_do_not_share_weights() -> None:
+    first, second = Mlp().eval(), Mlp().eval()
+    x = torch.rand(4, 16)
+    with torch.no_grad():
+        for model in (first, second, first):
+            assert_same(torch.compile(model, backend="torch_tensorrt", options=OPTIONS)(x), model(x))
+
+
+def test_buffers_that_the_model_writes() -> None:
+    model, reference = Counter().eval(), Counter().eval()
+    reference.load_state_dict(model.state_dict())
+    fast = torch.compile(model, backend="torch_tensorrt", options=OPTIONS)
+    with torch.no_grad():
+        for _ in range(3):
+            x = torch.rand(2, 8)
+            assert_same(fast(x), reference(x))
+    assert_same(model.calls, reference.calls)
+
+
+def test_gradients_stay_in_pytorch(caplog: pytest.LogCaptureFixture) -> None:
+    model = Mlp().eval()
+    fast = torch.compile(model, backend="torch_tensorrt", options=OPTIONS)
+    x = torch.rand(4, 16, requires_grad=True)
+    with caplog.at_level(logging.WARNING, logger="torch_tensorrt"):
+        fast(x).sum().backward()
+    assert "requires a gradient" in caplog.text
+    assert x.grad is not None
+
+
+def test_unknown_options() -> None:
+    fast = torch.compile(Mlp().eval(), backend="torch_tensorrt", options={"min_blok_size": 1})
+    with pytest.raises(Exception, match="did you mean 'min_block_size'"):
+        fast(torch.rand(4, 16))
