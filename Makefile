@@ -17,7 +17,7 @@ JOBS ?= $(shell nproc)
 STAMPS := .venv/.stamps
 PYTEST_ARGS ?=
 
-.PHONY: help setup setup-bench build install demo test lint format bench asan tsan tidy wheel clean
+.PHONY: help setup setup-bench build install demo test lint format bench asan tsan fuzz tidy wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -75,6 +75,9 @@ asan: setup ## C++ tests with the address and undefined-behaviour sanitizers
 
 tsan: setup ## C++ tests with the thread sanitizer
 	cmake --preset tsan && cmake --build build-tsan -j $(JOBS) && ctest --preset tsan
+
+fuzz: setup ## mutated files and texts into every reader, under the sanitizers
+	cmake --preset fuzz && cmake --build build-fuzz -j $(JOBS) && ctest --preset fuzz
 
 clean: ## remove what was built (not .venv)
 	rm -rf build build-* install dist demo-out

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the two example programs share: reading the demo's files, and searching with embeddings. Nothing in here knows of
-// torchtrt; a program of yours needs none of it.
+// What the two example programs share: reading the demo's files, and searching with embeddings. Nothing in here knows
+// of torchtrt; a program of yours needs none of it.
 
 #include <ATen/ATen.h>
 
@@ -60,8 +60,8 @@ inline bool python_in_process() {
 
 using Embed = std::function<at::Tensor(const Tokens&)>;
 
-/// Embeds the sentences (one batch) and the queries (a batch of another size and length) in `folder`, prints the sentence
-/// nearest to each query, and writes the embeddings to `<folder>/<name>.embeddings` (float32) for comparison.
+/// Embeds the sentences (one batch) and the queries (a batch of another size and length) in `folder`, prints the
+/// sentence nearest to each query, and writes the embeddings to `<folder>/<name>.embeddings` (float32) for comparison.
 inline int run(const char* name, const std::string& folder, const Embed& embed) {
   const std::vector<std::string> sentences = read_lines(folder + "/sentences.txt");
   const std::vector<std::string> queries = read_lines(folder + "/queries.txt");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the deploy programs share. <program> <model> [library to dlopen first]: runs the model for two batch sizes, prints
-// every output element and then the shared libraries in the process.
+// What the deploy programs share. <program> <model> [library to dlopen first]: runs the model for two batch sizes,
+// prints every output element and then the shared libraries in the process.
 
 #include <ATen/ATen.h>
 #include <dlfcn.h>
