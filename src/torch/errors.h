@@ -11,7 +11,7 @@ namespace torchtrt::torch_adapter {
 
 /// Throws torch's exception for `error`; Python sees ValueError, TypeError, NotImplementedError or RuntimeError.
 [[noreturn]] inline void rethrow_as_torch(const Error& error) {
-  const c10::SourceLocation here{__func__, __FILE__, static_cast<std::uint32_t>(__LINE__)};
+  const c10::SourceLocation here{__func__, "src/torch/errors.h", static_cast<std::uint32_t>(__LINE__)};
   switch (error.code()) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kOutOfRange: throw c10::ValueError(here, error.what());
