@@ -47,10 +47,15 @@ function(torchtrt_tests name)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
 
-# Only our own symbols leave a library.
+# Only our own symbols leave a library; of the Python module, its entry only.
 function(torchtrt_export_own_symbols target)
-  target_link_options(${target} PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
-  set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/exports.map)
+  get_target_property(type ${target} TYPE)
+  set(map ${PROJECT_SOURCE_DIR}/cmake/exports.map)
+  if(type STREQUAL "MODULE_LIBRARY")
+    set(map ${PROJECT_SOURCE_DIR}/cmake/exports_python.map)
+  endif()
+  target_link_options(${target} PRIVATE -Wl,--version-script=${map})
+  set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${map})
 endfunction()
 
 # torchtrt_library(<name> FOLDERS <folder>... [PRIVATE <target>...] [PUBLIC <target>...] [RPATH <path>...]): a shared library

@@ -51,9 +51,8 @@ def needed(library: Path) -> list[str]:
 
 
 def check_library(library: Path) -> list[str]:
-    foreign = [name for name in exported(library) if not OURS.match(name)]
-    if library.name.startswith("_C"):
-        foreign = [name for name in foreign if not BINDING.match(name)]
+    own = BINDING if library.name.startswith("_C") else OURS
+    foreign = [name for name in exported(library) if not own.match(name)]
     errors = [f"{library.name} exports {name}" for name in foreign]
     if library.name in NEEDS:
         allowed = re.compile(rf"^({SYSTEM}|{NEEDS[library.name]})$")
