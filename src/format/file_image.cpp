@@ -23,7 +23,8 @@
 namespace torchtrt::format {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the package is little-endian and so are the machines we run on");
+static_assert(std::endian::native == std::endian::little,
+              "the package is little-endian and so are the machines we run on");
 
 constexpr std::size_t kHeaderSize = 64;
 constexpr std::size_t kAlignment = 64;
@@ -46,9 +47,7 @@ std::uint32_t checksum_of(const Header& header, std::span<const std::byte> metad
   return crc32c(metadata, crc32c(covered));
 }
 
-std::size_t aligned(std::size_t size) {
-  return (size + kAlignment - 1) / kAlignment * kAlignment;
-}
+std::size_t aligned(std::size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
 
@@ -92,22 +91,24 @@ std::vector<std::byte> write_file_image(const std::string& metadata, std::span<c
 }
 
 FileImage read_file_image(std::span<const std::byte> image) {
-  TORCHTRT_CHECK(image.size() >= kMagic.size() && std::memcmp(image.data(), kMagic.data(), kMagic.size()) == 0, kDataLoss,
-                 "not an engine package: it does not begin with the magic bytes \"TRCHTRT\\n\"");
+  TORCHTRT_CHECK(image.size() >= kMagic.size() && std::memcmp(image.data(), kMagic.data(), kMagic.size()) == 0,
+                 kDataLoss, "not an engine package: it does not begin with the magic bytes \"TRCHTRT\\n\"");
   TORCHTRT_CHECK(image.size() >= kHeaderSize, kDataLoss, "engine package truncated: ", image.size(),
                  " bytes, shorter than its header of ", kHeaderSize);
   Header header;
   std::memcpy(&header, image.data(), kHeaderSize);
   TORCHTRT_CHECK(header.minimum_reader <= static_cast<std::uint32_t>(kFormatVersion), kVersionMismatch,
-                 "engine package of format ", header.version, ", which needs a reader of format ", header.minimum_reader,
-                 "; this library reads up to format ", kFormatVersion, ": update torch_tensorrt's runtime");
-  TORCHTRT_CHECK(header.total == image.size(), kDataLoss, "engine package of ", header.total, " bytes, but ", image.size(),
-                 " are there: it is truncated or damaged");
+                 "engine package of format ", header.version, ", which needs a reader of format ",
+                 header.minimum_reader, "; this library reads up to format ", kFormatVersion,
+                 ": update torch_tensorrt's runtime");
+  TORCHTRT_CHECK(header.total == image.size(), kDataLoss, "engine package of ", header.total, " bytes, but ",
+                 image.size(), " are there: it is truncated or damaged");
   // Every sum below is of values already known to be at most the image's size.
-  TORCHTRT_CHECK(header.metadata_offset == kHeaderSize && header.metadata_size <= image.size() - kHeaderSize &&
-                     header.payload_offset >= kHeaderSize + header.metadata_size && header.payload_offset <= image.size() &&
-                     header.payload_offset % kAlignment == 0 && header.payload_size == image.size() - header.payload_offset,
-                 kDataLoss, "engine package damaged: its header names parts that do not fit into ", image.size(), " bytes");
+  TORCHTRT_CHECK(
+      header.metadata_offset == kHeaderSize && header.metadata_size <= image.size() - kHeaderSize &&
+          header.payload_offset >= kHeaderSize + header.metadata_size && header.payload_offset <= image.size() &&
+          header.payload_offset % kAlignment == 0 && header.payload_size == image.size() - header.payload_offset,
+      kDataLoss, "engine package damaged: its header names parts that do not fit into ", image.size(), " bytes");
   const auto metadata = image.subspan(kHeaderSize, header.metadata_size);
   TORCHTRT_CHECK(checksum_of(header, metadata) == header.checksum, kDataLoss,
                  "engine package damaged: the checksum of its header and metadata does not match");

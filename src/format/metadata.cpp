@@ -38,7 +38,8 @@ std::string hex(std::uint32_t value) {
   return digits.data();
 }
 
-// --- writing -------------------------------------------------------------------------------------------------------------
+// --- writing
+// -------------------------------------------------------------------------------------------------------------
 
 Json to_json(const Dims& dims) {
   Json result = Json::array();
@@ -71,7 +72,8 @@ Json to_json(const TargetSpec& target) {
           {"sections", std::move(sections)}};
 }
 
-// --- reading -------------------------------------------------------------------------------------------------------------
+// --- reading
+// -------------------------------------------------------------------------------------------------------------
 
 /// A JSON object together with where it is in the text, for messages like `outputs[1].dtype`.
 class Node {
@@ -190,9 +192,7 @@ InputSpec read_input(const Node& node) {
   return input;
 }
 
-SymbolSpec read_symbol(const Node& node) {
-  return {node.integer("min"), node.integer("opt"), node.integer("max")};
-}
+SymbolSpec read_symbol(const Node& node) { return {node.integer("min"), node.integer("opt"), node.integer("max")}; }
 
 TargetSpec read_target(const Node& node, std::uint64_t payload_size) {
   TargetSpec target;
@@ -211,7 +211,8 @@ TargetSpec read_target(const Node& node, std::uint64_t payload_size) {
   return target;
 }
 
-// --- what must hold whoever wrote it ---------------------------------------------------------------------------------------
+// --- what must hold whoever wrote it
+// ---------------------------------------------------------------------------------------
 
 template <typename... Parts>
 void require(bool condition, ErrorCode code, const Parts&... parts) {
@@ -254,8 +255,8 @@ void validate(const Metadata& metadata, ErrorCode code) {
     }
   }
   for (const auto& [name, range] : metadata.symbols) {
-    require(0 <= range.min && range.min <= range.max, code, "symbol ", name, " needs 0 <= min <= max, but has ", range.min,
-            " and ", range.max);
+    require(0 <= range.min && range.min <= range.max, code, "symbol ", name, " needs 0 <= min <= max, but has ",
+            range.min, " and ", range.max);
   }
   require(metadata.device == "cpu" || metadata.device == "cuda", code, "device \"", metadata.device,
           "\" is neither \"cpu\" nor \"cuda\"");
@@ -265,17 +266,16 @@ void validate(const Metadata& metadata, ErrorCode code) {
 Metadata read_parsed(const Json& json, std::uint64_t payload_size) {
   const Node root(json, "");
   const std::int64_t minimum_reader = root.integer("minimum_reader");
-  TORCHTRT_CHECK(minimum_reader <= kFormatVersion, kVersionMismatch, "engine of format ", root.integer("format_version"),
-                 ", which needs a reader of format ", minimum_reader, "; this library reads up to format ", kFormatVersion,
-                 ": update torch_tensorrt's runtime");
+  TORCHTRT_CHECK(minimum_reader <= kFormatVersion, kVersionMismatch, "engine of format ",
+                 root.integer("format_version"), ", which needs a reader of format ", minimum_reader,
+                 "; this library reads up to format ", kFormatVersion, ": update torch_tensorrt's runtime");
   Metadata metadata;
   metadata.name = root.text("name");
   metadata.device = root.text("device");
   metadata.requires_output_allocator = root.flag_or("requires_output_allocator", false);
   root.for_each("inputs", [&](const Node& node) { metadata.inputs.push_back(read_input(node)); });
-  root.for_each("outputs", [&](const Node& node) {
-    metadata.outputs.push_back({node.text("name"), node.dtype(), node.dims()});
-  });
+  root.for_each("outputs",
+                [&](const Node& node) { metadata.outputs.push_back({node.text("name"), node.dtype(), node.dims()}); });
   root.child("symbols").for_each_member(
       [&](const std::string& name, const Node& node) { metadata.symbols.emplace(name, read_symbol(node)); });
   root.for_each("targets", [&](const Node& node) { metadata.targets.push_back(read_target(node, payload_size)); });
@@ -327,17 +327,18 @@ std::string write_metadata(const Metadata& metadata) {
   } catch (const nlohmann::json::exception& error) {
     fail(ErrorCode::kInvalidArgument, "engine metadata: a name is not valid UTF-8 (", error.what(), ")");
   }
-  TORCHTRT_CHECK(text.size() <= kMaxText, kInvalidArgument, "engine metadata of ", text.size(), " bytes, at most ", kMaxText,
-                 " can be stored");
+  TORCHTRT_CHECK(text.size() <= kMaxText, kInvalidArgument, "engine metadata of ", text.size(), " bytes, at most ",
+                 kMaxText, " can be stored");
   text.replace(kChecksumPrefix.size(), kChecksumDigits, hex(checksum_of(text)));
   return text;
 }
 
 Metadata read_metadata(std::string_view text, std::uint64_t payload_size) {
   TORCHTRT_CHECK(text.size() <= kMaxText, kDataLoss, "engine metadata of ", text.size(), " bytes is not plausible");
-  TORCHTRT_CHECK(text.starts_with(kChecksumPrefix) &&
-                     text.substr(std::min(text.size(), kChecksumPrefix.size() + kChecksumDigits)).starts_with(kChecksumSuffix),
-                 kDataLoss, "not the metadata of an engine: it does not begin with a checksum");
+  TORCHTRT_CHECK(
+      text.starts_with(kChecksumPrefix) &&
+          text.substr(std::min(text.size(), kChecksumPrefix.size() + kChecksumDigits)).starts_with(kChecksumSuffix),
+      kDataLoss, "not the metadata of an engine: it does not begin with a checksum");
   const std::string_view found = text.substr(kChecksumPrefix.size(), kChecksumDigits);
   const std::string computed = hex(checksum_of(text));
   TORCHTRT_CHECK(found == computed, kDataLoss, "engine metadata damaged: its checksum is ", computed, ", not ", found);

@@ -56,7 +56,7 @@ struct Metadata {
   std::map<std::string, SymbolSpec> symbols;
   std::vector<TargetSpec> targets;
   bool requires_output_allocator = false;
-  std::string device = "cpu";  ///< Device type the engine was compiled for: "cpu" or "cuda".
+  std::string device = "cpu";                   ///< Device type the engine was compiled for: "cpu" or "cuda".
   std::map<std::string, std::string> producer;  ///< "torchtrt", "torch": versions, for messages.
 };
 
@@ -66,9 +66,9 @@ inline constexpr int kMinimumReader = 1;
 
 /// Error(kInvalidArgument) if the metadata contradicts itself (see read_metadata) or a string is not UTF-8.
 std::string write_metadata(const Metadata& metadata);
-/// Error(kDataLoss) for text that is not metadata (says where), Error(kVersionMismatch) for a newer format. Every bound is
-/// checked against `payload_size`; unknown fields are ignored. What it returns is consistent: every symbol of an input's
-/// dims is declared with a range and bound by some input (a dim that is that symbol alone, or a shape input).
+/// Error(kDataLoss) for text that is not metadata (says where), Error(kVersionMismatch) for a newer format. Every bound
+/// is checked against `payload_size`; unknown fields are ignored. What it returns is consistent: every symbol of an
+/// input's dims is declared with a range and bound by some input (a dim that is that symbol alone, or a shape input).
 Metadata read_metadata(std::string_view text, std::uint64_t payload_size);
 
 /// The section's bytes within the whole payload; Error(kDataLoss) if it does not lie inside it.
@@ -96,8 +96,8 @@ struct FileImage {
   std::string metadata;
   std::span<const std::byte> payload;
 };
-/// Error(kDataLoss) for bytes that are not a whole, undamaged package, Error(kVersionMismatch) for a newer one. The payload
-/// points into `image`. The header's checksum covers header and metadata; the sections carry their own.
+/// Error(kDataLoss) for bytes that are not a whole, undamaged package, Error(kVersionMismatch) for a newer one. The
+/// payload points into `image`. The header's checksum covers header and metadata; the sections carry their own.
 FileImage read_file_image(std::span<const std::byte> image);
 
 }  // namespace torchtrt::format

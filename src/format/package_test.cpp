@@ -14,9 +14,7 @@
 namespace torchtrt::format {
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
+std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 template <typename Function>
 ErrorCode code_of(Function&& function, std::string* message = nullptr) {
@@ -75,7 +73,7 @@ std::vector<std::byte> read_file(const std::string& path) {
 
 TEST(Crc32c, KnownValues) {
   EXPECT_EQ(crc32c({}), 0u);
-  EXPECT_EQ(crc32c(bytes_of("123456789")), 0xE3069283u);  // the check value of the CRC catalogues
+  EXPECT_EQ(crc32c(bytes_of("123456789")), 0xE3069283u);       // the check value of the CRC catalogues
   EXPECT_EQ(crc32c(std::vector<std::byte>(32)), 0x8A9136AAu);  // RFC 3720, B.4: 32 bytes of zeros
 }
 
@@ -117,7 +115,8 @@ TEST(Metadata, EveryBitFlipAndTruncationIsAnError) {
     for (int bit = 0; bit < 8; ++bit) {
       std::string flipped = text;
       flipped[i] = static_cast<char>(flipped[i] ^ (1 << bit));
-      EXPECT_EQ(code_of([&] { read_metadata(flipped, original.payload.size()); }), ErrorCode::kDataLoss) << i << "." << bit;
+      EXPECT_EQ(code_of([&] { read_metadata(flipped, original.payload.size()); }), ErrorCode::kDataLoss)
+          << i << "." << bit;
     }
   }
 }
@@ -130,8 +129,8 @@ std::string signed_text(const std::string& body) {
   return text.replace(11, 8, digits);
 }
 
-std::string minimal(const std::string& inputs, const std::string& symbols = "{}",
-                    const std::string& sections = "[]", int minimum_reader = 1) {
+std::string minimal(const std::string& inputs, const std::string& symbols = "{}", const std::string& sections = "[]",
+                    int minimum_reader = 1) {
   return signed_text(R"("format_version":9,"minimum_reader":)" + std::to_string(minimum_reader) +
                      R"(,"name":"e","device":"cpu","inputs":)" + inputs + R"(,"outputs":[],"symbols":)" + symbols +
                      R"(,"targets":[{"backend":"b","sections":)" + sections + "}]}");
@@ -159,7 +158,8 @@ TEST(Metadata, HostileTextIsAnErrorThatSaysWhere) {
   refused(minimal(R"([{"name":"x","dtype":"float32","shape":["s0"]}])"), "symbol s0 has no range");
   refused(minimal(R"([{"name":"x","dtype":"float32","shape":["2*s0"]}])", R"({"s0":{"min":0,"opt":1,"max":2}})"),
           "no input determines symbol s0");
-  refused(minimal(R"([{"name":"x","dtype":"float32","shape":["s0"]}])", R"({"s0":{"min":3,"opt":1,"max":2}})"), "min <= max");
+  refused(minimal(R"([{"name":"x","dtype":"float32","shape":["s0"]}])", R"({"s0":{"min":3,"opt":1,"max":2}})"),
+          "min <= max");
   refused(minimal(R"([{"name":"x","dtype":"float32","shape":[2],"shape_symbol":"s0"}])"), "0-d int64");
   refused(minimal(R"([{"name":"x","dtype":"bool","shape":[2],"value_range":{"min":0,"max":1}}])"), "range of integers");
   refused(minimal("[]", "{}", R"([{"name":"w","offset":64,"size":37,"crc32c":0}])"), "sections[0].offset");
@@ -253,10 +253,11 @@ TEST(Golden, Format1) {
   const Sample expected = sample();
   if (const char* path = std::getenv("TORCHTRT_WRITE_GOLDEN")) {
     const std::vector<std::byte> image = write_file_image(write_metadata(expected.metadata), expected.payload);
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(image.data()),
-                                                static_cast<std::streamsize>(image.size()));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
   }
-  const std::vector<std::byte> image = read_file(std::string(TORCHTRT_SOURCE_DIR) + "/tests/golden/engine_format1.trtpkg");
+  const std::vector<std::byte> image =
+      read_file(std::string(TORCHTRT_SOURCE_DIR) + "/tests/golden/engine_format1.trtpkg");
   ASSERT_NO_THROW(load(image));
   const FileImage file = read_file_image(image);
   expect_equal(read_metadata(file.metadata, file.payload.size()), expected.metadata);

@@ -15,13 +15,9 @@ namespace {
 
 using Shape = std::span<const std::int64_t>;
 
-Shape shape_of(const DLTensor& tensor) {
-  return {tensor.shape, static_cast<std::size_t>(tensor.ndim)};
-}
+Shape shape_of(const DLTensor& tensor) { return {tensor.shape, static_cast<std::size_t>(tensor.ndim)}; }
 
-const void* data_of(const DLTensor& tensor) {
-  return static_cast<const std::byte*>(tensor.data) + tensor.byte_offset;
-}
+const void* data_of(const DLTensor& tensor) { return static_cast<const std::byte*>(tensor.data) + tensor.byte_offset; }
 
 std::string text_of(Shape shape) {
   std::string text = "[";
@@ -33,9 +29,12 @@ std::string text_of(Shape shape) {
 
 std::string text_of(DLDevice device) {
   switch (device.device_type) {
-    case kDLCPU: return "cpu";
-    case kDLCUDA: return "cuda:" + std::to_string(device.device_id);
-    default: return "a device of DLPack type " + std::to_string(static_cast<int>(device.device_type));
+    case kDLCPU:
+      return "cpu";
+    case kDLCUDA:
+      return "cuda:" + std::to_string(device.device_id);
+    default:
+      return "a device of DLPack type " + std::to_string(static_cast<int>(device.device_type));
   }
 }
 
@@ -47,9 +46,9 @@ std::string text_of(Interval range) {
 }
 
 std::string text_of(DLDataType type) {
-  for (const DataType dtype :
-       {DataType::kFloat64, DataType::kFloat32, DataType::kFloat16, DataType::kBFloat16, DataType::kInt64,
-        DataType::kInt32, DataType::kInt16, DataType::kInt8, DataType::kUInt8, DataType::kBool, DataType::kFloat8E4M3}) {
+  for (const DataType dtype : {DataType::kFloat64, DataType::kFloat32, DataType::kFloat16, DataType::kBFloat16,
+                               DataType::kInt64, DataType::kInt32, DataType::kInt16, DataType::kInt8, DataType::kUInt8,
+                               DataType::kBool, DataType::kFloat8E4M3}) {
     const DLDataType candidate = to_dlpack(dtype);
     if (candidate.code == type.code && candidate.bits == type.bits && candidate.lanes == type.lanes) {
       return std::string(to_string(dtype));
@@ -89,15 +88,21 @@ DLDataType to_dlpack(DataType dtype) {
   switch (dtype) {
     case DataType::kFloat64:
     case DataType::kFloat32:
-    case DataType::kFloat16: return {kDLFloat, bits, 1};
-    case DataType::kBFloat16: return {kDLBfloat, bits, 1};
+    case DataType::kFloat16:
+      return {kDLFloat, bits, 1};
+    case DataType::kBFloat16:
+      return {kDLBfloat, bits, 1};
     case DataType::kInt64:
     case DataType::kInt32:
     case DataType::kInt16:
-    case DataType::kInt8: return {kDLInt, bits, 1};
-    case DataType::kUInt8: return {kDLUInt, bits, 1};
-    case DataType::kBool: return {kDLBool, bits, 1};
-    case DataType::kFloat8E4M3: return {kDLFloat8_e4m3fn, bits, 1};
+    case DataType::kInt8:
+      return {kDLInt, bits, 1};
+    case DataType::kUInt8:
+      return {kDLUInt, bits, 1};
+    case DataType::kBool:
+      return {kDLBool, bits, 1};
+    case DataType::kFloat8E4M3:
+      return {kDLFloat8_e4m3fn, bits, 1};
   }
   fail(ErrorCode::kInternal, "no such DataType: ", static_cast<int>(dtype));
 }
@@ -116,8 +121,8 @@ class BindingPlan::Solver {
   void bind_dims(std::size_t index, Shape shape) {
     const format::InputSpec& input = metadata_.inputs[index];
     if (shape.size() != input.dims.size()) {
-      fail_at(ErrorCode::kInvalidArgument, input, ": expected ", input.dims.size(), " dimensions ", to_string(input.dims),
-              ", but got ", shape.size(), ": ", text_of(shape));
+      fail_at(ErrorCode::kInvalidArgument, input, ": expected ", input.dims.size(), " dimensions ",
+              to_string(input.dims), ", but got ", shape.size(), ": ", text_of(shape));
     }
     for (std::size_t i = 0; i < shape.size(); ++i) {
       if (input.dims[i].is_symbol()) {
@@ -243,8 +248,8 @@ void BindingPlan::check_bindings(std::span<const DLTensor> inputs, DLDevice devi
     }
     const DLDevice wanted = spec.shape_symbol.empty() ? device : DLDevice{kDLCPU, 0};
     if (tensor.device.device_type != wanted.device_type || tensor.device.device_id != wanted.device_id) {
-      messages.fail_at(ErrorCode::kInvalidArgument, spec, ": expected a tensor on ", text_of(wanted), ", but got one on ",
-                       text_of(tensor.device), "; move it before the call");
+      messages.fail_at(ErrorCode::kInvalidArgument, spec, ": expected a tensor on ", text_of(wanted),
+                       ", but got one on ", text_of(tensor.device), "; move it before the call");
     }
     if (tensor.strides != nullptr && !is_contiguous(tensor)) {
       messages.fail_at(ErrorCode::kInvalidArgument, spec, ": expected a contiguous tensor");
@@ -311,12 +316,13 @@ void BindingPlan::check_values(std::span<const DLTensor> inputs) const {
       continue;
     }
     const format::InputSpec& spec = metadata_.inputs[i];
-    const auto outside = find_value_outside(data_of(tensor), static_cast<std::size_t>(element_count(tensor)), spec.dtype,
-                                            *spec.value_range);
+    const auto outside = find_value_outside(data_of(tensor), static_cast<std::size_t>(element_count(tensor)),
+                                            spec.dtype, *spec.value_range);
     if (outside) [[unlikely]] {
-      Solver(metadata_).fail_at(ErrorCode::kOutOfRange, spec, ", element ", outside->index, " of ", element_count(tensor),
-                                ": the value ", outside->value, " is outside ", text_of(*spec.value_range),
-                                ", the range that the engine computes as PyTorch does (for an index: the rows that exist)");
+      Solver(metadata_).fail_at(
+          ErrorCode::kOutOfRange, spec, ", element ", outside->index, " of ", element_count(tensor), ": the value ",
+          outside->value, " is outside ", text_of(*spec.value_range),
+          ", the range that the engine computes as PyTorch does (for an index: the rows that exist)");
     }
   }
 }

@@ -32,7 +32,8 @@ class TORCHTRT_API BindingPlan {
 
   /// Count, dtypes (kTypeMismatch), devices, contiguity (kInvalidArgument). Cheap: for every call.
   void check_bindings(std::span<const DLTensor> inputs, DLDevice device) const;
-  /// Whether these inputs, already checked by check_bindings, have the shapes (and shape inputs the values) of `shapes`.
+  /// Whether these inputs, already checked by check_bindings, have the shapes (and shape inputs the values) of
+  /// `shapes`.
   [[nodiscard]] bool matches(const ResolvedShapes& shapes, std::span<const DLTensor> inputs) const;
   /// Checks ranks, dims and symbols and evaluates the outputs' shapes. kInvalidArgument for a wrong rank or static dim,
   /// kOutOfRange for a symbol outside its range or with two values.
@@ -49,9 +50,9 @@ class TORCHTRT_API BindingPlan {
 
   const format::Metadata& metadata_;
   std::vector<DLDataType> types_;
-  std::vector<std::size_t> shape_inputs_;    // indices of inputs that carry a symbol's value
-  std::vector<std::size_t> ranged_inputs_;   // indices of inputs whose values are checked
-  bool outputs_known_ = true;                // every output dim is an expression over symbols that inputs bind
+  std::vector<std::size_t> shape_inputs_;   // indices of inputs that carry a symbol's value
+  std::vector<std::size_t> ranged_inputs_;  // indices of inputs whose values are checked
+  bool outputs_known_ = true;               // every output dim is an expression over symbols that inputs bind
 };
 
 /// DLPack's type for a dtype.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/binding_plan.h"
 
+#include <memory>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "runtime/testing/expect_error.h"
@@ -116,9 +119,11 @@ TEST(BindingPlan, ShapeInputsStayOnTheCpu) {
 TEST(BindingPlan, WrongShapes) {
   const format::Metadata data = metadata();
   const BindingPlan plan(data);
-  const auto with = [&](Shape ids, Shape mask, const std::int64_t* count = &kThree) {
+  const auto with = [&](Shape ids, Shape mask, const std::int64_t* count = & kThree) {
     Inputs inputs;
-    inputs.add(DataType::kInt64, std::move(ids)).add(DataType::kFloat32, std::move(mask)).add(DataType::kInt64, {}, count);
+    inputs.add(DataType::kInt64, std::move(ids))
+        .add(DataType::kFloat32, std::move(mask))
+        .add(DataType::kInt64, {}, count);
     return plan.resolve(inputs.tensors);
   };
   expect_error(ErrorCode::kInvalidArgument, R"(input "ids": expected 2 dimensions [b, s], but got 1: [4])",
@@ -127,9 +132,10 @@ TEST(BindingPlan, WrongShapes) {
                [&] { with({33, 7}, {33, 1, 9}); });
   expect_error(ErrorCode::kOutOfRange, R"(input "ids", dimension 0: 0 is outside the range [1, 32])",
                [&] { with({0, 7}, {0, 1, 9}); });
-  expect_error(ErrorCode::kOutOfRange,
-               R"(input "mask", dimension 0: expected 4, as in input "ids", dimension 0 (both are symbol b), but got 5)",
-               [&] { with({4, 7}, {5, 1, 9}); });
+  expect_error(
+      ErrorCode::kOutOfRange,
+      R"(input "mask", dimension 0: expected 4, as in input "ids", dimension 0 (both are symbol b), but got 5)",
+      [&] { with({4, 7}, {5, 1, 9}); });
   expect_error(ErrorCode::kInvalidArgument, R"(input "mask", dimension 1: expected 1, but got 2 in shape [4, 2, 9])",
                [&] { with({4, 7}, {4, 2, 9}); });
   expect_error(ErrorCode::kInvalidArgument, R"(input "mask", dimension 2: expected 9 (s + 2), but got 10)",
@@ -148,7 +154,8 @@ TEST(BindingPlan, WrongValues) {
   expect_error(ErrorCode::kOutOfRange, R"(input "ids", element 4 of 6: the value 10 is outside [0, 9])",
                [&] { plan.check_values(good(2, 3, ids.data()).tensors); });
   ids[4] = -1;
-  expect_error(ErrorCode::kOutOfRange, "the value -1 is outside", [&] { plan.check_values(good(2, 3, ids.data()).tensors); });
+  expect_error(ErrorCode::kOutOfRange, "the value -1 is outside",
+               [&] { plan.check_values(good(2, 3, ids.data()).tensors); });
 }
 
 TEST(BindingPlan, DataDependentOutputsAreLeftToTheEngine) {

@@ -22,11 +22,11 @@ namespace torchtrt::runtime {
 
 class LoadedEngine;
 
-/// One engine of a saved program. Immutable and thread-safe: any number of threads run it at the same time on one copy of
-/// the weights, each call with an execution context of its own from a pool.
+/// One engine of a saved program. Immutable and thread-safe: any number of threads run it at the same time on one copy
+/// of the weights, each call with an execution context of its own from a pool.
 ///
-/// Making one parses the metadata only. The backend's module, the checksums and the vendor's engine come at the first run
-/// on a device (or load()); if that fails, every run fails with the reason until the cause is gone.
+/// Making one parses the metadata only. The backend's module, the checksums and the vendor's engine come at the first
+/// run on a device (or load()); if that fails, every run fails with the reason until the cause is gone.
 class TORCHTRT_API Engine {
  public:
   /// `owner` keeps `payload` alive, whose start is aligned to 64 bytes. Errors: those of format::read_metadata.
@@ -37,10 +37,12 @@ class TORCHTRT_API Engine {
 
   [[nodiscard]] const format::Metadata& metadata() const { return metadata_; }
 
-  /// Runs the engine on the device that its inputs are on. Inputs are contiguous and in the metadata's order; each output
-  /// is handed to `outputs` once. On a GPU the work is enqueued on `stream`, the caller's, and inputs must live until then.
+  /// Runs the engine on the device that its inputs are on. Inputs are contiguous and in the metadata's order; each
+  /// output is handed to `outputs` once. On a GPU the work is enqueued on `stream`, the caller's, and inputs must live
+  /// until then.
   ///
-  /// Errors: the inputs' (see BindingPlan), loading's (see executor_loader.h), the backend's. After an error the engine is as usable as before.
+  /// Errors: the inputs' (see BindingPlan), loading's (see executor_loader.h), the backend's. After an error the engine
+  /// is as usable as before.
   void run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream = nullptr);
 
   /// Loads now what the first run on `device` would load. Error(kUnsupported) if no target runs there.

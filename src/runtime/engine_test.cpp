@@ -53,7 +53,8 @@ std::unique_ptr<Engine> make(const FakeEngineState& state) {
   return std::make_unique<Engine>(state.text(), bytes.span(), bytes.owner());
 }
 
-Collected run(Engine& engine, std::vector<float> values, std::vector<std::int64_t> shape, DLDevice device = {kDLCPU, 0}) {
+Collected run(Engine& engine, std::vector<float> values, std::vector<std::int64_t> shape,
+              DLDevice device = {kDLCPU, 0}) {
   DLTensor tensor{};
   tensor.data = values.data();
   tensor.device = device;
@@ -181,7 +182,8 @@ TEST_F(EngineTest, BackendNamesAreNotPaths) {
 
 TEST_F(EngineTest, ThreadsRunAtTheSameTime) {
   // Each call waits inside the backend until all eight are there: a lock of ours would make them give up.
-  const auto engine = make(fake_engine({.name = "together", .properties = {{"operation", "rendezvous"}, {"parties", "8"}}}));
+  const auto engine =
+      make(fake_engine({.name = "together", .properties = {{"operation", "rendezvous"}, {"parties", "8"}}}));
   std::vector<std::thread> threads;
   std::atomic<int> right{0};
   for (int i = 0; i < 8; ++i) {
@@ -207,9 +209,10 @@ TEST_F(EngineTest, ManyThreadsManyShapes) {
         const std::int64_t batch = 1 + (call * 7 + i) % 32;
         const auto value = static_cast<float>(call);
         const std::size_t count = static_cast<std::size_t>(batch) * 3;
-        wrong += run(*engine, std::vector<float>(count, value), {batch, 3}).values == std::vector<float>(count, value + 1.5F)
-                     ? 0
-                     : 1;
+        wrong +=
+            run(*engine, std::vector<float>(count, value), {batch, 3}).values == std::vector<float>(count, value + 1.5F)
+                ? 0
+                : 1;
       }
     });
   }

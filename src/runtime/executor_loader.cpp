@@ -60,10 +60,11 @@ std::string_view remedy(std::string_view backend) {
 }
 
 void check_name(const std::string& backend) {
-  const bool valid = !backend.empty() && backend.size() <= 64 && std::all_of(backend.begin(), backend.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  });
-  TORCHTRT_CHECK(valid, kDataLoss, "\"", backend.substr(0, 64), "\" is not the name of a backend: the engine is damaged");
+  const bool valid = !backend.empty() && backend.size() <= 64 &&
+                     std::all_of(backend.begin(), backend.end(),
+                                 [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  TORCHTRT_CHECK(valid, kDataLoss, "\"", backend.substr(0, 64),
+                 "\" is not the name of a backend: the engine is damaged");
 }
 
 backend::Executor& open_module(const std::string& backend) {

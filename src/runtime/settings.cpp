@@ -5,9 +5,7 @@
 
 namespace torchtrt {
 
-const char* version() {
-  return TORCHTRT_VERSION;
-}
+const char* version() { return TORCHTRT_VERSION; }
 
 namespace runtime {
 namespace {
@@ -43,21 +41,13 @@ void set_cudagraphs_mode(CudaGraphsMode mode) {
   cudagraphs_mode_variable.store(mode);
 }
 
-CudaGraphsMode cudagraphs_mode() {
-  return cudagraphs_mode_variable.load(std::memory_order_relaxed);
-}
+CudaGraphsMode cudagraphs_mode() { return cudagraphs_mode_variable.load(std::memory_order_relaxed); }
 
-void set_multi_device_safe_mode(bool enabled) {
-  multi_device_safe_mode_variable.store(enabled);
-}
+void set_multi_device_safe_mode(bool enabled) { multi_device_safe_mode_variable.store(enabled); }
 
-bool multi_device_safe_mode() {
-  return multi_device_safe_mode_variable.load(std::memory_order_relaxed);
-}
+bool multi_device_safe_mode() { return multi_device_safe_mode_variable.load(std::memory_order_relaxed); }
 
-void set_default_thread_count(int (*provider)()) {
-  default_thread_count.store(provider);
-}
+void set_default_thread_count(int (*provider)()) { default_thread_count.store(provider); }
 
 backend::ExecutorSettings current_executor_settings() {
   const CpuSettings settings = cpu_settings();

@@ -11,8 +11,8 @@ namespace torchtrt::runtime {
 namespace {
 
 /// Whether all values are within [min, max]. The sign bit of (v - min) | (max - v), in arithmetic modulo 2^n, is set
-/// exactly if v is outside, as long as max - min is below 2^(n-1); without branches or comparisons this becomes SIMD code on
-/// every x86-64, which has no 64-bit comparison.
+/// exactly if v is outside, as long as max - min is below 2^(n-1); without branches or comparisons this becomes SIMD
+/// code on every x86-64, which has no 64-bit comparison.
 template <typename T>
 bool all_within(const T* values, std::size_t count, T min, T max) {
   using Unsigned = std::make_unsigned_t<T>;
@@ -54,12 +54,18 @@ std::optional<ValueOutside> find(const void* data, std::size_t count, Interval r
 
 std::optional<ValueOutside> find_value_outside(const void* data, std::size_t count, DataType dtype, Interval range) {
   switch (dtype) {
-    case DataType::kInt64: return find<std::int64_t>(data, count, range);
-    case DataType::kInt32: return find<std::int32_t>(data, count, range);
-    case DataType::kInt16: return find<std::int16_t>(data, count, range);
-    case DataType::kInt8: return find<std::int8_t>(data, count, range);
-    case DataType::kUInt8: return find<std::uint8_t>(data, count, range);
-    default: fail(ErrorCode::kInternal, "values of ", to_string(dtype), " have no integer range");
+    case DataType::kInt64:
+      return find<std::int64_t>(data, count, range);
+    case DataType::kInt32:
+      return find<std::int32_t>(data, count, range);
+    case DataType::kInt16:
+      return find<std::int16_t>(data, count, range);
+    case DataType::kInt8:
+      return find<std::int8_t>(data, count, range);
+    case DataType::kUInt8:
+      return find<std::uint8_t>(data, count, range);
+    default:
+      fail(ErrorCode::kInternal, "values of ", to_string(dtype), " have no integer range");
   }
 }
 

@@ -29,11 +29,13 @@ TYPED_TEST_SUITE(ValueRange, Types);
 /// Extreme and ordinary values against extreme and ordinary limits, with comparisons in 128 bits as the reference.
 TYPED_TEST(ValueRange, AgreesWithWideComparisons) {
   using T = TypeParam;
-  const std::vector<std::int64_t> limits{INT64_MIN, INT64_MIN + 1, -2147483649, INT32_MIN, -129, -128, -1, 0, 1, 127, 128,
-                                         255, 256, INT32_MAX, 2147483648, INT64_MAX - 1, INT64_MAX};
+  const std::vector<std::int64_t> limits{
+      INT64_MIN, INT64_MIN + 1, -2147483649, INT32_MIN, -129,       -128,          -1,       0, 1, 127,
+      128,       255,           256,         INT32_MAX, 2147483648, INT64_MAX - 1, INT64_MAX};
   std::vector<T> values;
   for (const std::int64_t limit : limits) {
-    for (const std::int64_t near : {limit == INT64_MIN ? limit : limit - 1, limit, limit == INT64_MAX ? limit : limit + 1}) {
+    for (const std::int64_t near :
+         {limit == INT64_MIN ? limit : limit - 1, limit, limit == INT64_MAX ? limit : limit + 1}) {
       values.push_back(static_cast<T>(near));
     }
   }
@@ -68,9 +70,7 @@ TYPED_TEST(ValueRange, FindsTheFirst) {
   }
 }
 
-TYPED_TEST(ValueRange, NothingIsInside) {
-  EXPECT_FALSE(find_value_outside(nullptr, 0, kDtype<TypeParam>, {3, 4}));
-}
+TYPED_TEST(ValueRange, NothingIsInside) { EXPECT_FALSE(find_value_outside(nullptr, 0, kDtype<TypeParam>, {3, 4})); }
 
 }  // namespace
 }  // namespace torchtrt::runtime

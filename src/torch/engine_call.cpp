@@ -52,9 +52,12 @@ DLDataType to_dlpack_type(at::ScalarType type) {
 DLDevice to_dlpack_device(at::Device device) {
   const int index = device.has_index() ? device.index() : 0;
   switch (device.type()) {
-    case at::kCPU: return {kDLCPU, 0};
-    case at::kCUDA: return {kDLCUDA, index};
-    default: return {kDLExtDev, index};
+    case at::kCPU:
+      return {kDLCPU, 0};
+    case at::kCUDA:
+      return {kDLCUDA, index};
+    default:
+      return {kDLExtDev, index};
   }
 }
 
@@ -97,8 +100,9 @@ std::vector<at::Tensor> run_engine(const EngineHolder& holder, at::TensorList in
   TensorSink sink(shared, device);
   shared.engine.run(std::span(bindings.data(), bindings.size()), sink);
   for (std::size_t i = 0; i < sink.tensors.size(); ++i) {
-    TORCHTRT_CHECK(sink.tensors[i].defined(), kInternal, "engine \"", holder.name(), "\": the backend returned without output ",
-                   i, " (", shared.engine.metadata().outputs[i].name, "): a defect of the backend");
+    TORCHTRT_CHECK(sink.tensors[i].defined(), kInternal, "engine \"", holder.name(),
+                   "\": the backend returned without output ", i, " (", shared.engine.metadata().outputs[i].name,
+                   "): a defect of the backend");
   }
   return std::move(sink.tensors);
 }

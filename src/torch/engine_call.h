@@ -11,9 +11,9 @@
 
 namespace torchtrt::torch_adapter {
 
-/// Runs the engine on tensors: the body of `tensorrt::execute_engine`, and what the Python binding calls directly. It does
-/// not go through torch's dispatcher, so the inputs must be plain tensors (no subclass, no mode, no tracing); gradients are
-/// neither needed nor recorded: the results are detached.
+/// Runs the engine on tensors: the body of `tensorrt::execute_engine`, and what the Python binding calls directly. It
+/// does not go through torch's dispatcher, so the inputs must be plain tensors (no subclass, no mode, no tracing);
+/// gradients are neither needed nor recorded: the results are detached.
 ///
 /// Contiguous inputs are used where they are, others are copied first. The results are new tensors of which nobody else
 /// has a view. Thread-safe. Throws torchtrt::Error; translate() (errors.h) makes torch's exceptions of it.

@@ -50,8 +50,8 @@ Registry& registry() {
   return *instance;
 }
 
-/// Metadata holds the checksums of all bytes, so states with equal metadata nearly always are copies; the comparison of the
-/// bytes makes it certain. (An engine with another one's weights would give wrong answers.)
+/// Metadata holds the checksums of all bytes, so states with equal metadata nearly always are copies; the comparison of
+/// the bytes makes it certain. (An engine with another one's weights would give wrong answers.)
 bool same_state(const SharedEngine& engine, const std::string& metadata, const at::Tensor& payload) {
   const auto ours = bytes_of(engine.payload), theirs = bytes_of(payload);
   return engine.metadata == metadata && ours.size() == theirs.size() &&
@@ -88,7 +88,8 @@ template <typename Spec>
 std::string text_of(const std::vector<Spec>& specs) {
   std::string text;
   for (const Spec& spec : specs) {
-    text += (text.empty() ? "" : ", ") + spec.name + " " + std::string(to_string(spec.dtype)) + " " + to_string(spec.dims);
+    text +=
+        (text.empty() ? "" : ", ") + spec.name + " " + std::string(to_string(spec.dtype)) + " " + to_string(spec.dims);
   }
   return text;
 }

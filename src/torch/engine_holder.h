@@ -25,12 +25,13 @@ struct TORCHTRT_API SharedEngine {
   const std::vector<at::ScalarType> output_types;
 };
 
-/// The torch class `tensorrt.Engine`. Its state is (str metadata, uint8 Tensor payload), see src/format/README.md. Holders
-/// of equal state share one engine, however they came to be: deepcopy, torch.export, loading a file twice.
+/// The torch class `tensorrt.Engine`. Its state is (str metadata, uint8 Tensor payload), see src/format/README.md.
+/// Holders of equal state share one engine, however they came to be: deepcopy, torch.export, loading a file twice.
 class TORCHTRT_API EngineHolder : public torch::CustomClassHolder {
  public:
   /// Throws Error: kTypeMismatch or kInvalidArgument for a payload that is not a row of bytes, otherwise what
-  /// format::read_metadata throws. A payload on another device is brought to the CPU (a program loaded with a map_location).
+  /// format::read_metadata throws. A payload on another device is brought to the CPU (a program loaded with a
+  /// map_location).
   EngineHolder(std::string metadata, const at::Tensor& payload);
 
   [[nodiscard]] const std::string& metadata() const { return shared_->metadata; }

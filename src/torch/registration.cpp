@@ -32,8 +32,8 @@ std::vector<at::Tensor> execute_engine(at::TensorList inputs, const EnginePointe
   return translate([&] { return run_engine(*engine, inputs); });
 }
 
-/// Engines have no derivative. Registering the autograd key says so at once: the results do not require gradients, instead
-/// of warning when somebody runs backward through them.
+/// Engines have no derivative. Registering the autograd key says so at once: the results do not require gradients,
+/// instead of warning when somebody runs backward through them.
 std::vector<at::Tensor> execute_engine_autograd(at::TensorList inputs, const EnginePointer& engine) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   static const auto op = c10::Dispatcher::singleton()
@@ -62,7 +62,8 @@ TORCH_LIBRARY(tensorrt, m) {
       .def("metadata", [](const EnginePointer& self) { return self->metadata(); })
       .def("payload", [](const EnginePointer& self) { return self->payload(); })
       .def("infer_outputs", &infer_outputs,
-           "Shapes of the outputs for shapes of the inputs; -1 where only the data decides.", {torch::arg("input_shapes")})
+           "Shapes of the outputs for shapes of the inputs; -1 where only the data decides.",
+           {torch::arg("input_shapes")})
       .def("__str__", [](const EnginePointer& self) { return self->describe(); })
       .def("__repr__", [](const EnginePointer& self) { return self->describe(); })
       .def("__obj_flatten__", [](const EnginePointer& self) { return self->flatten(); })
@@ -79,8 +80,8 @@ TORCH_LIBRARY(tensorrt, m) {
   m.def("set_multi_device_safe_mode(bool mode) -> ()", [](bool mode) { runtime::set_multi_device_safe_mode(mode); });
   m.def("get_cudagraphs_mode() -> int", [] { return static_cast<std::int64_t>(runtime::cudagraphs_mode()); });
   m.def("set_cudagraphs_mode(int mode) -> ()", [](std::int64_t mode) {
-    TORCH_CHECK_VALUE(mode >= 0 && mode <= 2, "a CUDA graphs mode is 0 (standard), 1 (subgraph) or 2 (whole graph), not ",
-                      mode);
+    TORCH_CHECK_VALUE(mode >= 0 && mode <= 2,
+                      "a CUDA graphs mode is 0 (standard), 1 (subgraph) or 2 (whole graph), not ", mode);
     runtime::set_cudagraphs_mode(static_cast<runtime::CudaGraphsMode>(mode));
   });
   m.def("get_logging_level() -> int", [] { return static_cast<std::int64_t>(log_level()); });
@@ -90,13 +91,9 @@ TORCH_LIBRARY(tensorrt, m) {
   });
 }
 
-TORCH_LIBRARY_IMPL(tensorrt, CompositeExplicitAutograd, m) {
-  m.impl("execute_engine", TORCH_FN(execute_engine));
-}
+TORCH_LIBRARY_IMPL(tensorrt, CompositeExplicitAutograd, m) { m.impl("execute_engine", TORCH_FN(execute_engine)); }
 
-TORCH_LIBRARY_IMPL(tensorrt, Autograd, m) {
-  m.impl("execute_engine", TORCH_FN(execute_engine_autograd));
-}
+TORCH_LIBRARY_IMPL(tensorrt, Autograd, m) { m.impl("execute_engine", TORCH_FN(execute_engine_autograd)); }
 
 }  // namespace torch_adapter
 }  // namespace torchtrt

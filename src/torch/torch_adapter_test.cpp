@@ -124,7 +124,8 @@ TEST_F(TorchAdapter, AdoptedOutputsOutliveTheEngine) {
 
 TEST_F(TorchAdapter, ErrorsAreTorchExceptions) {
   const Pointer engine = make();
-  expect_contains(message_of<c10::ValueError>([&] { call(engine, {at::randn({40, 3})}); }), "40 is outside the range [1, 32]");
+  expect_contains(message_of<c10::ValueError>([&] { call(engine, {at::randn({40, 3})}); }),
+                  "40 is outside the range [1, 32]");
   expect_contains(message_of<c10::ValueError>([&] { call(engine, {}); }), "expected 1 inputs (x), but got 0");
   expect_contains(message_of<c10::TypeError>([&] { call(engine, {at::randn({4, 3}, at::kDouble)}); }),
                   "expected dtype float32, but got float64");
@@ -132,23 +133,28 @@ TEST_F(TorchAdapter, ErrorsAreTorchExceptions) {
                   "expected dtype float32");
   expect_contains(message_of<c10::ValueError>([&] { call(engine, {at::empty({4, 3}, at::kMeta)}); }), "without data");
   expect_contains(message_of<c10::ValueError>([&] { call(engine, {at::randn({4, 3}).to_sparse()}); }), "to_dense");
-  expect_contains(message_of<c10::Error>([&] { call(make({.properties = {{"operation", "fail"}}}), {at::randn({4, 3})}); }),
-                  "as it was told to");
-  expect_contains(message_of<c10::Error>([&] { call(make({.properties = {{"operation", "forget"}}}), {at::randn({4, 3})}); }),
-                  "without output 0 (y)");
+  expect_contains(
+      message_of<c10::Error>([&] { call(make({.properties = {{"operation", "fail"}}}), {at::randn({4, 3})}); }),
+      "as it was told to");
+  expect_contains(
+      message_of<c10::Error>([&] { call(make({.properties = {{"operation", "forget"}}}), {at::randn({4, 3})}); }),
+      "without output 0 (y)");
   expect_contains(message_of<Error>([&] { run_engine(*engine, {at::Tensor()}); }), "undefined");
 }
 
 TEST_F(TorchAdapter, PayloadsAreChecked) {
   const auto state = fake_engine();
   const at::Tensor payload = payload_tensor(state.payload);
-  const auto construct = [&](const at::Tensor& bytes) { return c10::make_intrusive<EngineHolder>(state.text(), bytes); };
+  const auto construct = [&](const at::Tensor& bytes) {
+    return c10::make_intrusive<EngineHolder>(state.text(), bytes);
+  };
   expect_contains(message_of<Error>([&] { construct(payload.to(at::kFloat)); }), "must be a uint8 tensor");
   expect_contains(message_of<Error>([&] { construct(payload.view({1, -1})); }), "one dimension");
   expect_contains(message_of<Error>([&] { construct(at::empty({4}, at::TensorOptions(at::kByte).device(at::kMeta))); }),
                   "has data");
   expect_contains(message_of<Error>([&] { construct(payload.slice(0, 0, 2)); }), "engine metadata");
-  expect_contains(message_of<Error>([&] { return c10::make_intrusive<EngineHolder>("{}", payload); }), "not the metadata");
+  expect_contains(message_of<Error>([&] { return c10::make_intrusive<EngineHolder>("{}", payload); }),
+                  "not the metadata");
 }
 
 TEST_F(TorchAdapter, UnalignedPayloadsAreAligned) {
@@ -204,7 +210,8 @@ TEST_F(TorchAdapter, TorchScriptKeepsTheStateAsRawBytes) {
   EXPECT_EQ(engine->name(), "scripted");
   EXPECT_EQ(&engine->engine(), &module.attr("engine").toCustomClass<EngineHolder>()->engine());
   EXPECT_EQ(&module.deepcopy().attr("engine").toCustomClass<EngineHolder>()->engine(), &engine->engine());
-  expect_contains(message_of<c10::Error>([&] { loaded.forward({at::randn({33, 3})}); }), "33 is outside the range [1, 32]");
+  expect_contains(message_of<c10::Error>([&] { loaded.forward({at::randn({33, 3})}); }),
+                  "33 is outside the range [1, 32]");
 }
 
 TEST_F(TorchAdapter, ThreadsShareALoadedProgram) {

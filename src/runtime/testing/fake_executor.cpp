@@ -7,7 +7,8 @@
 //   fail        throws in run()
 //   forget      returns without an output
 //
-// "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one fails.
+// "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one
+// fails.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -26,7 +27,8 @@ namespace {
 
 class FakeEngine : public ExecutableEngine {
  public:
-  explicit FakeEngine(const LoadRequest& request) : operation_(request.properties.at("operation")), owner_(request.owner) {
+  explicit FakeEngine(const LoadRequest& request)
+      : operation_(request.properties.at("operation")), owner_(request.owner) {
     for (const Payload& payload : request.payloads) {
       if (payload.name == "bias") {
         std::memcpy(&bias_, payload.bytes.data(), sizeof(bias_));
@@ -106,9 +108,7 @@ class FakeContext : public Context {
   std::atomic<bool> running_{false};
 };
 
-std::unique_ptr<Context> FakeEngine::create_context() {
-  return std::make_unique<FakeContext>(*this);
-}
+std::unique_ptr<Context> FakeEngine::create_context() { return std::make_unique<FakeContext>(*this); }
 
 class FakeExecutor : public Executor {
  public:

@@ -20,7 +20,9 @@ class AlignedBytes {
       : size_(bytes.size()), memory_(std::aligned_alloc(64, (bytes.size() + 63) / 64 * 64 + 64), &std::free) {
     std::memcpy(memory_.get(), bytes.data(), bytes.size());
   }
-  [[nodiscard]] std::span<const std::byte> span() const { return {static_cast<const std::byte*>(memory_.get()), size_}; }
+  [[nodiscard]] std::span<const std::byte> span() const {
+    return {static_cast<const std::byte*>(memory_.get()), size_};
+  }
   [[nodiscard]] std::byte* data() { return static_cast<std::byte*>(memory_.get()); }
   [[nodiscard]] std::shared_ptr<const void> owner() const { return memory_; }
 
