@@ -63,7 +63,6 @@ with step("importing torch, transformers and torch_tensorrt"):
     from transformers import AutoModel, AutoTokenizer
 
     import torch_tensorrt
-    from torch_tensorrt.runtime import engine_modules
 
 
 class SentenceEncoder(torch.nn.Module):
@@ -144,8 +143,7 @@ def main() -> int:
     with step("compiling: torch_tensorrt.compile, batch 1-32, sequence 8-128"):
         tokens = torch_tensorrt.Input(min_shape=(1, 8), opt_shape=(8, 32), max_shape=(32, 128), dtype=torch.int64)
         compiled = torch_tensorrt.compile(model, ir="dynamo", arg_inputs=[tokens, tokens])
-    engines = engine_modules(compiled)
-    blocks = compiled.meta["torch_tensorrt"]["blocks"]
+    blocks = compiled.meta["torch_tensorrt"]["report"].blocks
 
     with step("saving model.ts: torch.jit.trace, torch.jit.save"), torch.no_grad():
         torch.jit.save(torch.jit.trace(compiled, sentences), str(OUT / "model.ts"))
@@ -186,9 +184,12 @@ def main() -> int:
     for shape, eager, ours, worst in rows:
         eager_text, ours_text = (f"{min(times):.2f} / {statistics.median(times):.2f} ms" for times in (eager, ours))
         print(f"{shape:16}{eager_text:>20}{ours_text:>24}{min(ours) / min(eager):8.2f}{worst:13.1e}")
-    nodes = [block["nodes"] for block in blocks if block["engine"]]
-    rest = sum(block["nodes"] for block in blocks if not block["engine"])
-    print(f"{'engines':16}{len(engines)} with {', '.join(map(str, nodes))} nodes; {rest} nodes in PyTorch")
+    for block in blocks:
+        where = (
+            f"engine of {len(block.operators)} nodes" if block.engine else f"{len(block.operators)} nodes in PyTorch"
+        )
+        size = f", {block.engine_bytes / 2**20:.1f} MiB" if block.engine_bytes else ""
+        print(f"{block.name:16}{where}{size}")
     for file in PROGRAMS.values():
         print(f"{file:16}{(OUT / file).stat().st_size / 2**20:.1f} MiB")
     for failure in failures:
