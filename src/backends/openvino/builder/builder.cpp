@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <memory>
+#include <sstream>
+#include <string>
+
+#include <openvino/core/version.hpp>
+#include <openvino/pass/serialize.hpp>
+#include <torchtrt/backend/builder.h>
+#include <torchtrt/base/error.h>
+
+#include "backends/openvino/builder/check.h"
+#include "backends/openvino/builder/lowering.h"
+
+namespace torchtrt::openvino {
+namespace {
+
+// "2026.4.1-21234-..." -> "2026.4.1"
+std::string openvino_version() {
+  const std::string build = ov::get_openvino_version().buildNumber;
+  return build.substr(0, build.find('-'));
+}
+
+// bfloat16 execution is right only where PyTorch computes in bfloat16 too: a float32 value anywhere forbids it.
+bool all_floats_are_bfloat16(const network::Network& net) {
+  bool any = false;
+  for (std::uint32_t i = 0; i < net.value_count(); ++i) {
+    const DataType dtype = net.value(network::ValueId{i}).dtype;
+    if (dtype == DataType::kBFloat16) any = true;
+    if (is_floating(dtype) && dtype != DataType::kBFloat16) return false;
+  }
+  return any;
+}
+
+std::string inference_precision(const network::Network& net, const std::string& wanted) {
+  if (wanted == "auto") return all_floats_are_bfloat16(net) ? "bf16" : "f32";
+  if (wanted == "float32") return "f32";
+  if (wanted == "bfloat16") return "bf16";
+  fail(ErrorCode::kInvalidArgument, "inference_precision is \"", wanted,
+       "\", expected \"auto\", \"float32\" or \"bfloat16\"");
+}
+
+backend::Section section(const std::string& name, std::string bytes) {
+  auto owner = std::make_shared<const std::string>(std::move(bytes));
+  return {name, owner, owner->data(), owner->size()};
+}
+
+class OpenVinoBuilder final : public backend::Builder {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "openvino"; }
+  std::string version() override { return openvino_version(); }
+  [[nodiscard]] bool narrows_int64() const override { return true; }
+
+  [[nodiscard]] std::optional<backend::Refusal> check(const network::Network& net,
+                                                      const network::Layer& layer) const override {
+    return openvino::check(net, layer);
+  }
+
+  backend::BuiltEngine build(const network::Network& net, const backend::BuildSettings& settings) override {
+    const std::string precision = inference_precision(net, settings.inference_precision);
+    try {
+      const std::shared_ptr<ov::Model> model = Lowering(net).run();
+      std::ostringstream xml;
+      std::ostringstream weights;
+      ov::pass::Serialize(xml, weights).run_on_model(model);
+      return {{section("model", std::move(xml).str()), section("weights", std::move(weights).str())},
+              {{"inference_precision", precision}},
+              "OpenVINO " + openvino_version()};
+    } catch (const ov::Exception& error) {
+      fail(ErrorCode::kUnsupported, "OpenVINO cannot build engine ", net.name(), ": ", error.what());
+    }
+  }
+};
+
+}  // namespace
+}  // namespace torchtrt::openvino
+
+extern "C" TORCHTRT_API torchtrt::backend::Builder* torchtrt_builder(std::uint32_t interface_version) {
+  static auto* builder = new torchtrt::openvino::OpenVinoBuilder;
+  return interface_version == torchtrt::backend::kBuilderInterfaceVersion ? builder : nullptr;
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/openvino/builder/lowering.h"
+
+#include <openvino/op/constant.hpp>
+#include <openvino/op/parameter.hpp>
+#include <openvino/op/result.hpp>
+
+#include <torchtrt/base/error.h>
+
+namespace torchtrt::openvino {
+
+using network::Layer;
+
+ov::element::Type element_type(DataType dtype) {
+  switch (dtype) {
+    case DataType::kFloat64: return ov::element::f64;
+    case DataType::kFloat32: return ov::element::f32;
+    case DataType::kFloat16: return ov::element::f16;
+    case DataType::kBFloat16: return ov::element::bf16;
+    case DataType::kInt64: return ov::element::i64;
+    case DataType::kInt32: return ov::element::i32;
+    case DataType::kInt16: return ov::element::i16;
+    case DataType::kInt8: return ov::element::i8;
+    case DataType::kUInt8: return ov::element::u8;
+    case DataType::kBool: return ov::element::boolean;
+    case DataType::kFloat8E4M3: return ov::element::f8e4m3;
+  }
+  fail(ErrorCode::kInternal, "no OpenVINO type for dtype ", static_cast<int>(dtype));
+}
+
+std::shared_ptr<ov::Node> int_constant(const std::vector<std::int64_t>& values) {
+  return std::make_shared<ov::op::v0::Constant>(ov::element::i64, ov::Shape{values.size()}, values);
+}
+
+ov::Output<ov::Node> Lowering::operand(const Layer& layer, std::size_t index) const {
+  return values_.at(layer.inputs.at(index).index);
+}
+
+const network::Value& Lowering::value_of(const Layer& layer, std::size_t index) const {
+  return net_.value(layer.inputs.at(index));
+}
+
+void Lowering::add_parameters() {
+  for (const network::Input& input : net_.inputs()) {
+    const network::Value& value = net_.value(input.value);
+    ov::PartialShape shape;
+    for (const Expr& dim : value.dims) {
+      if (dim.is_constant()) {
+        shape.push_back(ov::Dimension(dim.value()));
+        continue;
+      }
+      const Interval bounds = net_.bounds(dim);
+      shape.push_back(ov::Dimension(bounds.min, bounds.max == Interval::kUnbounded ? -1 : bounds.max));
+    }
+    if (value.dims.empty()) shape = ov::PartialShape(ov::Shape{});
+    auto parameter = std::make_shared<ov::op::v0::Parameter>(element_type(value.dtype), shape);
+    parameter->set_friendly_name(value.name);
+    values_[input.value.index] = parameter->output(0);
+    parameters_.push_back(std::move(parameter));
+  }
+}
+
+void Lowering::lower(const Layer& layer) {
+  std::vector<Output> outputs;
+  try {
+    outputs = std::visit([&](const auto& op) { return lower(layer, op); }, layer.op);
+  } catch (const ov::Exception& error) {
+    fail(ErrorCode::kUnsupported, "OpenVINO refuses the ", network::kind_name(layer.op), " layer \"", layer.name, "\": ",
+         error.what());
+  }
+  TORCHTRT_CHECK(outputs.size() == layer.outputs.size(), kInternal, "the lowering of ", network::kind_name(layer.op),
+                 " gives ", outputs.size(), " outputs");
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const network::Value& value = net_.value(layer.outputs[i]);
+    TORCHTRT_CHECK(outputs[i].get_element_type() == element_type(value.dtype), kInternal, "layer \"", layer.name,
+                   "\" gives ", to_string(value.dtype), ", OpenVINO made it ", outputs[i].get_element_type().to_string());
+    outputs[i].get_node()->set_friendly_name(value.name);
+    values_[layer.outputs[i].index] = outputs[i];
+  }
+}
+
+std::shared_ptr<ov::Model> Lowering::run() {
+  add_parameters();
+  for (const Layer& layer : net_.layers()) lower(layer);
+  ov::ResultVector results;
+  for (const network::Network::Output& output : net_.outputs()) {
+    results.push_back(std::make_shared<ov::op::v0::Result>(values_.at(output.value.index)));
+    results.back()->set_friendly_name(output.name);
+  }
+  return std::make_shared<ov::Model>(results, parameters_, net_.name());
+}
+
+}  // namespace torchtrt::openvino

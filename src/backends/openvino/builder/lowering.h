@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <openvino/core/model.hpp>
+#include <openvino/core/node_output.hpp>
+
+#include <torchtrt/network/network.h>
+
+namespace torchtrt::openvino {
+
+/// OpenVINO's element type of a dtype.
+ov::element::Type element_type(DataType dtype);
+
+/// Lowers one network to an OpenVINO model with the same order of inputs and outputs. Constants share the network's
+/// memory: the model must not outlive it.
+class Lowering {
+ public:
+  explicit Lowering(const network::Network& net) : net_(net) {}
+  /// Error(kUnsupported) names the layer that has no counterpart.
+  std::shared_ptr<ov::Model> run();
+
+ private:
+  using Output = ov::Output<ov::Node>;
+
+  void add_parameters();
+  void lower(const network::Layer& layer);
+
+  // One overload a layer kind; each returns the layer's outputs. Grouped in lowering_<group>.cpp.
+  std::vector<Output> lower(const network::Layer& layer, const network::Constant& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Activation& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Unary& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::ElementWise& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::MatrixMultiply& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Convolution& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Deconvolution& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Pooling& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Reduce& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Softmax& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::TopK& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Gather& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Scatter& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Slice& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Shuffle& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Broadcast& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Concatenation& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Select& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Cast& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Identity& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Resize& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Normalization& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Fill& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::ShapeOf& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Attention& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::CumulativeSum& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::NonZero& op);
+
+  // --- operands ---------------------------------------------------------------------------------------------------------
+  [[nodiscard]] Output operand(const network::Layer& layer, std::size_t index) const;
+  [[nodiscard]] const network::Value& value_of(const network::Layer& layer, std::size_t index) const;
+  [[nodiscard]] bool has_operand(const network::Layer& layer, std::size_t index) const {
+    return index < layer.inputs.size();
+  }
+
+  // --- shapes as data (shapes.cpp) -----------------------------------------------------------------------------------------
+  /// The expression's value as an i64 tensor of shape [1], made from the parameters' shapes.
+  Output materialize(const Expr& expr);
+  /// The expressions' values as an i64 tensor of shape [dims.size()].
+  Output materialize(const Dims& dims);
+  Output materialize_symbol(const std::string& name);
+  /// A reshape whose target uses 0 (copy) and -1 (infer) where that avoids arithmetic on shapes.
+  Output reshape(const Output& data, const Dims& from, const Dims& to);
+  static Output transpose(const Output& data, const std::vector<std::int64_t>& permutation);
+
+  const network::Network& net_;
+  std::unordered_map<std::uint32_t, Output> values_;
+  ov::ParameterVector parameters_;
+  std::map<std::string, Output> symbols_;      // [1] i64
+  std::map<std::string, Output> expressions_;  // by text
+};
+
+/// An i64 constant of shape [values.size()].
+std::shared_ptr<ov::Node> int_constant(const std::vector<std::int64_t>& values);
+
+}  // namespace torchtrt::openvino

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shapes as data, and the layers that only move elements.
+#include <numeric>
+
+#include <openvino/op/add.hpp>
+#include <openvino/op/broadcast.hpp>
+#include <openvino/op/concat.hpp>
+#include <openvino/op/constant.hpp>
+#include <openvino/op/convert.hpp>
+#include <openvino/op/divide.hpp>
+#include <openvino/op/floor_mod.hpp>
+#include <openvino/op/gather.hpp>
+#include <openvino/op/gather_elements.hpp>
+#include <openvino/op/gather_nd.hpp>
+#include <openvino/op/maximum.hpp>
+#include <openvino/op/minimum.hpp>
+#include <openvino/op/multiply.hpp>
+#include <openvino/op/non_zero.hpp>
+#include <openvino/op/pad.hpp>
+#include <openvino/op/range.hpp>
+#include <openvino/op/reshape.hpp>
+#include <openvino/op/scatter_elements_update.hpp>
+#include <openvino/op/scatter_nd_update.hpp>
+#include <openvino/op/select.hpp>
+#include <openvino/op/shape_of.hpp>
+#include <openvino/op/slice.hpp>
+#include <openvino/op/transpose.hpp>
+
+#include <torchtrt/base/error.h>
+
+#include "backends/openvino/builder/lowering.h"
+
+namespace torchtrt::openvino {
+
+using network::Layer;
+namespace op = ov::op;
+
+namespace {
+
+std::shared_ptr<ov::Node> scalar(std::int64_t value) {
+  return op::v0::Constant::create(ov::element::i64, ov::Shape{}, {value});
+}
+
+}  // namespace
+
+ov::Output<ov::Node> Lowering::materialize_symbol(const std::string& name) {
+  if (const auto found = symbols_.find(name); found != symbols_.end()) return found->second;
+  for (std::size_t i = 0; i < net_.inputs().size(); ++i) {
+    const network::Input& input = net_.inputs()[i];
+    if (input.is_shape_tensor && input.symbol == name) {
+      return symbols_[name] = std::make_shared<op::v1::Reshape>(parameters_[i], int_constant({1}), false);
+    }
+    const Dims& dims = net_.value(input.value).dims;
+    for (std::size_t axis = 0; axis < dims.size(); ++axis) {
+      if (!dims[axis].is_symbol() || dims[axis].symbol_name() != name) continue;
+      const auto shape = std::make_shared<op::v3::ShapeOf>(parameters_[i], ov::element::i64);
+      return symbols_[name] = std::make_shared<op::v8::Gather>(
+                 shape, int_constant({static_cast<std::int64_t>(axis)}), scalar(0));
+    }
+  }
+  fail(ErrorCode::kUnsupported, "network ", net_.name(), ": no input gives the value of symbol ", name);
+}
+
+ov::Output<ov::Node> Lowering::materialize(const Expr& expr) {
+  if (expr.is_constant()) return int_constant({expr.value()});
+  if (expr.is_symbol()) return materialize_symbol(expr.symbol_name());
+  const std::string text = expr.str();
+  if (const auto found = expressions_.find(text); found != expressions_.end()) return found->second;
+  const std::vector<Expr> operands = expr.operands();
+  Output result = materialize(operands[0]);
+  for (std::size_t i = 1; i < operands.size(); ++i) {
+    const Output next = materialize(operands[i]);
+    switch (expr.kind()) {
+      case Expr::Kind::kAdd: result = std::make_shared<op::v1::Add>(result, next); break;
+      case Expr::Kind::kMul: result = std::make_shared<op::v1::Multiply>(result, next); break;
+      case Expr::Kind::kFloorDiv: result = std::make_shared<op::v1::Divide>(result, next, /*pythondiv=*/true); break;
+      case Expr::Kind::kMod: result = std::make_shared<op::v1::FloorMod>(result, next); break;
+      case Expr::Kind::kMax: result = std::make_shared<op::v1::Maximum>(result, next); break;
+      case Expr::Kind::kMin: result = std::make_shared<op::v1::Minimum>(result, next); break;
+      default: fail(ErrorCode::kInternal, "an expression without operands: ", text);
+    }
+  }
+  return expressions_[text] = result;
+}
+
+ov::Output<ov::Node> Lowering::materialize(const Dims& dims) {
+  ov::OutputVector parts;
+  std::vector<std::int64_t> constants;  // neighbouring constants become one part
+  const auto flush = [&] {
+    if (!constants.empty()) parts.push_back(int_constant(constants));
+    constants.clear();
+  };
+  for (const Expr& dim : dims) {
+    if (dim.is_constant()) {
+      constants.push_back(dim.value());
+    } else {
+      flush();
+      parts.push_back(materialize(dim));
+    }
+  }
+  flush();
+  if (parts.empty()) return int_constant({});
+  return parts.size() == 1 ? parts[0] : std::make_shared<op::v0::Concat>(parts, 0)->output(0);
+}
+
+ov::Output<ov::Node> Lowering::reshape(const Output& data, const Dims& from, const Dims& to) {
+  // 0 stands for "copy" only where no dimension really is 0; -1 for the one that is neither static nor copied.
+  Dims target = to;
+  std::size_t unknown = 0;
+  bool has_zero = false;
+  for (const Expr& dim : to) has_zero = has_zero || dim == Expr(0);
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    if (to[i].is_constant()) continue;
+    if (!has_zero && i < from.size() && from[i] == to[i]) {
+      target[i] = Expr(0);
+    } else {
+      ++unknown;
+    }
+  }
+  // With an empty tensor "-1" is ambiguous: it is used only where every other dimension is known to be positive.
+  bool may_infer = unknown == 1 && !has_zero;
+  for (std::size_t i = 0; may_infer && i < to.size(); ++i) {
+    if (target[i] == Expr(0)) may_infer = net_.bounds(to[i]).min > 0;
+  }
+  for (std::size_t i = 0; may_infer && i < to.size(); ++i) {
+    if (!target[i].is_constant()) target[i] = Expr(-1);
+  }
+  return std::make_shared<op::v1::Reshape>(data, materialize(target), !has_zero);
+}
+
+ov::Output<ov::Node> Lowering::transpose(const Output& data, const std::vector<std::int64_t>& permutation) {
+  return permutation.empty() ? data : std::make_shared<op::v1::Transpose>(data, int_constant(permutation))->output(0);
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Shuffle& op) {
+  Output result = transpose(operand(layer, 0), op.first_transpose);
+  if (op.reshape) {
+    const Dims& before = value_of(layer, 0).dims;
+    Dims from = before;
+    for (std::size_t i = 0; i < op.first_transpose.size(); ++i) {
+      from[i] = before[static_cast<std::size_t>(op.first_transpose[i])];
+    }
+    result = reshape(result, from, *op.reshape);
+  }
+  return {transpose(result, op.second_transpose)};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Broadcast& op) {
+  return {std::make_shared<op::v3::Broadcast>(operand(layer, 0), materialize(op.dims))};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Concatenation& op) {
+  ov::OutputVector parts;
+  for (std::size_t i = 0; i < layer.inputs.size(); ++i) parts.push_back(operand(layer, i));
+  return {std::make_shared<op::v0::Concat>(parts, op.axis)};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Select&) {
+  return {std::make_shared<op::v1::Select>(operand(layer, 0), operand(layer, 1), operand(layer, 2))};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Identity&) {
+  return {operand(layer, 0)};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Gather& op) {
+  const Output data = operand(layer, 0);
+  const Output indices = operand(layer, 1);
+  switch (op.mode) {
+    case network::GatherMode::kElement: return {std::make_shared<op::v6::GatherElements>(data, indices, op.axis)};
+    case network::GatherMode::kNd: return {std::make_shared<op::v8::GatherND>(data, indices)};
+    case network::GatherMode::kDefault: break;
+  }
+  return {std::make_shared<op::v8::Gather>(data, indices, scalar(op.axis))};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Scatter& op) {
+  if (op.mode == network::ScatterMode::kElement) {
+    return {std::make_shared<op::v3::ScatterElementsUpdate>(operand(layer, 0), operand(layer, 1), operand(layer, 2),
+                                                            scalar(op.axis))};
+  }
+  return {std::make_shared<op::v3::ScatterNDUpdate>(operand(layer, 0), operand(layer, 1), operand(layer, 2))};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Slice& op) {
+  const Dims& dims = value_of(layer, 0).dims;
+  if (op.mode != network::SliceMode::kStrict) {
+    // Padding: what lies outside [0, dim) is made up. Strides other than 1 are refused by check().
+    Dims begin;
+    Dims end;
+    for (std::size_t i = 0; i < dims.size(); ++i) {
+      begin.push_back(Expr(0) - op.start[i]);
+      end.push_back(op.start[i] + op.size[i] - dims[i]);
+    }
+    const ov::op::PadMode mode = op.mode == network::SliceMode::kReflect ? ov::op::PadMode::REFLECT
+                                 : op.mode == network::SliceMode::kClamp ? ov::op::PadMode::EDGE
+                                                                         : ov::op::PadMode::CONSTANT;
+    if (mode == ov::op::PadMode::CONSTANT && has_operand(layer, 1)) {
+      return {std::make_shared<op::v12::Pad>(operand(layer, 0), materialize(begin), materialize(end), operand(layer, 1), mode)};
+    }
+    return {std::make_shared<op::v12::Pad>(operand(layer, 0), materialize(begin), materialize(end), mode)};
+  }
+  std::vector<std::int64_t> axes;
+  std::vector<std::int64_t> steps;
+  Dims starts;
+  Dims stops;
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    if (op.start[i] == Expr(0) && op.size[i] == dims[i] && op.stride[i] == 1) continue;
+    axes.push_back(static_cast<std::int64_t>(i));
+    steps.push_back(op.stride[i]);
+    starts.push_back(op.start[i]);
+    // One past the last element read. Going down, that may be -1, which OpenVINO would take for "the end".
+    const Expr last = op.start[i] + (op.size[i] - 1) * Expr(op.stride[i]);
+    stops.push_back(op.stride[i] > 0 ? last + 1 : net_.bounds(last).min == 0 && net_.bounds(last).max == 0
+                                                      ? Expr(INT32_MIN)
+                                                      : last - 1);
+  }
+  if (axes.empty()) return {operand(layer, 0)};
+  return {std::make_shared<op::v8::Slice>(operand(layer, 0), materialize(starts), materialize(stops), int_constant(steps),
+                                          int_constant(axes))};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer&, const network::ShapeOf& op) {
+  const Output values = materialize(op.values);
+  if (!op.scalar) return {values};
+  return {std::make_shared<op::v1::Reshape>(values, int_constant({}), false)};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer&, const network::Fill& op) {
+  const ov::element::Type type = element_type(op.dtype);
+  // 0, 1, 2, .. in 64 bits, then start + i * step: exact for what the formula gives in any of the three dtypes.
+  const auto length = std::make_shared<op::v1::Reshape>(materialize(op.length), int_constant({}), false);
+  Output counting = std::make_shared<op::v4::Range>(scalar(0), length, scalar(1), ov::element::i64);
+  if (type != ov::element::i64) counting = std::make_shared<op::v0::Convert>(counting, type);
+  if (op.step != 1) {
+    counting = std::make_shared<op::v1::Multiply>(counting, op::v0::Constant::create(type, ov::Shape{}, {op.step}));
+  }
+  if (op.start != 0) {
+    counting = std::make_shared<op::v1::Add>(counting, op::v0::Constant::create(type, ov::Shape{}, {op.start}));
+  }
+  return {counting};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::NonZero&) {
+  return {std::make_shared<op::v3::NonZero>(operand(layer, 0), ov::element::i64)};
+}
+
+}  // namespace torchtrt::openvino
