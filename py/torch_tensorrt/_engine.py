@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from ._library import load_binding
+
 _MAX_UNBACKED = 2**62
 
 
@@ -107,21 +109,13 @@ def register() -> None:
 
 def engines_of(module: torch.nn.Module) -> list[Any]:
     """The engines below a module, however it came to be: compiled, loaded, re-exported or scripted."""
-    found: list[Any] = []
-    for child in module.modules():
-        for value in vars(child).values():
-            if isinstance(value, torch.ScriptObject) and "tensorrt.Engine" in str(value._type()):
-                found.append(value)
     if isinstance(module, torch.jit.ScriptModule):
-        found.extend(_scripted_engines(module._c))
-    return found
+        return list(load_binding().script_engines(module._c))
+    found = {id(value): value for value in vars(module).values() if _is_engine(value)}
+    for child in module.children():
+        found.update((id(engine), engine) for engine in engines_of(child))
+    return list(found.values())
 
 
-def _scripted_engines(module: Any) -> list[Any]:
-    found = []
-    for name, child in torch._C.ModuleDict(module).items():
-        del name
-        found.extend(_scripted_engines(child))
-    for attribute in module._type().getAttributes() if hasattr(module._type(), "getAttributes") else []:
-        del attribute
-    return found
+def _is_engine(value: Any) -> bool:
+    return isinstance(value, torch.ScriptObject) and "tensorrt.Engine" in str(value._type())

@@ -14,6 +14,7 @@
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <c10/util/SmallVector.h>
 #include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/api/object.h>
 #include <torch/csrc/jit/frontend/tracer.h>
 
@@ -47,9 +48,8 @@ bool observed() {
 bool is_plain(const at::Tensor& tensor) {
   constexpr c10::DispatchKeySet kWrappers({c10::DispatchKey::Python, c10::DispatchKey::Functionalize,
                                            c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
-                                           c10::DispatchKey::Conjugate, c10::DispatchKey::Negative,
-                                           c10::DispatchKey::Meta});
-  return !tensor.key_set().has_any(kWrappers);
+                                           c10::DispatchKey::Conjugate, c10::DispatchKey::Negative});
+  return !tensor.key_set().has_any(kWrappers) && !tensor.is_meta();
 }
 
 PyObject* wrap(EngineCall* self, std::vector<at::Tensor>& outputs) {
@@ -148,9 +148,21 @@ PyType_Slot slots[] = {
 PyType_Spec spec = {"torch_tensorrt._C.EngineCall", sizeof(EngineCall), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
+/// The engines among a scripted module's attributes, its submodules' included, as ScriptObjects.
+py::list script_engines(const torch::jit::Module& module) {
+  py::list found;
+  for (const c10::IValue& value : module.attributes(/*recurse=*/true)) {
+    if (value.isCustomClass() && value.type()->str().ends_with("tensorrt.Engine")) {
+      found.append(torch::jit::Object(value.toObject()));
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 void bind_engine_call(py::module_& module) {
+  module.def("script_engines", &script_engines, py::arg("module"), "The engines that a scripted module holds.");
   module.add_object("EngineCall", py::reinterpret_steal<py::object>(PyType_FromSpec(&spec)));
 }
 

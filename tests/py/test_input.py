@@ -94,7 +94,7 @@ def test_devices() -> None:
 
 
 def test_unknown_keyword_names_its_neighbours() -> None:
-    with pytest.raises(TypeError, match="'min_blok_size'.*did you mean 'min_block_size'"):
+    with pytest.raises(TypeError, match=r"'min_blok_size'.*did you mean 'min_block_size'"):
         torch_tensorrt.compile(torch.nn.ReLU(), inputs=[torch.rand(2)], min_blok_size=1)
 
 

@@ -74,14 +74,22 @@ def _example(item: Any, device: torch.device) -> Any:
     return item.clone() if isinstance(item, torch.Tensor) else item
 
 
-def _dynamic_dims(item: Any) -> Any:
+def _dynamic_dims(item: Any, shared: dict[str, Any]) -> Any:
+    """What export is told of an input; `shared` collects the dimensions that the user named."""
     if not isinstance(item, Input) or not item.is_dynamic:
         return None
-    return {
-        axis: Dim.DYNAMIC(min=low, max=high)
-        for axis, (low, high) in enumerate(zip(item.min_shape, item.max_shape, strict=True))
-        if low != high
-    }
+    dims: dict[int, Any] = {}
+    for axis, (low, high) in enumerate(zip(item.min_shape, item.max_shape, strict=True)):
+        name = item.shared_dims.get(axis)
+        if low == high:
+            continue
+        if name is None:
+            dims[axis] = Dim.DYNAMIC(min=low, max=high)
+        else:
+            dims[axis] = shared.setdefault(name, Dim(name, min=low, max=high))
+            if (dims[axis].min, dims[axis].max) != (low, high):
+                raise ValueError(f"Input: the shared dimension {name!r} has different ranges")
+    return dims
 
 
 def trace(
@@ -121,8 +129,9 @@ def trace(
     if dynamic_shapes is None:
         leaves = specs.leaves()
         if any(isinstance(leaf, Input) and leaf.is_dynamic for leaf in leaves):
-            arg_shapes = pytree.tree_map(_dynamic_dims, specs.args, is_leaf=is_input)
-            kwarg_shapes = pytree.tree_map(_dynamic_dims, specs.kwargs, is_leaf=is_input)
+            shared: dict[str, Any] = {}
+            arg_shapes = pytree.tree_map(lambda item: _dynamic_dims(item, shared), specs.args, is_leaf=is_input)
+            kwarg_shapes = pytree.tree_map(lambda item: _dynamic_dims(item, shared), specs.kwargs, is_leaf=is_input)
             dynamic_shapes = _by_parameter_name(mod, arg_shapes, kwarg_shapes)
     with torch.no_grad():
         program = torch.export.export(mod, args, kwargs, dynamic_shapes=dynamic_shapes, strict=strict)
