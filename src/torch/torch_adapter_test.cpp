@@ -214,6 +214,30 @@ TEST_F(TorchAdapter, TorchScriptKeepsTheStateAsRawBytes) {
                   "33 is outside the range [1, 32]");
 }
 
+TEST_F(TorchAdapter, DamagedProgramsAreErrorsOrHarmless) {
+  std::stringstream file;
+  script_module(make({.name = "damaged program", .bias = 0.25F})).save(file);
+  const std::string intact = file.str();
+  const at::Tensor x = at::randn({4, 3}), expected = x + 0.25;
+  const auto run = [&](const std::string& bytes) {
+    std::istringstream stream(bytes);
+    return torch::jit::load(stream).forward({x}).toTensor();
+  };
+  ASSERT_TRUE(at::equal(run(intact), expected));
+  for (std::size_t i = 0; i < intact.size(); i += 7) {
+    std::string flipped = intact;
+    flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 8)));
+    try {
+      // Archives have bytes that mean nothing; what must not happen is another answer.
+      EXPECT_TRUE(at::equal(run(flipped), expected)) << "byte " << i;
+    } catch (const std::exception&) {
+    }
+    if (i % 5 == 0) {
+      EXPECT_ANY_THROW(run(intact.substr(0, i))) << i;
+    }
+  }
+}
+
 TEST_F(TorchAdapter, ThreadsShareALoadedProgram) {
   torch::jit::Module module = script_module(make({.name = "threads"}));
   std::vector<std::thread> threads;
