@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import assert_same
-from models import Counter, Keywords, Mlp, Split, Views
+from py_models import Counter, Keywords, Mlp, Split, Views, assert_same
 from torch import nn
 
 import torch_tensorrt
@@ -47,7 +46,7 @@ def test_an_unsupported_op_in_the_middle() -> None:
         assert_same(module(x), model(x))
     report = module.meta["torch_tensorrt"]["report"]
     assert [(item.target, item.reason) for item in report.refusals] == [("aten.cummax.default", "NO_CONVERTER")]
-    assert "models.py" in report.refusals[0].source
+    assert "py_models.py" in report.refusals[0].source
 
 
 def test_executed_ops_stay_in_pytorch() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import assert_same
-from models import Mlp
+from py_models import Mlp, assert_same
 
 import torch_tensorrt
 from torch_tensorrt import runtime

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import assert_same
-from models import Counter, Mlp, Split
+from py_models import Counter, Mlp, Split, assert_same
 from torch import nn
 
 import torch_tensorrt

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from conftest import assert_same
-from models import Counter, Mlp, Split
+from py_models import Counter, Mlp, Split, assert_same
 
 import torch_tensorrt
 

@@ -296,7 +296,7 @@ class _RootBuilder:
                 expr = size_expr(size)
                 if isinstance(expr, sympy.Symbol) and expr.name in self._program.ranges:
                     low, _, high = self._program.ranges[expr.name]
-                    self._graph.call_function(check_range, (placeholder, axis, low, high, placeholder.target))
+                    self._graph.call_function(check_range, (placeholder, axis, low, high, str(placeholder.target)))
 
     def _value(self, node: Node) -> Node:
         if node not in self._values:

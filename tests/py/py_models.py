@@ -1,10 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small models that the tests compile."""
+"""Small models that the tests compile, and the comparison with eager PyTorch."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
+
+
+def assert_same(actual: Any, expected: Any) -> None:
+    """Same structure, same types, values within the dtype's tolerance."""
+    assert pytree.tree_structure(actual) == pytree.tree_structure(expected)
+    for ours, theirs in zip(pytree.tree_leaves(actual), pytree.tree_leaves(expected), strict=True):
+        if isinstance(theirs, torch.Tensor):
+            torch.testing.assert_close(ours, theirs)
+        else:
+            assert ours == theirs
 
 
 class Mlp(nn.Module):
