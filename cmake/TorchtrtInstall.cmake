@@ -17,7 +17,12 @@ foreach(target
     install(TARGETS ${target} LIBRARY DESTINATION lib)
   endif()
 endforeach()
-install(PROGRAMS ${TORCHTRT_OPENVINO_LIBRARIES} DESTINATION lib/openvino)
+if(OpenVINO_FOUND)
+  install(PROGRAMS ${TORCHTRT_OPENVINO_LIBRARIES} DESTINATION lib/openvino)
+  # Who passes libraries on passes their licences on.
+  file(GLOB licenses ${TORCHTRT_OPENVINO_DIR}/../openvino-*.dist-info/licenses)
+  install(DIRECTORY ${licenses} DESTINATION lib/openvino)
+endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/torchtrt DESTINATION include FILES_MATCHING PATTERN "*.h")
 
 install(FILES ${PROJECT_SOURCE_DIR}/cmake/torchtrtConfig.cmake DESTINATION lib/cmake/torchtrt)
