@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -234,6 +239,21 @@ TEST_F(EngineTest, ConcurrentFirstUseLoadsOnce) {
     thread.join();
   }
   EXPECT_EQ(right, 8);
+}
+
+TEST_F(EngineTest, RunsInAForkedChild) {
+  const auto used = make(fake_engine()), fresh = make(fake_engine());
+  run(*used, {1, 2, 3}, {1, 3});
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::vector<float> expected{2.5, 3.5, 4.5};
+    const bool right =
+        run(*used, {1, 2, 3}, {1, 3}).values == expected && run(*fresh, {1, 2, 3}, {1, 3}).values == expected;
+    _exit(right ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 TEST(Settings, CpuSettings) {

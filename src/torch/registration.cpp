@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch class `tensorrt.Engine` and the operators `tensorrt::*`, under the names that saved programs hold.
+#include <climits>
+#include <tuple>
+#include <utility>
+
 #include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/library.h>
@@ -83,6 +87,15 @@ TORCH_LIBRARY(tensorrt, m) {
     TORCH_CHECK_VALUE(mode >= 0 && mode <= 2,
                       "a CUDA graphs mode is 0 (standard), 1 (subgraph) or 2 (whole graph), not ", mode);
     runtime::set_cudagraphs_mode(static_cast<runtime::CudaGraphsMode>(mode));
+  });
+  m.def("get_cpu_settings() -> (int streams, int threads)", [] {
+    const runtime::CpuSettings settings = runtime::cpu_settings();
+    return std::tuple<std::int64_t, std::int64_t>(settings.streams, settings.threads);
+  });
+  m.def("set_cpu_settings(int streams, int threads) -> ()", [](std::int64_t streams, std::int64_t threads) {
+    TORCH_CHECK_VALUE(streams >= INT_MIN && streams <= INT_MAX && threads >= INT_MIN && threads <= INT_MAX,
+                      "CPU settings out of range: ", streams, ", ", threads);
+    translate([&] { runtime::set_cpu_settings({static_cast<int>(streams), static_cast<int>(threads)}); });
   });
   m.def("get_logging_level() -> int", [] { return static_cast<std::int64_t>(log_level()); });
   m.def("set_logging_level(int level) -> ()", [](std::int64_t level) {

@@ -286,6 +286,12 @@ TEST_F(TorchAdapter, ModesAreReadAndSetThroughOperators) {
   boxed("tensorrt::set_multi_device_safe_mode", {true});
   EXPECT_TRUE(boxed("tensorrt::get_multi_device_safe_mode", {})[0].toBool());
   boxed("tensorrt::set_multi_device_safe_mode", {false});
+  boxed("tensorrt::set_cpu_settings", {std::int64_t{4}, std::int64_t{2}});
+  EXPECT_EQ(runtime::cpu_settings().streams, 4);
+  EXPECT_EQ(boxed("tensorrt::get_cpu_settings", {})[1].toInt(), 2);
+  message_of<c10::ValueError>([&] { boxed("tensorrt::set_cpu_settings", {std::int64_t{0}, std::int64_t{2}}); });
+  message_of<c10::ValueError>([&] { boxed("tensorrt::set_cpu_settings", {std::int64_t{1}, INT64_MIN}); });
+  boxed("tensorrt::set_cpu_settings", {std::int64_t{1}, std::int64_t{0}});
   const LogLevel level = log_level();
   boxed("tensorrt::set_logging_level", {std::int64_t{4}});
   EXPECT_EQ(log_level(), LogLevel::kDebug);
