@@ -60,27 +60,18 @@ bool same_state(const SharedEngine& engine, const std::string& metadata, const a
 
 std::shared_ptr<SharedEngine> find_or_make(std::string metadata, at::Tensor payload) {
   const std::size_t key = std::hash<std::string>{}(metadata);
-  const auto find = [&]() -> std::shared_ptr<SharedEngine> {
-    auto [candidate, end] = registry().engines.equal_range(key);
-    while (candidate != end) {
-      std::shared_ptr<SharedEngine> engine = candidate->second.lock();
-      if (engine == nullptr) {
-        candidate = registry().engines.erase(candidate);
-        continue;
-      }
-      if (same_state(*engine, metadata, payload)) {
-        return engine;
-      }
-      ++candidate;
-    }
-    return nullptr;
-  };
+  auto& engines = registry().engines;
   const std::lock_guard lock(registry().mutex);
-  if (std::shared_ptr<SharedEngine> engine = find()) {
-    return engine;
+  const auto [first, last] = engines.equal_range(key);
+  for (auto candidate = first; candidate != last; ++candidate) {
+    std::shared_ptr<SharedEngine> engine = candidate->second.lock();
+    if (engine != nullptr && same_state(*engine, metadata, payload)) {
+      return engine;
+    }
   }
   auto engine = std::make_shared<SharedEngine>(std::move(metadata), std::move(payload));
-  registry().engines.emplace(key, engine);
+  std::erase_if(engines, [](const auto& entry) { return entry.second.expired(); });
+  engines.emplace(key, engine);
   return engine;
 }
 
