@@ -3,6 +3,7 @@
 # `make lint`: runs every check, reports all of them, fails if one failed. `make format` mends what can be mended.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
 failed=()
 check() {
   local name=$1
