@@ -29,7 +29,8 @@ class Input:
     float32.
 
     ``tensor_domain`` bounds the values of example tensors, ``[low, high)``; ``name`` is for messages. ``shared_dims``
-    (``{axis: name}``) or shapes given as namedtuples say that dimensions of one name are always equal.
+    (``{axis: name}``) or shapes given as namedtuples say that dimensions of one name (and range) are always equal. The
+    first dimensions of inputs with equal ranges are taken for one batch size; different names keep them apart.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ from ._assemble import CallingConvention
 from ._decompositions import decomposition_table
 from ._graph import Program, Ranges
 from ._nodes import is_size_node, value_of
+from ._symbols import size_expr, sizes
 from ._trace import InputSpecs, optimal_sizes, symbol_ranges
 
 _METADATA_ASSERTS = frozenset(
@@ -25,6 +26,7 @@ _METADATA_ASSERTS = frozenset(
         torch.ops.aten.sym_constrain_range.default,
     }
 )
+_SHAPE_ONLY = frozenset({torch.ops.aten.slice.Tensor, torch.ops.aten.expand.default, torch.ops.aten.view.default})
 _ALIAS_ONLY = frozenset({torch.ops.aten.alias.default, torch.ops.aten.detach.default})
 
 
@@ -49,13 +51,22 @@ def clean(module: fx.GraphModule, ranges: Ranges) -> None:
             node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges)
         ):
             module.graph.erase_node(node)
-        elif node.target in _ALIAS_ONLY and not _reaches_output(node):
+        elif (node.target in _ALIAS_ONLY or _keeps_shape(node)) and not _reaches_output(node):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
     for node in reversed(list(module.graph.nodes)):
         if not node.users and (is_size_node(node) or node.op == "get_attr" or _is_pure(node)):
             module.graph.erase_node(node)
     module.graph.lint()
+
+
+def _keeps_shape(node: fx.Node) -> bool:
+    """A slice of everything, an expansion to the same shape, ...: the operand itself."""
+    if node.target not in _SHAPE_ONLY or not isinstance(operand := node.args[0], fx.Node):
+        return False
+    if node.target is torch.ops.aten.slice.Tensor and (len(node.args) > 4 or node.kwargs.get("step", 1) != 1):
+        return False
+    return [size_expr(size) for size in sizes(value_of(node))] == [size_expr(size) for size in sizes(value_of(operand))]
 
 
 def _reaches_output(node: fx.Node) -> bool:

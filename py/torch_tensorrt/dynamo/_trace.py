@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -74,22 +74,53 @@ def _example(item: Any, device: torch.device) -> Any:
     return item.clone() if isinstance(item, torch.Tensor) else item
 
 
-def _dynamic_dims(item: Any, shared: dict[str, Any]) -> Any:
-    """What export is told of an input; `shared` collects the dimensions that the user named."""
+def _dynamic_dims(item: Any) -> Any:
     if not isinstance(item, Input) or not item.is_dynamic:
         return None
-    dims: dict[int, Any] = {}
-    for axis, (low, high) in enumerate(zip(item.min_shape, item.max_shape, strict=True)):
-        name = item.shared_dims.get(axis)
-        if low == high:
+    return {
+        axis: Dim.DYNAMIC(min=low, max=high)
+        for axis, (low, high) in enumerate(zip(item.min_shape, item.max_shape, strict=True))
+        if low != high
+    }
+
+
+def _equal_dims(leaves: Sequence[Any]) -> list[list[tuple[int, int]]]:
+    """Groups of (input, axis) that are one size: those of one name in ``shared_dims``, and the first dimensions of all
+    inputs that have the same range there (the batch) unless ``shared_dims`` names them differently."""
+    groups: dict[Any, list[tuple[int, int]]] = {}
+    for index, item in enumerate(leaves):
+        if not isinstance(item, Input):
             continue
-        if name is None:
-            dims[axis] = Dim.DYNAMIC(min=low, max=high)
-        else:
-            dims[axis] = shared.setdefault(name, Dim(name, min=low, max=high))
-            if (dims[axis].min, dims[axis].max) != (low, high):
-                raise ValueError(f"Input: the shared dimension {name!r} has different ranges")
-    return dims
+        for axis, (low, opt, high) in enumerate(zip(item.min_shape, item.opt_shape, item.max_shape, strict=True)):
+            name = item.shared_dims.get(axis)
+            if low != high and (name is not None or axis == 0):
+                groups.setdefault((name, low, opt, high), []).append((index, axis))
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _unify(program: ExportedProgram, leaves: Sequence[Any]) -> None:
+    """Makes one symbol of sizes that are equal by the inputs' description, where the model did not force it."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    tensors = [values.get(name) for name in user_input_names(program)]
+    for group in _equal_dims(leaves):
+        known = [sizes(tensor)[axis] for index, axis in group if isinstance(tensor := tensors[index], torch.Tensor)]
+        for size in known[1:]:
+            # Asking whether two sizes are equal, when they are in the example, makes export's shape environment
+            # remember that they are: one symbol replaces the other in every shape of the program.
+            if isinstance(size, torch.SymInt) and isinstance(known[0], torch.SymInt):
+                bool(size == known[0])
+    for symbol in list(program.range_constraints):
+        environment = _shape_environment(values.values())
+        if environment is not None and environment.replace(symbol) != symbol:
+            del program.range_constraints[symbol]
+
+
+def _shape_environment(values: Iterable[Any]) -> Any:
+    for value in values:
+        for size in sizes(value) if isinstance(value, torch.Tensor) else ():
+            if isinstance(size, torch.SymInt):
+                return size.node.shape_env
+    return None
 
 
 def trace(
@@ -129,13 +160,13 @@ def trace(
     if dynamic_shapes is None:
         leaves = specs.leaves()
         if any(isinstance(leaf, Input) and leaf.is_dynamic for leaf in leaves):
-            shared: dict[str, Any] = {}
-            arg_shapes = pytree.tree_map(lambda item: _dynamic_dims(item, shared), specs.args, is_leaf=is_input)
-            kwarg_shapes = pytree.tree_map(lambda item: _dynamic_dims(item, shared), specs.kwargs, is_leaf=is_input)
+            arg_shapes = pytree.tree_map(_dynamic_dims, specs.args, is_leaf=is_input)
+            kwarg_shapes = pytree.tree_map(_dynamic_dims, specs.kwargs, is_leaf=is_input)
             dynamic_shapes = _by_parameter_name(mod, arg_shapes, kwarg_shapes)
     with torch.no_grad():
         program = torch.export.export(mod, args, kwargs, dynamic_shapes=dynamic_shapes, strict=strict)
     if ranges_given:
+        _unify(program, specs.leaves())
         _restore_ranges(program, specs)
     return program
 
