@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine.h"
 
+#include <dlfcn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 #include <thread>
 
@@ -178,6 +181,22 @@ TEST_F(EngineTest, MissingModuleNamesWhatToDo) {
   state.metadata.targets[0].backend = "openvino";
   const auto engine = make(state);
   expect_error(ErrorCode::kNotFound, "openvino==", [&] { run(*engine, {1, 2, 3}, {1, 3}); });
+}
+
+TEST_F(EngineTest, ModulesThatDoNotOpenSayWhy) {
+  char folder[] = "/tmp/torchtrt_modules_XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::filesystem::path path = folder;
+  std::ofstream(path / "libtorchtrt_junk_executor.so") << "not a library";
+  // A library all right, but not a module: the runtime itself.
+  Dl_info runtime{};
+  ASSERT_NE(dladdr(reinterpret_cast<const void*>(&load_executor), &runtime), 0);
+  std::filesystem::create_symlink(std::filesystem::absolute(runtime.dli_fname),
+                                  path / "libtorchtrt_foreign_executor.so");
+  const Environment search("TORCHTRT_BACKEND_PATH", folder);
+  expect_error(ErrorCode::kNotFound, "libtorchtrt_junk_executor.so", [] { load_executor("junk"); });
+  expect_error(ErrorCode::kVersionMismatch, "not a module for interface version 1", [] { load_executor("foreign"); });
+  std::filesystem::remove_all(path);
 }
 
 TEST_F(EngineTest, BackendNamesAreNotPaths) {
