@@ -16,6 +16,7 @@ PYTHON ?= python3
 JOBS ?= $(shell nproc)
 STAMPS := .venv/.stamps
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help setup setup-bench build install demo test lint format bench asan tsan fuzz tidy wheel clean
 
@@ -67,7 +68,8 @@ tidy: build ## clang-tidy over the sources that do not include torch (slow)
 	scripts/tidy.sh
 
 bench: setup-bench install ## ours against eager, torch.compile, OpenVINO and ONNX Runtime
-	python benchmarks/bench.py
+	cmake --build build --target torchscript_worker
+	python benchmarks/bench.py $(BENCH_ARGS)
 
 # The sanitizers build the libraries and the C++ tests; the Python tests stay with the release build.
 asan: setup ## C++ tests with the address and undefined-behaviour sanitizers
