@@ -7,10 +7,12 @@ assignment per node. Overloads are picked by the arguments' types, as in Python.
 
 from __future__ import annotations
 
+import itertools
+import linecache
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from torch import fx
@@ -69,6 +71,9 @@ _SKIPPED = frozenset(
         torch.ops.aten.sym_constrain_range.default,
     }
 )
+
+
+_BLOCK_NUMBERS = itertools.count()
 
 
 class NotScriptableError(RuntimeError):
@@ -160,7 +165,23 @@ def block_source(module: fx.GraphModule) -> str:
 def script_block(module: fx.GraphModule) -> Callable[..., Any]:
     """The block as a ScriptFunction; NotScriptableError that names the node otherwise."""
     source = block_source(module)
+    number = next(_BLOCK_NUMBERS)
+    file = f"<torch_tensorrt block {number}>"
+    # torch.jit.script reads a function's source through linecache. The function needs a module, since a saved program
+    # names functions by module and name.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    scope: dict[str, Any] = {
+        "__name__": f"{__name__}.block_{number}",
+        "math": math,
+        "torch": torch,
+        "List": list,
+        "Optional": Optional,
+        "Tensor": torch.Tensor,
+    }
+    exec(compile(source, file, "exec"), scope)
+    script: Any = torch.jit.script
     try:
-        return torch.jit.CompilationUnit(source).block  # type: ignore[no-any-return]
+        scripted: Callable[..., Any] = script(scope["block"])
     except RuntimeError as error:
         raise NotScriptableError(f"a PyTorch block cannot be written as TorchScript: {error}\n{source}") from error
+    return scripted
