@@ -61,19 +61,18 @@ DLDevice to_dlpack_device(at::Device device) {
   }
 }
 
-/// `tensor` itself if the engine can read it where it is, else a plain, contiguous copy in `copies`.
-const at::Tensor& plain(const at::Tensor& tensor, std::size_t index, const EngineHolder& holder,
-                        std::vector<at::Tensor>& copies) {
+void check_has_elements(const at::Tensor& tensor, std::size_t index, const EngineHolder& holder) {
   TORCHTRT_CHECK(tensor.defined(), kInvalidArgument, "engine \"", holder.name(), "\": input ", index,
                  " is not a tensor (undefined)");
   TORCHTRT_CHECK(tensor.layout() == at::kStrided, kInvalidArgument, "engine \"", holder.name(), "\": input ", index,
                  " is a ", tensor.layout(), " tensor; convert it with .to_dense()");
   TORCHTRT_CHECK(!tensor.is_meta() && tensor.unsafeGetTensorImpl()->has_storage(), kInvalidArgument, "engine \"",
                  holder.name(), "\": input ", index, " is a tensor without data (meta or fake)");
-  if (tensor.is_contiguous() && !tensor.is_neg() && !tensor.is_conj()) [[likely]] {
-    return tensor;
-  }
-  return copies.emplace_back(tensor.resolve_conj().resolve_neg().contiguous());
+}
+
+/// Whether the memory holds the elements themselves, in order. (A lazy negation's memory holds their opposites.)
+bool readable_in_place(const at::Tensor& tensor) {
+  return tensor.is_contiguous() && !tensor.is_neg() && !tensor.is_conj();
 }
 
 }  // namespace
@@ -83,7 +82,10 @@ std::vector<at::Tensor> run_engine(const EngineHolder& holder, at::TensorList in
   std::vector<at::Tensor> copies;
   at::Device device = at::kCPU;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const at::Tensor& tensor = plain(inputs[i], i, holder, copies);
+    check_has_elements(inputs[i], i, holder);
+    const at::Tensor& tensor = readable_in_place(inputs[i])
+                                   ? inputs[i]
+                                   : copies.emplace_back(inputs[i].resolve_conj().resolve_neg().contiguous());
     DLTensor& binding = bindings.emplace_back();
     binding.data = const_cast<void*>(tensor.const_data_ptr());  // DLPack has no const; engines do not write to inputs
     binding.device = to_dlpack_device(tensor.device());
