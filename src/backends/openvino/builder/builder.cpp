@@ -4,10 +4,10 @@
 #include <sstream>
 #include <string>
 
-#include <openvino/core/version.hpp>
-#include <openvino/pass/serialize.hpp>
 #include <torchtrt/backend/builder.h>
 #include <torchtrt/base/error.h>
+#include <openvino/core/version.hpp>
+#include <openvino/pass/serialize.hpp>
 
 #include "backends/openvino/builder/check.h"
 #include "backends/openvino/builder/lowering.h"
@@ -40,6 +40,21 @@ std::string inference_precision(const network::Network& net, const std::string& 
        "\", expected \"auto\", \"float32\" or \"bfloat16\"");
 }
 
+std::size_t weight_bytes(const network::Network& net) {
+  std::size_t bytes = 0;
+  for (const network::Layer& layer : net.layers()) {
+    if (const auto* constant = std::get_if<network::Constant>(&layer.op)) bytes += constant->weights->bytes;
+  }
+  return bytes;
+}
+
+// Room for the weights at once, so that writing hundreds of megabytes does not copy them again and again.
+std::string reserved(std::size_t bytes) {
+  std::string buffer;
+  buffer.reserve(bytes + bytes / 64 + 4096);
+  return buffer;
+}
+
 backend::Section section(const std::string& name, std::string bytes) {
   auto owner = std::make_shared<const std::string>(std::move(bytes));
   return {name, owner, owner->data(), owner->size()};
@@ -59,12 +74,12 @@ class OpenVinoBuilder final : public backend::Builder {
   backend::BuiltEngine build(const network::Network& net, const backend::BuildSettings& settings) override {
     const std::string precision = inference_precision(net, settings.inference_precision);
     try {
-      const std::shared_ptr<ov::Model> model = Lowering(net).run();
+      const std::shared_ptr<ov::Model> model = Lowering(net, precision == "bf16").run();
       std::ostringstream xml;
-      std::ostringstream weights;
+      std::ostringstream weights(reserved(weight_bytes(net)));
       ov::pass::Serialize(xml, weights).run_on_model(model);
       return {{section("model", std::move(xml).str()), section("weights", std::move(weights).str())},
-              {{"inference_precision", precision}},
+              {{"inference_precision", precision}, {"openvino_version", openvino_version()}},
               "OpenVINO " + openvino_version()};
     } catch (const ov::Exception& error) {
       fail(ErrorCode::kUnsupported, "OpenVINO cannot build engine ", net.name(), ": ", error.what());

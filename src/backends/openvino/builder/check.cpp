@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// What the CPU plugin of OpenVINO 2026.4 computes differently from PyTorch, found by experiment; README.md has the
+// list.
 #include "backends/openvino/builder/check.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <torchtrt/base/error.h>
 
@@ -11,89 +14,287 @@ namespace {
 using backend::Reason;
 using backend::Refusal;
 using network::ElementWiseOperation;
+using network::Layer;
+using network::Network;
+using network::Value;
+
+using Verdict = std::optional<Refusal>;
 
 constexpr Interval kInt32{INT32_MIN, INT32_MAX};
+// Reductions, divisions and remainders of integers are computed in float32: sums and extremes are exact to 2^24, the
+// remainder (a - floor(a / b) * b) was found exact to 2^23; one bit is kept as a margin.
+constexpr Interval kExactInFloat{-(1 << 24), 1 << 24};
+constexpr Interval kExactToDivide{-(1 << 22), 1 << 22};
+// Integers become bfloat16 by cutting bits off instead of rounding, so only those that need no rounding may.
+constexpr Interval kExactInBfloat16{-256, 256};
+
+bool within(const Interval& inner, const Interval& outer) { return inner.min >= outer.min && inner.max <= outer.max; }
+
+std::string text_of(const Interval& range) {
+  const auto end = [](std::int64_t value) {
+    return value == INT64_MIN || value == INT64_MAX ? std::string("unknown") : std::to_string(value);
+  };
+  return "[" + end(range.min) + ", " + end(range.max) + "]";
+}
 
 template <typename... Parts>
-Refusal refusal(Reason reason, const Parts&... parts) {
-  return {reason, detail::concat(parts...)};
+Verdict refuse(Reason reason, const Parts&... parts) {
+  return Refusal{reason, detail::concat(parts...)};
 }
 
-bool moves_elements(const network::Op& op) {
-  return std::visit(
-      [](const auto& kind) {
-        using T = std::decay_t<decltype(kind)>;
-        return std::is_same_v<T, network::Constant> || std::is_same_v<T, network::Gather> ||
-               std::is_same_v<T, network::Slice> || std::is_same_v<T, network::Shuffle> ||
-               std::is_same_v<T, network::Broadcast> || std::is_same_v<T, network::Concatenation> ||
-               std::is_same_v<T, network::Select> || std::is_same_v<T, network::Identity> ||
-               std::is_same_v<T, network::Cast> || std::is_same_v<T, network::Scatter>;
-      },
-      op);
+bool is_narrow(DataType dtype) {
+  return dtype == DataType::kInt8 || dtype == DataType::kUInt8 || dtype == DataType::kInt16;
 }
 
-std::optional<Refusal> check_elementwise(ElementWiseOperation operation, DataType dtype) {
-  const bool divides = operation == ElementWiseOperation::kDiv || operation == ElementWiseOperation::kFloorDiv ||
-                       operation == ElementWiseOperation::kMod || operation == ElementWiseOperation::kPow;
-  // The plugin divides integers in float32, which is exact only below 2^24.
-  if (divides && is_integral(dtype)) {
-    return refusal(Reason::kDataType, "integer ", to_string(operation), " is computed in float32 by the CPU plugin");
-  }
-  return std::nullopt;
-}
+class Check {
+ public:
+  Check(const Network& net, const Layer& layer) : net_(net), layer_(layer) {}
 
-}  // namespace
-
-std::optional<Refusal> check(const network::Network& net, const network::Layer& layer) {
-  const auto each_value = [&](auto&& visit) -> std::optional<Refusal> {
-    for (const auto* ids : {&layer.inputs, &layer.outputs}) {
+  Verdict run() const {
+    for (const auto* ids : {&layer_.inputs, &layer_.outputs}) {
       for (const network::ValueId id : *ids) {
-        if (std::optional<Refusal> found = visit(net.value(id))) return found;
+        if (Verdict verdict = check_type(net_.value(id))) return verdict;
+      }
+    }
+    return std::visit([this](const auto& op) { return check(op); }, layer_.op);
+  }
+
+ private:
+  static Verdict check_type(const Value& value) {
+    if (value.dtype == DataType::kFloat64) {
+      return refuse(Reason::kDataType, "\"", value.name, "\" is float64, which the CPU plugin computes in float32");
+    }
+    if (value.dtype == DataType::kFloat8E4M3) {
+      return refuse(Reason::kDataType, "\"", value.name, "\" is float8, which the CPU plugin does not compute");
+    }
+    if (value.dtype == DataType::kInt64 && !within(value.range, kInt32)) {
+      return refuse(Reason::kDataType, "\"", value.name,
+                    "\" is int64, which the CPU plugin computes in 32 bits, and its values in ", text_of(value.range),
+                    " are not known to fit");
+    }
+    return std::nullopt;
+  }
+
+  // --- elementwise
+  // -------------------------------------------------------------------------------------------------------
+  Verdict check(const network::Activation& op) const {
+    if (op.type == network::ActivationType::kClip && !(op.alpha <= op.beta)) {
+      return refuse(Reason::kAttribute, "clip needs a lower bound that is not above the upper one, not ", op.alpha,
+                    " and ", op.beta);
+    }
+    return std::nullopt;
+  }
+  Verdict check(const network::Unary& op) const {
+    if (op.operation != network::UnaryOperation::kSign && is_narrow(dtype(0))) {
+      return refuse(Reason::kDataType, to_string(dtype(0)), " ", to_string(op.operation),
+                    " does not wrap around in the CPU plugin");
+    }
+    return std::nullopt;
+  }
+  Verdict check(const network::ElementWise& op) const {
+    using enum ElementWiseOperation;
+    const bool divides = op.operation == kDiv || op.operation == kFloorDiv || op.operation == kMod;
+    if (is_floating(dtype(0))) {
+      if (op.operation == kFloorDiv || op.operation == kMod) {
+        return refuse(Reason::kDataType, "floating ", to_string(op.operation),
+                      " is computed from a rounded quotient by the CPU plugin, so it can be off by one divisor");
+      }
+      return std::nullopt;
+    }
+    if (op.operation == kPow) {
+      return refuse(Reason::kDataType, "integer pow is computed in float32 by the CPU plugin");
+    }
+    if (!divides) return std::nullopt;
+    if (!within(range(0), kExactToDivide) || !within(range(1), kExactToDivide)) {
+      return refuse(Reason::kDataType, "integer ", to_string(op.operation),
+                    " is computed in float32 by the CPU plugin, and operands in ", text_of(range(0)), " and ",
+                    text_of(range(1)), " are not known to be exact there");
+    }
+    if (range(1).min <= 0 && range(1).max >= 0) {
+      return refuse(Reason::kDataDependent, "integer ", to_string(op.operation),
+                    " by a divisor that may be 0 is an error in PyTorch, but not in the CPU plugin");
+    }
+    return std::nullopt;
+  }
+  Verdict check(const network::Cast& op) const {
+    if (op.to == DataType::kBFloat16 && is_integral(dtype(0)) && !within(range(0), kExactInBfloat16)) {
+      return refuse(Reason::kDataType, "the CPU plugin makes bfloat16 of integers by cutting bits off, and values in ",
+                    text_of(range(0)), " may need rounding");
+    }
+    return std::nullopt;
+  }
+
+  // --- reductions and orderings
+  // --------------------------------------------------------------------------------------------
+  Verdict check(const network::Reduce& op) const {
+    using enum network::ReduceOperation;
+    if (is_integral(dtype(0)) &&
+        !(within(range(0), kExactInFloat) && within(net_.value(layer_.outputs[0]).range, kExactInFloat))) {
+      return refuse(Reason::kDataType,
+                    "the CPU plugin reduces integers in float32, which is exact to 2^24, and values in ",
+                    text_of(range(0)), " may lead beyond");
+    }
+    if (op.operation == kSum || op.operation == kProd) return std::nullopt;
+    for (const std::int64_t axis : op.axes) {
+      const Expr& dim = dims(0)[static_cast<std::size_t>(axis)];
+      if (net_.bounds(dim).min < 1) {
+        return refuse(Reason::kDynamicShape, to_string(op.operation), " over dimension ", axis, " of size ", dim,
+                      ", which may be 0: PyTorch then gives NaN or an error, the CPU plugin a number");
       }
     }
     return std::nullopt;
-  };
-  if (auto found = each_value([](const network::Value& value) -> std::optional<Refusal> {
-        if (value.dtype == DataType::kFloat64) {
-          return refusal(Reason::kDataType, "float64 is computed in float32 by the CPU plugin");
-        }
-        if (value.dtype == DataType::kFloat8E4M3) return refusal(Reason::kDataType, "no float8 on the CPU");
-        if (value.dtype == DataType::kInt16) return refusal(Reason::kDataType, "no int16 on the CPU");
-        if (value.dtype == DataType::kInt64 && (value.range.min < kInt32.min || value.range.max > kInt32.max)) {
-          return refusal(Reason::kDataType, "int64 is computed in 32 bits by the CPU plugin, and values up to [",
-                         value.range.min, ", ", value.range.max, "] are possible");
-        }
-        return std::nullopt;
-      })) {
-    return found;
   }
-  // Narrow integers wrap around in PyTorch; the plugin computes them wider or saturates.
-  for (const network::ValueId id : layer.outputs) {
-    const DataType dtype = net.value(id).dtype;
-    if ((dtype == DataType::kInt8 || dtype == DataType::kUInt8) && !moves_elements(layer.op)) {
-      return refusal(Reason::kDataType, to_string(dtype), " arithmetic does not wrap around in the CPU plugin");
+  Verdict check(const network::CumulativeSum&) const {
+    if (dtype(0) == DataType::kBFloat16) {
+      return refuse(Reason::kDataType, "the CPU plugin rounds every partial sum of a bfloat16 cumulative sum");
     }
-  }
-  if (const auto* elementwise = std::get_if<network::ElementWise>(&layer.op)) {
-    return check_elementwise(elementwise->operation, net.value(layer.inputs[0]).dtype);
-  }
-  if (const auto* slice = std::get_if<network::Slice>(&layer.op)) {
-    const bool steps = std::any_of(slice->stride.begin(), slice->stride.end(), [](std::int64_t s) { return s != 1; });
-    if (slice->mode != network::SliceMode::kStrict && steps) {
-      return refusal(Reason::kBackend, "padding with a stride is not a CPU operation");
+    if (is_narrow(dtype(0))) {
+      return refuse(Reason::kDataType, to_string(dtype(0)), " sums do not wrap around in the CPU plugin");
     }
+    return std::nullopt;
   }
-  if (const auto* pooling = std::get_if<network::Pooling>(&layer.op)) {
-    const bool dilated = std::any_of(pooling->dilation.begin(), pooling->dilation.end(), [](std::int64_t d) { return d != 1; });
-    if (dilated && pooling->type == network::PoolingType::kAverage) {
-      return refusal(Reason::kBackend, "average pooling has no dilation");
+  Verdict check(const network::TopK&) const {
+    if (dtype(0) == DataType::kBool || dtype(0) == DataType::kInt16) {
+      return refuse(Reason::kDataType, "the CPU plugin orders no ", to_string(dtype(0)));
     }
+    return std::nullopt;
   }
-  if (const auto* convolution = std::get_if<network::Convolution>(&layer.op);
-      convolution != nullptr && convolution->groups != 1 && !is_static(net.value(layer.inputs[1]).dims)) {
-    return refusal(Reason::kDynamicShape, "grouped convolution needs weights of a static shape");
+
+  // --- layers with weights, windows and normalization
+  // -----------------------------------------------------------------------
+  Verdict check(const network::Convolution& op) const { return check_groups(op.groups); }
+  Verdict check(const network::Deconvolution& op) const { return check_groups(op.groups); }
+  Verdict check_groups(std::int64_t groups) const {
+    if (groups != 1 && !is_static(dims(1))) {
+      return refuse(Reason::kDynamicShape, "a convolution in groups needs weights of a static shape, not ",
+                    to_string(dims(1)));
+    }
+    return std::nullopt;
   }
-  return std::nullopt;
-}
+  Verdict check(const network::Pooling& op) const {
+    if (!is_floating(dtype(0))) return refuse(Reason::kDataType, "the CPU plugin pools no ", to_string(dtype(0)));
+    if (op.type == network::PoolingType::kMax) return std::nullopt;
+    const auto any = [](const std::vector<std::int64_t>& values, std::int64_t neutral) {
+      return std::any_of(values.begin(), values.end(), [&](std::int64_t value) { return value != neutral; });
+    };
+    if (any(op.dilation, 1)) return refuse(Reason::kBackend, "the CPU plugin's average pooling has no dilation");
+    if (op.ceil_mode && op.count_include_pad && (any(op.pre_padding, 0) || any(op.post_padding, 0))) {
+      return refuse(Reason::kBackend,
+                    "the CPU plugin divides the last windows of ceil_mode with count_include_pad by another "
+                    "number of elements than PyTorch");
+    }
+    return std::nullopt;
+  }
+  Verdict check(const network::Normalization& op) const {
+    if (op.kind == network::NormalizationKind::kGroup && !dims(0)[1].is_constant()) {
+      return refuse(Reason::kDynamicShape, "group normalization needs a static number of channels, not ", dims(0)[1]);
+    }
+    return std::nullopt;
+  }
+  Verdict check(const network::Attention& op) const {
+    if (op.is_causal && layer_.inputs.size() == 4) {
+      return refuse(Reason::kAttribute, "attention takes either a mask or is_causal");
+    }
+    return std::nullopt;
+  }
+  Verdict check(const network::Resize& op) const {
+    // Coordinates follow from the sizes; PyTorch takes them from the scale factors where it was given some.
+    for (std::size_t i = 0; i < op.scales.size(); ++i) {
+      const Expr& from = dims(0)[i + 2];
+      const bool exact = op.scales[i] == std::floor(op.scales[i]) &&
+                         op.size[i] == from * Expr(static_cast<std::int64_t>(op.scales[i]));
+      const bool same = from.is_constant() && op.size[i].is_constant() &&
+                        static_cast<double>(op.size[i].value()) == static_cast<double>(from.value()) * op.scales[i];
+      if (!exact && !same) {
+        return refuse(Reason::kAttribute, "a scale factor of ", op.scales[i], " does not lead from size ", from, " to ",
+                      op.size[i], " exactly; the CPU plugin resizes by the sizes");
+      }
+    }
+    return std::nullopt;
+  }
+
+  // --- indices
+  // ---------------------------------------------------------------------------------------------------------------
+  Verdict check(const network::Gather& op) const {
+    return op.mode == network::GatherMode::kNd ? check_nd_index() : check_index(op.axis);
+  }
+  Verdict check(const network::Scatter& op) const {
+    return op.mode == network::ScatterMode::kNd ? check_nd_index() : check_index(op.axis);
+  }
+  Verdict check_index(std::int64_t axis) const {
+    return check_index_below(net_.bounds(dims(0)[static_cast<std::size_t>(axis)]).min);
+  }
+  Verdict check_nd_index() const {
+    std::int64_t smallest = INT32_MAX;
+    const Dims& indices = dims(1);
+    for (std::int64_t axis = 0; axis < indices.back().value(); ++axis) {
+      smallest = std::min(smallest, net_.bounds(dims(0)[static_cast<std::size_t>(axis)]).min);
+    }
+    return check_index_below(smallest);
+  }
+  // PyTorch raises on an index that is out of range, the plugin reads something else: it must be known not to happen.
+  Verdict check_index_below(std::int64_t size) const {
+    const Interval indices = index_range(layer_.inputs[1]);
+    if (indices.min >= 0 && indices.max < size) return std::nullopt;
+    return refuse(Reason::kDataDependent, "the indices are not known to be within [0, ", size, "), but only within ",
+                  text_of(indices));
+  }
+  // What is known of the value or of what it was moved from: a converter may have learnt more of the source later.
+  [[nodiscard]] Interval index_range(network::ValueId id) const {
+    Interval known = net_.value(id).range;
+    for (const Layer* from = net_.producer(id); from != nullptr; from = net_.producer(id)) {
+      const auto* cast = std::get_if<network::Cast>(&from->op);
+      const auto* slice = std::get_if<network::Slice>(&from->op);
+      const bool moves = std::holds_alternative<network::Shuffle>(from->op) ||
+                         std::holds_alternative<network::Broadcast>(from->op) ||
+                         std::holds_alternative<network::Identity>(from->op) ||
+                         (slice != nullptr && slice->mode != network::SliceMode::kFill) ||
+                         (cast != nullptr && is_integral(net_.value(from->inputs[0]).dtype));
+      if (!moves) break;
+      id = from->inputs[0];
+      const Interval& source = net_.value(id).range;
+      if (cast != nullptr && !within(source, network::range_of(cast->to))) break;  // may wrap around
+      known = {std::max(known.min, source.min), std::min(known.max, source.max)};
+    }
+    return known;
+  }
+
+  // --- elements that only move
+  // -------------------------------------------------------------------------------------------
+  Verdict check(const network::Slice& op) const {
+    for (std::size_t i = 0; i < op.stride.size(); ++i) {
+      if (op.mode != network::SliceMode::kStrict && op.stride[i] != 1) {
+        return refuse(Reason::kBackend, "the CPU plugin pads without a stride only, not with ", op.stride[i]);
+      }
+      if (op.stride[i] > 0) continue;
+      const Interval stop = net_.bounds(op.start[i] + op.size[i] * Expr(op.stride[i]));
+      if (stop.min < 0 && stop.max >= 0) {
+        return refuse(Reason::kDynamicShape, "a slice that goes down dimension ", i, " from ", op.start[i], " by ",
+                      op.stride[i], " needs to know whether it reaches the first element");
+      }
+    }
+    return std::nullopt;
+  }
+
+  template <typename Other>
+  Verdict check(const Other&) const {
+    return std::nullopt;
+  }
+
+  [[nodiscard]] DataType dtype(std::size_t i) const { return net_.value(layer_.inputs[i]).dtype; }
+  [[nodiscard]] const Dims& dims(std::size_t i) const { return net_.value(layer_.inputs[i]).dims; }
+  [[nodiscard]] Interval range(std::size_t i) const {
+    const Interval limits = network::range_of(dtype(i));
+    const Interval& known = net_.value(layer_.inputs[i]).range;
+    return {std::max(limits.min, known.min), std::min(limits.max, known.max)};
+  }
+
+  const Network& net_;
+  const Layer& layer_;
+};
+
+}  // namespace
+
+Verdict check(const Network& net, const Layer& layer) { return Check(net, layer).run(); }
 
 }  // namespace torchtrt::openvino

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/openvino/builder/lowering.h"
 
+#include <algorithm>
+
 #include <openvino/op/constant.hpp>
 #include <openvino/op/parameter.hpp>
 #include <openvino/op/result.hpp>
@@ -13,23 +15,46 @@ using network::Layer;
 
 ov::element::Type element_type(DataType dtype) {
   switch (dtype) {
-    case DataType::kFloat64: return ov::element::f64;
-    case DataType::kFloat32: return ov::element::f32;
-    case DataType::kFloat16: return ov::element::f16;
-    case DataType::kBFloat16: return ov::element::bf16;
-    case DataType::kInt64: return ov::element::i64;
-    case DataType::kInt32: return ov::element::i32;
-    case DataType::kInt16: return ov::element::i16;
-    case DataType::kInt8: return ov::element::i8;
-    case DataType::kUInt8: return ov::element::u8;
-    case DataType::kBool: return ov::element::boolean;
-    case DataType::kFloat8E4M3: return ov::element::f8e4m3;
+    case DataType::kFloat64:
+      return ov::element::f64;
+    case DataType::kFloat32:
+      return ov::element::f32;
+    case DataType::kFloat16:
+      return ov::element::f16;
+    case DataType::kBFloat16:
+      return ov::element::bf16;
+    case DataType::kInt64:
+      return ov::element::i64;
+    case DataType::kInt32:
+      return ov::element::i32;
+    case DataType::kInt16:
+      return ov::element::i16;
+    case DataType::kInt8:
+      return ov::element::i8;
+    case DataType::kUInt8:
+      return ov::element::u8;
+    case DataType::kBool:
+      return ov::element::boolean;
+    case DataType::kFloat8E4M3:
+      return ov::element::f8e4m3;
   }
   fail(ErrorCode::kInternal, "no OpenVINO type for dtype ", static_cast<int>(dtype));
 }
 
 std::shared_ptr<ov::Node> int_constant(const std::vector<std::int64_t>& values) {
   return std::make_shared<ov::op::v0::Constant>(ov::element::i64, ov::Shape{values.size()}, values);
+}
+
+std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value) {
+  // Vectors of the very type: OpenVINO's conversion from double refuses infinities.
+  const ov::element::Type type = like.get_element_type();
+  if (type == ov::element::f32)
+    return ov::op::v0::Constant::create(type, {}, std::vector<float>{static_cast<float>(value)});
+  if (type == ov::element::f16)
+    return ov::op::v0::Constant::create(type, {}, std::vector<ov::float16>{static_cast<float>(value)});
+  if (type == ov::element::bf16)
+    return ov::op::v0::Constant::create(type, {}, std::vector<ov::bfloat16>{static_cast<float>(value)});
+  return ov::op::v0::Constant::create(type, {}, {static_cast<std::int64_t>(value)});
 }
 
 ov::Output<ov::Node> Lowering::operand(const Layer& layer, std::size_t index) const {
@@ -65,16 +90,20 @@ void Lowering::lower(const Layer& layer) {
   try {
     outputs = std::visit([&](const auto& op) { return lower(layer, op); }, layer.op);
   } catch (const ov::Exception& error) {
-    fail(ErrorCode::kUnsupported, "OpenVINO refuses the ", network::kind_name(layer.op), " layer \"", layer.name, "\": ",
-         error.what());
+    fail(ErrorCode::kUnsupported, "OpenVINO refuses the ", network::kind_name(layer.op), " layer \"", layer.name,
+         "\": ", error.what());
   }
   TORCHTRT_CHECK(outputs.size() == layer.outputs.size(), kInternal, "the lowering of ", network::kind_name(layer.op),
                  " gives ", outputs.size(), " outputs");
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const network::Value& value = net_.value(layer.outputs[i]);
     TORCHTRT_CHECK(outputs[i].get_element_type() == element_type(value.dtype), kInternal, "layer \"", layer.name,
-                   "\" gives ", to_string(value.dtype), ", OpenVINO made it ", outputs[i].get_element_type().to_string());
-    outputs[i].get_node()->set_friendly_name(value.name);
+                   "\" gives ", to_string(value.dtype), ", OpenVINO made it ",
+                   outputs[i].get_element_type().to_string());
+    const bool passed_on = std::any_of(layer.inputs.begin(), layer.inputs.end(), [&](const network::ValueId operand) {
+      return values_.at(operand.index) == outputs[i];
+    });
+    if (!passed_on) outputs[i].get_node()->set_friendly_name(value.name);
     values_[layer.outputs[i].index] = outputs[i];
   }
 }

@@ -21,7 +21,8 @@ ov::element::Type element_type(DataType dtype);
 /// memory: the model must not outlive it.
 class Lowering {
  public:
-  explicit Lowering(const network::Network& net) : net_(net) {}
+  /// `in_bfloat16`: the model will be compiled to compute in bfloat16.
+  Lowering(const network::Network& net, bool in_bfloat16) : net_(net), in_bfloat16_(in_bfloat16) {}
   /// Error(kUnsupported) names the layer that has no counterpart.
   std::shared_ptr<ov::Model> run();
 
@@ -60,16 +61,25 @@ class Lowering {
   std::vector<Output> lower(const network::Layer& layer, const network::CumulativeSum& op);
   std::vector<Output> lower(const network::Layer& layer, const network::NonZero& op);
 
-  // --- operands ---------------------------------------------------------------------------------------------------------
+  /// kEqual, kGreater or kLess of the layer's operands.
+  [[nodiscard]] Output compare(const network::Layer& layer, network::ElementWiseOperation operation) const;
+  /// kMax or kMin along axes.
+  static Output extreme(const Output& x, const network::Reduce& reduce);
+
+  // --- operands
+  // ---------------------------------------------------------------------------------------------------------
   [[nodiscard]] Output operand(const network::Layer& layer, std::size_t index) const;
   [[nodiscard]] const network::Value& value_of(const network::Layer& layer, std::size_t index) const;
   [[nodiscard]] bool has_operand(const network::Layer& layer, std::size_t index) const {
     return index < layer.inputs.size();
   }
 
-  // --- shapes as data (shapes.cpp) -----------------------------------------------------------------------------------------
+  // --- shapes as data (shapes.cpp)
+  // -----------------------------------------------------------------------------------------
   /// The expression's value as an i64 tensor of shape [1], made from the parameters' shapes.
   Output materialize(const Expr& expr);
+  /// The same as a 0-d tensor.
+  Output materialize_scalar(const Expr& expr);
   /// The expressions' values as an i64 tensor of shape [dims.size()].
   Output materialize(const Dims& dims);
   Output materialize_symbol(const std::string& name);
@@ -78,6 +88,7 @@ class Lowering {
   static Output transpose(const Output& data, const std::vector<std::int64_t>& permutation);
 
   const network::Network& net_;
+  const bool in_bfloat16_;
   std::unordered_map<std::uint32_t, Output> values_;
   ov::ParameterVector parameters_;
   std::map<std::string, Output> symbols_;      // [1] i64
@@ -86,5 +97,9 @@ class Lowering {
 
 /// An i64 constant of shape [values.size()].
 std::shared_ptr<ov::Node> int_constant(const std::vector<std::int64_t>& values);
+/// A 0-d constant of the type of `like`; infinities and NaN too.
+std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value);
+/// Division of integers that rounds down.
+std::shared_ptr<ov::Node> floor_divide(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b);
 
 }  // namespace torchtrt::openvino

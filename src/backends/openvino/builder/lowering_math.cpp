@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise layers, reductions and orderings.
+// Elementwise layers, reductions and orderings. Where the plugin's operation is not PyTorch's, README.md says how.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
 #include <openvino/opsets/opset14.hpp>
 
 #include <torchtrt/base/error.h>
@@ -13,11 +17,6 @@ namespace op = ov::opset14;
 
 namespace {
 
-// A 0-d constant of the operand's type.
-std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value) {
-  return op::Constant::create(like.get_element_type(), ov::Shape{}, {value});
-}
-
 template <typename Op>
 ov::OutputVector unary(const ov::Output<ov::Node>& x) {
   return {std::make_shared<Op>(x)};
@@ -25,6 +24,29 @@ ov::OutputVector unary(const ov::Output<ov::Node>& x) {
 template <typename Op>
 ov::OutputVector binary(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b) {
   return {std::make_shared<Op>(a, b)};
+}
+
+// Whether x is a constant, small enough to look at, without a NaN.
+bool never_nan(const ov::Output<ov::Node>& x) {
+  const auto* constant = dynamic_cast<const op::Constant*>(x.get_node());
+  if (constant == nullptr || ov::shape_size(constant->get_shape()) > 4096) return false;
+  const std::vector<float> values = constant->cast_vector<float>();
+  return std::none_of(values.begin(), values.end(), [](float value) { return std::isnan(value); });
+}
+
+// Maximum and minimum that propagate NaN, which the plugin's own do not: a comparison with NaN is false, so a NaN in
+// `a` is chosen, and one in `b` is asked for.
+ov::Output<ov::Node> choose(const ov::Output<ov::Node>& take_b, const ov::Output<ov::Node>& a,
+                            const ov::Output<ov::Node>& b, bool b_may_be_nan) {
+  const auto chosen = std::make_shared<op::Select>(take_b, b, a);
+  if (!b_may_be_nan) return chosen;
+  return std::make_shared<op::Select>(std::make_shared<op::IsNaN>(b), b, chosen);
+}
+ov::Output<ov::Node> larger(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b, bool b_may_be_nan) {
+  return choose(std::make_shared<op::Less>(a, b), a, b, b_may_be_nan);
+}
+ov::Output<ov::Node> smaller(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b, bool b_may_be_nan) {
+  return choose(std::make_shared<op::Less>(b, a), a, b, b_may_be_nan);
 }
 
 }  // namespace
@@ -41,27 +63,44 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& 
   const Output x = operand(layer, 0);
   using enum network::ActivationType;
   switch (activation.type) {
-    case kRelu: return unary<op::Relu>(x);
-    case kSigmoid: return unary<op::Sigmoid>(x);
-    case kTanh: return unary<op::Tanh>(x);
-    case kLeakyRelu: return {std::make_shared<op::PRelu>(x, number(x, activation.alpha))};
-    case kElu: return {std::make_shared<op::Elu>(x, activation.alpha)};
-    case kSelu: return {std::make_shared<op::Selu>(x, number(x, activation.alpha), number(x, activation.beta))};
-    case kSoftsign: return unary<op::SoftSign>(x);
+    case kRelu:
+      return unary<op::Relu>(x);
+    case kSigmoid:
+      return unary<op::Sigmoid>(x);
+    case kTanh:
+      return unary<op::Tanh>(x);
+    case kLeakyRelu:
+      return {std::make_shared<op::PRelu>(x, number(x, activation.alpha))};
+    case kElu:
+      return {std::make_shared<op::Elu>(x, activation.alpha)};
+    case kSelu:
+      return {std::make_shared<op::Selu>(x, number(x, activation.alpha), number(x, activation.beta))};
+    case kSoftsign:
+      return unary<op::SoftSign>(x);
     case kSoftplus: {
-      const auto scaled = std::make_shared<op::Multiply>(x, number(x, activation.beta));
-      const auto soft = std::make_shared<op::SoftPlus>(activation.beta == 1 ? x : scaled->output(0));
-      if (activation.alpha == 1) return {soft};
-      return {std::make_shared<op::Multiply>(soft, number(x, activation.alpha))};
+      Output result =
+          activation.beta == 1 ? x : std::make_shared<op::Multiply>(x, number(x, activation.beta))->output(0);
+      result = std::make_shared<op::SoftPlus>(result);
+      if (activation.alpha == 1) return {result};
+      return {std::make_shared<op::Multiply>(result, number(x, activation.alpha))};
     }
-    case kClip: return {std::make_shared<op::Clamp>(x, activation.alpha, activation.beta)};
+    case kClip:
+      // Clamp would turn an infinity on the open side into the largest number.
+      if (std::isinf(activation.beta)) return {larger(x, number(x, activation.alpha), /*b_may_be_nan=*/false)};
+      if (std::isinf(activation.alpha)) return {smaller(x, number(x, activation.beta), /*b_may_be_nan=*/false)};
+      return {std::make_shared<op::Clamp>(x, activation.alpha, activation.beta)};
     case kHardSigmoid:
       return {std::make_shared<op::HardSigmoid>(x, number(x, activation.alpha), number(x, activation.beta))};
-    case kGeluErf: return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::ERF)};
-    case kGeluTanh: return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::TANH)};
-    case kSilu: return unary<op::Swish>(x);
-    case kHardSwish: return unary<op::HSwish>(x);
-    case kMish: return unary<op::Mish>(x);
+    case kGeluErf:
+      return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::ERF)};
+    case kGeluTanh:
+      return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::TANH)};
+    case kSilu:
+      return unary<op::Swish>(x);
+    case kHardSwish:
+      return unary<op::HSwish>(x);
+    case kMish:
+      return unary<op::Mish>(x);
   }
   fail(ErrorCode::kInternal, "no such activation");
 }
@@ -70,63 +109,152 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Unary& opera
   const Output x = operand(layer, 0);
   using enum network::UnaryOperation;
   switch (operation.operation) {
-    case kExp: return unary<op::Exp>(x);
-    case kLog: return unary<op::Log>(x);
-    case kSqrt: return unary<op::Sqrt>(x);
-    case kRecip: return {std::make_shared<op::Divide>(number(x, 1), x)};
-    case kAbs: return unary<op::Abs>(x);
-    case kNeg: return unary<op::Negative>(x);
-    case kSin: return unary<op::Sin>(x);
-    case kCos: return unary<op::Cos>(x);
-    case kTan: return unary<op::Tan>(x);
-    case kSinh: return unary<op::Sinh>(x);
-    case kCosh: return unary<op::Cosh>(x);
-    case kAsin: return unary<op::Asin>(x);
-    case kAcos: return unary<op::Acos>(x);
-    case kAtan: return unary<op::Atan>(x);
-    case kAsinh: return unary<op::Asinh>(x);
-    case kAcosh: return unary<op::Acosh>(x);
-    case kAtanh: return unary<op::Atanh>(x);
-    case kCeil: return unary<op::Ceiling>(x);
-    case kFloor: return unary<op::Floor>(x);
-    case kErf: return unary<op::Erf>(x);
-    case kNot: return unary<op::LogicalNot>(x);
-    case kSign: return unary<op::Sign>(x);
-    case kRound: return {std::make_shared<op::Round>(x, op::Round::RoundMode::HALF_TO_EVEN)};
-    case kIsInf: return unary<op::IsInf>(x);
-    case kIsNan: return unary<op::IsNaN>(x);
+    case kExp:
+      return {std::make_shared<op::Select>(std::make_shared<op::IsNaN>(x), x, std::make_shared<op::Exp>(x))};
+    case kLog:
+      return unary<op::Log>(x);
+    case kSqrt:
+      return unary<op::Sqrt>(x);
+    case kRecip:
+      return {std::make_shared<op::Divide>(number(x, 1), x)};
+    case kAbs:
+      return unary<op::Abs>(x);
+    case kNeg:
+      return unary<op::Negative>(x);
+    case kSin:
+      return unary<op::Sin>(x);
+    case kCos:
+      return unary<op::Cos>(x);
+    case kTan:
+      return unary<op::Tan>(x);
+    case kSinh:
+      return unary<op::Sinh>(x);
+    case kCosh:
+      return unary<op::Cosh>(x);
+    case kAsin:
+      return unary<op::Asin>(x);
+    case kAcos:
+      return unary<op::Acos>(x);
+    case kAtan:
+      return unary<op::Atan>(x);
+    case kAsinh:
+      return unary<op::Asinh>(x);
+    case kAcosh:
+      return unary<op::Acosh>(x);
+    case kAtanh:
+      return unary<op::Atanh>(x);
+    case kCeil:
+      return unary<op::Ceiling>(x);
+    case kFloor:
+      return unary<op::Floor>(x);
+    case kErf:
+      return unary<op::Erf>(x);
+    case kNot:
+      return unary<op::LogicalNot>(x);
+    case kSign:
+      if (x.get_element_type().is_integral_number()) return unary<op::Sign>(x);
+      return {
+          std::make_shared<op::Select>(std::make_shared<op::IsNaN>(x), number(x, 0), std::make_shared<op::Sign>(x))};
+    case kRound:
+      return {std::make_shared<op::Round>(x, op::Round::RoundMode::HALF_TO_EVEN)};
+    case kIsInf:
+      return unary<op::IsInf>(x);
+    case kIsNan:
+      return unary<op::IsNaN>(x);
   }
   fail(ErrorCode::kInternal, "no such unary operation");
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise& operation) {
-  const Output a = operand(layer, 0);
-  const Output b = operand(layer, 1);
+  Output a = operand(layer, 0);
+  Output b = operand(layer, 1);
+  const ov::element::Type type = a.get_element_type();
   using enum network::ElementWiseOperation;
   switch (operation.operation) {
-    case kSum: return binary<op::Add>(a, b);
-    case kProd: return binary<op::Multiply>(a, b);
-    case kMax: return binary<op::Maximum>(a, b);
-    case kMin: return binary<op::Minimum>(a, b);
-    case kSub: return binary<op::Subtract>(a, b);
-    case kDiv: return {std::make_shared<op::Divide>(a, b, /*pythondiv=*/false)};
-    case kPow: return binary<op::Power>(a, b);
-    case kFloorDiv:
-      if (a.get_element_type().is_real()) return {std::make_shared<op::Floor>(std::make_shared<op::Divide>(a, b))};
-      return {std::make_shared<op::Divide>(a, b, /*pythondiv=*/true)};
-    case kMod: return binary<op::FloorMod>(a, b);
-    case kAnd: return binary<op::LogicalAnd>(a, b);
-    case kOr: return binary<op::LogicalOr>(a, b);
-    case kXor: return binary<op::LogicalXor>(a, b);
-    case kEqual: return binary<op::Equal>(a, b);
-    case kGreater: return binary<op::Greater>(a, b);
-    case kLess: return binary<op::Less>(a, b);
+    case kAnd:
+      return binary<op::LogicalAnd>(a, b);
+    case kOr:
+      return binary<op::LogicalOr>(a, b);
+    case kXor:
+      return binary<op::LogicalXor>(a, b);
+    case kDiv:
+      if (type.is_real()) return {std::make_shared<op::Divide>(a, b)};
+      break;
+    case kPow:
+      return binary<op::Power>(a, b);
+    case kMax:
+      if (!type.is_real()) return binary<op::Maximum>(a, b);
+      if (never_nan(a)) std::swap(a, b);
+      return {larger(a, b, !never_nan(b))};
+    case kMin:
+      if (!type.is_real()) return binary<op::Minimum>(a, b);
+      if (never_nan(a)) std::swap(a, b);
+      return {smaller(a, b, !never_nan(b))};
+    case kEqual:
+    case kGreater:
+    case kLess:
+      return {compare(layer, operation.operation)};
+    default:
+      break;
   }
-  fail(ErrorCode::kInternal, "no such elementwise operation");
+  // 8- and 16-bit integers would saturate: they are computed in 32 bits and wrap around on the way back.
+  const bool narrow = type.is_integral_number() && type.size() < 4;
+  if (narrow) {
+    a = std::make_shared<op::Convert>(a, ov::element::i32);
+    b = std::make_shared<op::Convert>(b, ov::element::i32);
+  }
+  Output result;
+  switch (operation.operation) {
+    case kSum:
+      result = std::make_shared<op::Add>(a, b);
+      break;
+    case kProd:
+      result = std::make_shared<op::Multiply>(a, b);
+      break;
+    case kSub:
+      result = std::make_shared<op::Subtract>(a, b);
+      break;
+    case kDiv:
+      result = std::make_shared<op::Divide>(a, b, /*pythondiv=*/false);
+      break;
+    case kFloorDiv:
+      result = floor_divide(a, b);
+      break;
+    case kMod:
+      result = std::make_shared<op::FloorMod>(a, b);
+      break;
+    default:
+      fail(ErrorCode::kInternal, "no such elementwise operation");
+  }
+  if (narrow) result = std::make_shared<op::Convert>(result, type);
+  return {result};
+}
+
+ov::Output<ov::Node> Lowering::compare(const Layer& layer, network::ElementWiseOperation operation) const {
+  Output a = operand(layer, 0);
+  Output b = operand(layer, 1);
+  const bool equal = operation == network::ElementWiseOperation::kEqual;
+  // The plugin's Greater is true where an operand is NaN, its Less is not.
+  if (operation == network::ElementWiseOperation::kGreater) std::swap(a, b);
+  const auto exact_in_float = [&](std::size_t i) {
+    const Interval& range = value_of(layer, i).range;
+    return range.min >= -(1 << 24) && range.max <= (1 << 24);
+  };
+  const bool wide = a.get_element_type().is_integral_number() && a.get_element_type().size() >= 4;
+  if (!wide || (exact_in_float(0) && exact_in_float(1))) {
+    if (equal) return std::make_shared<op::Equal>(a, b);
+    return std::make_shared<op::Less>(a, b);
+  }
+  // The plugin compares integers as float32. Their difference, which wraps around, is 0 only where they are equal, and
+  // any other integer is not 0 in float32 either.
+  if (equal) return std::make_shared<op::Equal>(std::make_shared<op::Subtract>(a, b), number(a, 0));
+  const auto least = std::make_shared<op::Minimum>(a, b);
+  return std::make_shared<op::NotEqual>(std::make_shared<op::Subtract>(least, b), number(a, 0));
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Cast& cast) {
   const Output x = operand(layer, 0);
+  if (x.get_element_type() == element_type(cast.to)) return {x};
   if (cast.to == DataType::kBool) return {std::make_shared<op::NotEqual>(x, number(x, 0))};
   return {std::make_shared<op::Convert>(x, element_type(cast.to))};
 }
@@ -136,13 +264,33 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Reduce& redu
   const auto axes = int_constant(reduce.axes);
   using enum network::ReduceOperation;
   switch (reduce.operation) {
-    case kSum: return {std::make_shared<op::ReduceSum>(x, axes, reduce.keep_dims)};
-    case kProd: return {std::make_shared<op::ReduceProd>(x, axes, reduce.keep_dims)};
-    case kMax: return {std::make_shared<op::ReduceMax>(x, axes, reduce.keep_dims)};
-    case kMin: return {std::make_shared<op::ReduceMin>(x, axes, reduce.keep_dims)};
-    case kAvg: return {std::make_shared<op::ReduceMean>(x, axes, reduce.keep_dims)};
+    case kSum:
+      return {std::make_shared<op::ReduceSum>(x, axes, reduce.keep_dims)};
+    case kProd:
+      return {std::make_shared<op::ReduceProd>(x, axes, reduce.keep_dims)};
+    case kMax:
+    case kMin:
+      return {extreme(x, reduce)};
+    case kAvg:
+      return {std::make_shared<op::ReduceMean>(x, axes, reduce.keep_dims)};
   }
   fail(ErrorCode::kInternal, "no such reduction");
+}
+
+ov::Output<ov::Node> Lowering::extreme(const Output& x, const network::Reduce& reduce) {
+  const bool max = reduce.operation == network::ReduceOperation::kMax;
+  const auto axes = int_constant(reduce.axes);
+  Output result = max ? std::make_shared<op::ReduceMax>(x, axes, reduce.keep_dims)->output(0)
+                      : std::make_shared<op::ReduceMin>(x, axes, reduce.keep_dims)->output(0);
+  if (!x.get_element_type().is_real()) return result;
+  // The plugin starts from the largest finite number and skips NaN: the infinity that nothing exceeds, and NaN, are put
+  // in place here.
+  const Output worst = number(x, max ? -INFINITY : INFINITY);
+  const auto beats_worst = max ? std::make_shared<op::Less>(worst, x) : std::make_shared<op::Less>(x, worst);
+  const auto any_beats = std::make_shared<op::ReduceLogicalOr>(beats_worst, axes, reduce.keep_dims);
+  result = std::make_shared<op::Select>(any_beats, result, worst);
+  const auto any_nan = std::make_shared<op::ReduceLogicalOr>(std::make_shared<op::IsNaN>(x), axes, reduce.keep_dims);
+  return std::make_shared<op::Select>(any_nan, number(x, NAN), result);
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Softmax& softmax) {
@@ -155,7 +303,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::CumulativeSu
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::TopK& topk) {
-  const auto k = std::make_shared<op::Reshape>(materialize(topk.k), int_constant({}), false);
+  const Output k = materialize_scalar(topk.k);
   const auto mode = topk.operation == network::TopKOperation::kMax ? ov::op::TopKMode::MAX : ov::op::TopKMode::MIN;
   // Stable sorting keeps equal elements in the order of their indices.
   const auto node = std::make_shared<ov::op::v11::TopK>(operand(layer, 0), k, topk.axis, mode,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers with weights, pooling, normalization, attention and resizing.
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include <openvino/opsets/opset14.hpp>
@@ -19,10 +21,6 @@ ov::Strides strides(const std::vector<std::int64_t>& values) { return {values.be
 ov::CoordinateDiff padding(const std::vector<std::int64_t>& values) { return {values.begin(), values.end()}; }
 ov::Shape shape_of(const std::vector<std::int64_t>& values) { return {values.begin(), values.end()}; }
 
-std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value) {
-  return op::Constant::create(like.get_element_type(), ov::Shape{}, {value});
-}
-
 // [c] -> [1, c, 1, ..], to be added to or multiplied with [n, c, spatial..].
 ov::Output<ov::Node> per_channel(const ov::Output<ov::Node>& values, std::size_t spatial) {
   std::vector<std::int64_t> shape(spatial + 2, 1);
@@ -41,6 +39,21 @@ ov::Output<ov::Node> split_groups(const ov::Output<ov::Node>& weights, std::int6
   return std::make_shared<op::Reshape>(weights, int_constant(split), false);
 }
 
+// Whether `mask` is a constant (a causal mask, as a rule) that leaves every row something to attend to.
+bool every_row_takes_part(const ov::Output<ov::Node>& mask) {
+  const auto* constant = dynamic_cast<const op::Constant*>(mask.get_node());
+  if (constant == nullptr || constant->get_shape().empty() || constant->get_shape().back() == 0) return false;
+  const std::vector<float> values = constant->cast_vector<float>();
+  const auto row = static_cast<std::ptrdiff_t>(constant->get_shape().back());
+  const bool added = constant->get_element_type() != ov::element::boolean;
+  for (auto begin = values.begin(); begin != values.end(); begin += row) {
+    const bool any =
+        std::any_of(begin, begin + row, [&](float value) { return added ? value > -INFINITY : value != 0; });
+    if (!any) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::MatrixMultiply& product) {
@@ -54,8 +67,9 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Convolution&
   const Output weights = operand(layer, 1);
   Output result;
   if (convolution.groups == 1) {
-    result = std::make_shared<op::Convolution>(x, weights, strides(convolution.stride), padding(convolution.pre_padding),
-                                               padding(convolution.post_padding), strides(convolution.dilation));
+    result =
+        std::make_shared<op::Convolution>(x, weights, strides(convolution.stride), padding(convolution.pre_padding),
+                                          padding(convolution.post_padding), strides(convolution.dilation));
   } else {
     result = std::make_shared<op::GroupConvolution>(x, split_groups(weights, convolution.groups),
                                                     strides(convolution.stride), padding(convolution.pre_padding),
@@ -78,9 +92,9 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Deconvolutio
         padding(deconvolution.output_padding));
   } else {
     result = std::make_shared<op::GroupConvolutionBackpropData>(
-        x, split_groups(weights, deconvolution.groups), strides(deconvolution.stride), padding(deconvolution.pre_padding),
-        padding(deconvolution.post_padding), strides(deconvolution.dilation), ov::op::PadType::EXPLICIT,
-        padding(deconvolution.output_padding));
+        x, split_groups(weights, deconvolution.groups), strides(deconvolution.stride),
+        padding(deconvolution.pre_padding), padding(deconvolution.post_padding), strides(deconvolution.dilation),
+        ov::op::PadType::EXPLICIT, padding(deconvolution.output_padding));
   }
   if (has_operand(layer, 2)) {
     result = std::make_shared<op::Add>(result, per_channel(operand(layer, 2), deconvolution.stride.size()));
@@ -96,9 +110,9 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Pooling& poo
         shape_of(pooling.post_padding), shape_of(pooling.window), rounding, ov::op::PadType::EXPLICIT);
     return {node->output(0)};
   }
-  return {std::make_shared<ov::op::v14::AvgPool>(operand(layer, 0), strides(pooling.stride), shape_of(pooling.pre_padding),
-                                                 shape_of(pooling.post_padding), shape_of(pooling.window),
-                                                 !pooling.count_include_pad, rounding, ov::op::PadType::EXPLICIT)};
+  return {std::make_shared<ov::op::v14::AvgPool>(
+      operand(layer, 0), strides(pooling.stride), shape_of(pooling.pre_padding), shape_of(pooling.post_padding),
+      shape_of(pooling.window), !pooling.count_include_pad, rounding, ov::op::PadType::EXPLICIT)};
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Normalization& normalization) {
@@ -133,7 +147,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Normalizatio
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Attention& attention) {
-  const Output q = operand(layer, 0);
+  Output q = operand(layer, 0);
   Output k = operand(layer, 1);
   Output v = operand(layer, 2);
   const Dims& query_dims = value_of(layer, 0).dims;
@@ -150,21 +164,54 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Attention& a
     k = expand(k, key_dims);
     v = expand(v, value_of(layer, 2).dims);
   }
-  const Output scale = number(q, attention.scale);
-  if (has_operand(layer, 3)) {
-    return {std::make_shared<op::ScaledDotProductAttention>(q, k, v, operand(layer, 3), scale, attention.is_causal)};
-  }
+  // The plugin computes attention in the operands' type even where the rest runs in float32.
+  const ov::element::Type type = q.get_element_type();
+  const bool widen = type == ov::element::bf16 && !in_bfloat16_;
+  const auto wide = [&](const Output& x) -> Output {
+    return widen && x.get_element_type() == type ? std::make_shared<op::Convert>(x, ov::element::f32)->output(0) : x;
+  };
+  q = wide(q);
   // Without a mask the operation still wants a place for one before the scale: a 0-d zero is neutral.
-  return {std::make_shared<op::ScaledDotProductAttention>(q, k, v, number(q, 0), scale, attention.is_causal)};
+  Output mask = number(q, 0);
+  Output row_takes_part;  // [b or 1, h or 1, l or 1, 1]: whether the mask leaves the row anything
+  if (has_operand(layer, 3)) {
+    const Output given = operand(layer, 3);
+    Dims dims = value_of(layer, 3).dims;
+    const Dims from = dims;
+    dims.insert(dims.begin(), 4 - dims.size(), Expr(1));
+    mask = from.size() == 4 ? given : reshape(given, from, dims);
+    Output takes_part = mask;
+    if (mask.get_element_type() != ov::element::boolean) {
+      takes_part = std::make_shared<op::Less>(number(mask, -INFINITY), mask);
+    }
+    if (!every_row_takes_part(given)) {
+      row_takes_part = std::make_shared<op::ReduceLogicalOr>(takes_part, int_constant({3}), true);
+    }
+    mask = wide(mask);
+  }
+  Output result = std::make_shared<op::ScaledDotProductAttention>(q, wide(k), wide(v), mask, number(q, attention.scale),
+                                                                  attention.is_causal);
+  // Softmax of a row of -inf is NaN; PyTorch's attention gives zeros there.
+  if (row_takes_part.get_node() != nullptr) {
+    result = std::make_shared<op::Select>(row_takes_part, result, number(q, 0));
+  }
+  if (widen) result = std::make_shared<op::Convert>(result, type);
+  return {result};
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Resize& resize) {
   using Interpolate = ov::op::v11::Interpolate;
   Interpolate::InterpolateAttrs attributes;
   switch (resize.mode) {
-    case network::InterpolationMode::kNearest: attributes.mode = Interpolate::InterpolateMode::NEAREST; break;
-    case network::InterpolationMode::kLinear: attributes.mode = Interpolate::InterpolateMode::LINEAR_ONNX; break;
-    case network::InterpolationMode::kCubic: attributes.mode = Interpolate::InterpolateMode::CUBIC; break;
+    case network::InterpolationMode::kNearest:
+      attributes.mode = Interpolate::InterpolateMode::NEAREST;
+      break;
+    case network::InterpolationMode::kLinear:
+      attributes.mode = Interpolate::InterpolateMode::LINEAR_ONNX;
+      break;
+    case network::InterpolationMode::kCubic:
+      attributes.mode = Interpolate::InterpolateMode::CUBIC;
+      break;
   }
   switch (resize.transformation) {
     case network::CoordinateTransformation::kAlignCorners:
@@ -177,19 +224,17 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Resize& resi
       attributes.coordinate_transformation_mode = Interpolate::CoordinateTransformMode::HALF_PIXEL;
       break;
   }
-  attributes.nearest_mode = Interpolate::NearestMode::FLOOR;
+  // floor((i + 0.5) * scale) of PyTorch's "nearest-exact" is the half pixel coordinate, rounded up where it is halfway.
+  attributes.nearest_mode = resize.transformation == network::CoordinateTransformation::kHalfPixel
+                                ? Interpolate::NearestMode::ROUND_PREFER_CEIL
+                                : Interpolate::NearestMode::FLOOR;
   attributes.cube_coeff = resize.cubic_coeff;
   attributes.antialias = false;
+  // By the sizes also where scales are given: check() lets only those pass that say the same.
+  attributes.shape_calculation_mode = Interpolate::ShapeCalcMode::SIZES;
   std::vector<std::int64_t> axes(resize.size.size());
   std::iota(axes.begin(), axes.end(), 2);
-  if (resize.scales.empty()) {
-    attributes.shape_calculation_mode = Interpolate::ShapeCalcMode::SIZES;
-    return {std::make_shared<Interpolate>(operand(layer, 0), materialize(resize.size), int_constant(axes), attributes)};
-  }
-  attributes.shape_calculation_mode = Interpolate::ShapeCalcMode::SCALES;
-  const std::vector<float> scales(resize.scales.begin(), resize.scales.end());
-  const auto factors = op::Constant::create(ov::element::f32, ov::Shape{scales.size()}, scales);
-  return {std::make_shared<Interpolate>(operand(layer, 0), factors, int_constant(axes), attributes)};
+  return {std::make_shared<Interpolate>(operand(layer, 0), materialize(resize.size), int_constant(axes), attributes)};
 }
 
 }  // namespace torchtrt::openvino

@@ -16,6 +16,7 @@
 #include <openvino/op/minimum.hpp>
 #include <openvino/op/multiply.hpp>
 #include <openvino/op/non_zero.hpp>
+#include <openvino/op/not_equal.hpp>
 #include <openvino/op/pad.hpp>
 #include <openvino/op/range.hpp>
 #include <openvino/op/reshape.hpp>
@@ -24,6 +25,7 @@
 #include <openvino/op/select.hpp>
 #include <openvino/op/shape_of.hpp>
 #include <openvino/op/slice.hpp>
+#include <openvino/op/subtract.hpp>
 #include <openvino/op/transpose.hpp>
 
 #include <torchtrt/base/error.h>
@@ -43,6 +45,13 @@ std::shared_ptr<ov::Node> scalar(std::int64_t value) {
 
 }  // namespace
 
+std::shared_ptr<ov::Node> floor_divide(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b) {
+  // The plugin's integer division truncates whatever `pythondiv` says; without its remainder the dividend divides
+  // exactly.
+  const auto multiple = std::make_shared<op::v1::Subtract>(a, std::make_shared<op::v1::FloorMod>(a, b));
+  return std::make_shared<op::v1::Divide>(multiple, b, /*pythondiv=*/false);
+}
+
 ov::Output<ov::Node> Lowering::materialize_symbol(const std::string& name) {
   if (const auto found = symbols_.find(name); found != symbols_.end()) return found->second;
   for (std::size_t i = 0; i < net_.inputs().size(); ++i) {
@@ -54,8 +63,8 @@ ov::Output<ov::Node> Lowering::materialize_symbol(const std::string& name) {
     for (std::size_t axis = 0; axis < dims.size(); ++axis) {
       if (!dims[axis].is_symbol() || dims[axis].symbol_name() != name) continue;
       const auto shape = std::make_shared<op::v3::ShapeOf>(parameters_[i], ov::element::i64);
-      return symbols_[name] = std::make_shared<op::v8::Gather>(
-                 shape, int_constant({static_cast<std::int64_t>(axis)}), scalar(0));
+      return symbols_[name] =
+                 std::make_shared<op::v8::Gather>(shape, int_constant({static_cast<std::int64_t>(axis)}), scalar(0));
     }
   }
   fail(ErrorCode::kUnsupported, "network ", net_.name(), ": no input gives the value of symbol ", name);
@@ -71,16 +80,36 @@ ov::Output<ov::Node> Lowering::materialize(const Expr& expr) {
   for (std::size_t i = 1; i < operands.size(); ++i) {
     const Output next = materialize(operands[i]);
     switch (expr.kind()) {
-      case Expr::Kind::kAdd: result = std::make_shared<op::v1::Add>(result, next); break;
-      case Expr::Kind::kMul: result = std::make_shared<op::v1::Multiply>(result, next); break;
-      case Expr::Kind::kFloorDiv: result = std::make_shared<op::v1::Divide>(result, next, /*pythondiv=*/true); break;
-      case Expr::Kind::kMod: result = std::make_shared<op::v1::FloorMod>(result, next); break;
-      case Expr::Kind::kMax: result = std::make_shared<op::v1::Maximum>(result, next); break;
-      case Expr::Kind::kMin: result = std::make_shared<op::v1::Minimum>(result, next); break;
-      default: fail(ErrorCode::kInternal, "an expression without operands: ", text);
+      case Expr::Kind::kAdd:
+        result = std::make_shared<op::v1::Add>(result, next);
+        break;
+      case Expr::Kind::kMul:
+        result = std::make_shared<op::v1::Multiply>(result, next);
+        break;
+      case Expr::Kind::kFloorDiv:
+        result = net_.bounds(operands[0]).min >= 0 && net_.bounds(operands[1]).min >= 0
+                     ? std::make_shared<op::v1::Divide>(result, next, /*pythondiv=*/false)->output(0)
+                     : floor_divide(result, next);
+        break;
+      case Expr::Kind::kMod:
+        result = std::make_shared<op::v1::FloorMod>(result, next);
+        break;
+      case Expr::Kind::kMax:
+        result = std::make_shared<op::v1::Maximum>(result, next);
+        break;
+      case Expr::Kind::kMin:
+        result = std::make_shared<op::v1::Minimum>(result, next);
+        break;
+      default:
+        fail(ErrorCode::kInternal, "an expression without operands: ", text);
     }
   }
   return expressions_[text] = result;
+}
+
+ov::Output<ov::Node> Lowering::materialize_scalar(const Expr& expr) {
+  if (expr.is_constant()) return scalar(expr.value());
+  return std::make_shared<op::v1::Reshape>(materialize(expr), int_constant({}), false);
 }
 
 ov::Output<ov::Node> Lowering::materialize(const Dims& dims) {
@@ -167,9 +196,12 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const netw
   const Output data = operand(layer, 0);
   const Output indices = operand(layer, 1);
   switch (op.mode) {
-    case network::GatherMode::kElement: return {std::make_shared<op::v6::GatherElements>(data, indices, op.axis)};
-    case network::GatherMode::kNd: return {std::make_shared<op::v8::GatherND>(data, indices)};
-    case network::GatherMode::kDefault: break;
+    case network::GatherMode::kElement:
+      return {std::make_shared<op::v6::GatherElements>(data, indices, op.axis)};
+    case network::GatherMode::kNd:
+      return {std::make_shared<op::v8::GatherND>(data, indices)};
+    case network::GatherMode::kDefault:
+      break;
   }
   return {std::make_shared<op::v8::Gather>(data, indices, scalar(op.axis))};
 }
@@ -196,7 +228,8 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const netw
                                  : op.mode == network::SliceMode::kClamp ? ov::op::PadMode::EDGE
                                                                          : ov::op::PadMode::CONSTANT;
     if (mode == ov::op::PadMode::CONSTANT && has_operand(layer, 1)) {
-      return {std::make_shared<op::v12::Pad>(operand(layer, 0), materialize(begin), materialize(end), operand(layer, 1), mode)};
+      return {std::make_shared<op::v12::Pad>(operand(layer, 0), materialize(begin), materialize(end), operand(layer, 1),
+                                             mode)};
     }
     return {std::make_shared<op::v12::Pad>(operand(layer, 0), materialize(begin), materialize(end), mode)};
   }
@@ -209,28 +242,25 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const netw
     axes.push_back(static_cast<std::int64_t>(i));
     steps.push_back(op.stride[i]);
     starts.push_back(op.start[i]);
-    // One past the last element read. Going down, that may be -1, which OpenVINO would take for "the end".
-    const Expr last = op.start[i] + (op.size[i] - 1) * Expr(op.stride[i]);
-    stops.push_back(op.stride[i] > 0 ? last + 1 : net_.bounds(last).min == 0 && net_.bounds(last).max == 0
-                                                      ? Expr(INT32_MIN)
-                                                      : last - 1);
+    // Beyond the end is cut off. Going down, a negative stop would count from the end: it means "all" (check() has seen
+    // to it that the sign is known).
+    const Expr stop = op.start[i] + op.size[i] * Expr(op.stride[i]);
+    stops.push_back(op.stride[i] < 0 && net_.bounds(stop).min < 0 ? Expr(INT32_MIN) : stop);
   }
   if (axes.empty()) return {operand(layer, 0)};
-  return {std::make_shared<op::v8::Slice>(operand(layer, 0), materialize(starts), materialize(stops), int_constant(steps),
-                                          int_constant(axes))};
+  return {std::make_shared<op::v8::Slice>(operand(layer, 0), materialize(starts), materialize(stops),
+                                          int_constant(steps), int_constant(axes))};
 }
 
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer&, const network::ShapeOf& op) {
-  const Output values = materialize(op.values);
-  if (!op.scalar) return {values};
-  return {std::make_shared<op::v1::Reshape>(values, int_constant({}), false)};
+  return {op.scalar ? materialize_scalar(op.values[0]) : materialize(op.values)};
 }
 
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer&, const network::Fill& op) {
   const ov::element::Type type = element_type(op.dtype);
   // 0, 1, 2, .. in 64 bits, then start + i * step: exact for what the formula gives in any of the three dtypes.
-  const auto length = std::make_shared<op::v1::Reshape>(materialize(op.length), int_constant({}), false);
-  Output counting = std::make_shared<op::v4::Range>(scalar(0), length, scalar(1), ov::element::i64);
+  Output counting =
+      std::make_shared<op::v4::Range>(scalar(0), materialize_scalar(op.length), scalar(1), ov::element::i64);
   if (type != ov::element::i64) counting = std::make_shared<op::v0::Convert>(counting, type);
   if (op.step != 1) {
     counting = std::make_shared<op::v1::Multiply>(counting, op::v0::Constant::create(type, ov::Shape{}, {op.step}));
@@ -241,8 +271,14 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer&, const network::F
   return {counting};
 }
 
-std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::NonZero&) {
-  return {std::make_shared<op::v3::NonZero>(operand(layer, 0), ov::element::i64)};
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::NonZero& nonzero) {
+  Output x = operand(layer, 0);
+  // NaN is not zero.
+  if (x.get_element_type().is_real()) x = std::make_shared<op::v1::NotEqual>(x, number(x, 0));
+  const auto result = std::make_shared<op::v3::NonZero>(x, ov::element::i64);
+  const auto shape = std::make_shared<op::v3::ShapeOf>(result, ov::element::i64);
+  symbols_[nonzero.count_symbol] = std::make_shared<op::v8::Gather>(shape, int_constant({1}), scalar(0));
+  return {result};
 }
 
 }  // namespace torchtrt::openvino
