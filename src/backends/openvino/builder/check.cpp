@@ -76,7 +76,6 @@ class Check {
   }
 
   // --- elementwise
-  // -------------------------------------------------------------------------------------------------------
   Verdict check(const network::Activation& op) const {
     if (op.type == network::ActivationType::kClip && !(op.alpha <= op.beta)) {
       return refuse(Reason::kAttribute, "clip needs a lower bound that is not above the upper one, not ", op.alpha,
@@ -125,7 +124,6 @@ class Check {
   }
 
   // --- reductions and orderings
-  // --------------------------------------------------------------------------------------------
   Verdict check(const network::Reduce& op) const {
     using enum network::ReduceOperation;
     if (is_integral(dtype(0)) &&
@@ -161,7 +159,6 @@ class Check {
   }
 
   // --- layers with weights, windows and normalization
-  // -----------------------------------------------------------------------
   Verdict check(const network::Convolution& op) const { return check_groups(op.groups); }
   Verdict check(const network::Deconvolution& op) const { return check_groups(op.groups); }
   Verdict check_groups(std::int64_t groups) const {
@@ -213,54 +210,7 @@ class Check {
     return std::nullopt;
   }
 
-  // --- indices
-  // ---------------------------------------------------------------------------------------------------------------
-  Verdict check(const network::Gather& op) const {
-    return op.mode == network::GatherMode::kNd ? check_nd_index() : check_index(op.axis);
-  }
-  Verdict check(const network::Scatter& op) const {
-    return op.mode == network::ScatterMode::kNd ? check_nd_index() : check_index(op.axis);
-  }
-  Verdict check_index(std::int64_t axis) const {
-    return check_index_below(net_.bounds(dims(0)[static_cast<std::size_t>(axis)]).min);
-  }
-  Verdict check_nd_index() const {
-    std::int64_t smallest = INT32_MAX;
-    const Dims& indices = dims(1);
-    for (std::int64_t axis = 0; axis < indices.back().value(); ++axis) {
-      smallest = std::min(smallest, net_.bounds(dims(0)[static_cast<std::size_t>(axis)]).min);
-    }
-    return check_index_below(smallest);
-  }
-  // PyTorch raises on an index that is out of range, the plugin reads something else: it must be known not to happen.
-  Verdict check_index_below(std::int64_t size) const {
-    const Interval indices = index_range(layer_.inputs[1]);
-    if (indices.min >= 0 && indices.max < size) return std::nullopt;
-    return refuse(Reason::kDataDependent, "the indices are not known to be within [0, ", size, "), but only within ",
-                  text_of(indices));
-  }
-  // What is known of the value or of what it was moved from: a converter may have learnt more of the source later.
-  [[nodiscard]] Interval index_range(network::ValueId id) const {
-    Interval known = net_.value(id).range;
-    for (const Layer* from = net_.producer(id); from != nullptr; from = net_.producer(id)) {
-      const auto* cast = std::get_if<network::Cast>(&from->op);
-      const auto* slice = std::get_if<network::Slice>(&from->op);
-      const bool moves = std::holds_alternative<network::Shuffle>(from->op) ||
-                         std::holds_alternative<network::Broadcast>(from->op) ||
-                         std::holds_alternative<network::Identity>(from->op) ||
-                         (slice != nullptr && slice->mode != network::SliceMode::kFill) ||
-                         (cast != nullptr && is_integral(net_.value(from->inputs[0]).dtype));
-      if (!moves) break;
-      id = from->inputs[0];
-      const Interval& source = net_.value(id).range;
-      if (cast != nullptr && !within(source, network::range_of(cast->to))) break;  // may wrap around
-      known = {std::max(known.min, source.min), std::min(known.max, source.max)};
-    }
-    return known;
-  }
-
   // --- elements that only move
-  // -------------------------------------------------------------------------------------------
   Verdict check(const network::Slice& op) const {
     for (std::size_t i = 0; i < op.stride.size(); ++i) {
       if (op.mode != network::SliceMode::kStrict && op.stride[i] != 1) {
