@@ -182,7 +182,7 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
     graph = load_binding().Graph("query")
     refusals: dict[str, Refusal] = {}
     symbols: set[sympy.Symbol] = set()
-    known: set[str] = set()  # values that are in the C++ graph
+    known: dict[str, None] = {}  # values that are in the C++ graph
 
     def declare(name: str, value: torch.Tensor) -> None:
         try:
@@ -191,7 +191,7 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
             return  # its users are refused, one by one
         _add_input(graph, name, value)
         symbols.update(shape_symbols(value))
-        known.add(name)
+        known[name] = None
 
     for node in program.module.graph.nodes:
         if node.op in ("placeholder", "get_attr") and is_tensor(node):
@@ -203,13 +203,16 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
             try:
                 _add_node(graph, node)
                 symbols |= node_symbols(node)
+                known.update((name, None) for name, value in results(node) if value is not None)
             except RefusedError as error:
                 refusals[node.name] = refusal(node, error.reason, str(error))
                 for name, value in results(node):
                     if value is not None:
                         declare(name, value)
     _declare_symbols(graph, symbols, program.ranges)
-    graph.set_outputs([])
+    if not known:
+        return refusals
+    graph.set_outputs([next(reversed(known))])  # any will do: nothing is built
     for found in load_binding().query(graph, list(targets)):
         refusals[found.node] = Refusal(found.node, found.target, found.reason, found.message, found.source)
     return refusals
