@@ -181,21 +181,6 @@ void convert_unbind(Context& ctx, const Node& node) {
   }
 }
 
-// Padding is a slice that reads outside: the list gives (before, after) from the last dimension on.
-void convert_constant_pad(Context& ctx, const Node& node) {
-  const ValueId x = ctx.tensor(node, 0, "self");
-  const Dims pads = ctx.dims(node, 1, "pad");
-  const std::size_t rank = ctx.rank_of(x);
-  const DataType dtype = ctx.dtype_of(x);
-  if (dtype == DataType::kBool) refuse(Reason::kDataType, node.target, " of bool is not converted");
-  Dims start(rank, Expr(0));
-  for (std::size_t i = 0; i < pads.size() / 2; ++i) start[rank - 1 - i] = Expr(0) - pads[2 * i];
-  const ValueId fill = ctx.tensor_or_scalar(node, 2, "value", dtype, 0);
-  ctx.set_output(node, ctx.net().add_layer(network::Slice{start, ctx.meta(node).dims, std::vector<std::int64_t>(rank, 1),
-                                                          network::SliceMode::kFill},
-                                           {x, fill})[0]);
-}
-
 constexpr TableRow kRows[]{
     {"aten.view.default", convert_reshape},
     {"aten._unsafe_view.default", convert_reshape},
@@ -226,7 +211,6 @@ constexpr TableRow kRows[]{
     {"aten.split_with_sizes.default", convert_split<2>},
     {"aten.chunk.default", convert_split<2>},
     {"aten.unbind.int", convert_unbind},
-    {"aten.constant_pad_nd.default", convert_constant_pad},
 };
 
 }  // namespace
