@@ -28,7 +28,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo-out"
-INSTALL = ROOT / "install"
+INSTALL = Path(os.environ.get("TORCHTRT_INSTALL_DIR", ROOT / "install"))
 PROGRAMS = {"torchtrt_runtime_example": "model.ts", "torchtrt_aoti_example": "model.pt2"}
 
 # torch.testing's own tolerances for float32.
