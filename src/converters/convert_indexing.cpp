@@ -1,134 +1,329 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading elements at positions that are data. PyTorch raises for a position outside; an engine would read something
-// else, so each position must be known to lie inside: by the network's interval analysis, or by a requirement on the
-// network input that it comes from, which the runtime checks before each run.
+// Reading and writing at indices. Every index is proven to be in range first (indices.h).
 #include <algorithm>
+#include <numeric>
+#include <optional>
 
 #include "converters/families.h"
+#include "converters/indices.h"
+#include "converters/operands.h"
 
 namespace torchtrt::converters {
 namespace {
 
 using backend::Reason;
 using graph::Node;
-using network::ElementWiseOperation;
 
-// The network input whose elements are exactly those of `value` (moved, repeated or left out, but not computed with).
-std::optional<ValueId> origin(const Network& net, ValueId value) {
-  while (const network::Layer* layer = net.producer(value)) {
-    const bool moves = std::holds_alternative<network::Shuffle>(layer->op) ||
-                       std::holds_alternative<network::Broadcast>(layer->op) ||
-                       std::holds_alternative<network::Identity>(layer->op) ||
-                       (std::holds_alternative<network::Cast>(layer->op) && is_integral(net.value(layer->inputs[0]).dtype));
-    if (!moves) return std::nullopt;
-    value = layer->inputs[0];
-  }
-  return value;
+Dims slice_of(const Dims& dims, std::size_t begin, std::size_t end) {
+  return {dims.begin() + static_cast<std::ptrdiff_t>(begin), dims.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
-// Positions in [0, size), with PyTorch's negative ones (where the operator has them) counted from the end.
-ValueId checked_indices(Context& ctx, const Node& node, ValueId indices, const Expr& size, bool allow_negative) {
-  Network& net = ctx.net();
-  if (ctx.dtype_of(indices) == DataType::kBool || !is_integral(ctx.dtype_of(indices))) {
-    refuse(Reason::kDataDependent, node.target, " with a mask gives a shape that only the data knows");
-  }
-  indices = ctx.cast(indices, DataType::kInt64);
-  const std::int64_t least = net.bounds(size).min;
-  Interval range = net.value(indices).range;
-  const Interval inside{allow_negative ? -least : 0, least - 1};
-  if (range.min < inside.min || range.max > inside.max) {
-    const std::optional<ValueId> input = origin(net, indices);
-    if (!input) {
-      refuse(Reason::kDataDependent, node.target, ": indices within [", range.min, ", ", range.max,
-             "] are not known to lie in a dimension of size ", size);
-    }
-    net.refine_range(*input, inside);
-    range = inside;
-  }
-  if (range.min >= 0) return indices;
-  const std::size_t rank = ctx.rank_of(indices);
-  const ValueId zero = net.add_int_scalar(DataType::kInt64, 0, rank);
-  const ValueId length = ctx.expand_rank(net.add_layer(network::ShapeOf{{size}, true}, {})[0], rank);
-  const ValueId from_end = net.add_elementwise(indices, length, ElementWiseOperation::kSum);
-  return net.add_select(net.add_elementwise(indices, zero, ElementWiseOperation::kLess), from_end, indices);
+// The first elements along every axis, as many as `size` says; `axis` (if any) is left whole.
+ValueId crop(Context& ctx, ValueId value, Dims size, std::optional<std::int64_t> axis) {
+  const Dims dims = ctx.dims_of(value);
+  if (axis) size[static_cast<std::size_t>(*axis)] = dims[static_cast<std::size_t>(*axis)];
+  if (size == dims) return value;
+  return ctx.net().add_slice(value, Dims(dims.size(), Expr(0)), std::move(size), std::vector<std::int64_t>(dims.size(), 1));
 }
 
+// aten.embedding(weight, indices, ..)
 void convert_embedding(Context& ctx, const Node& node) {
   const ValueId weight = ctx.tensor(node, 0, "weight");
-  const ValueId indices = checked_indices(ctx, node, ctx.tensor(node, 1, "indices"), ctx.dims_of(weight)[0], false);
+  const ValueId indices =
+      proven_index(ctx, node, ctx.tensor(node, 1, "indices"), ctx.dims_of(weight)[0], NegativeIndices::kRefused);
   ctx.set_output(node, ctx.net().add_gather(weight, indices, 0));
 }
 
+// aten.index_select(self, dim, index)
 void convert_index_select(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "self");
-  if (ctx.rank_of(x) == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor");
+  if (ctx.rank_of(x) == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor has no engine layer");
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
-  const Expr size = ctx.dims_of(x)[static_cast<std::size_t>(axis)];
-  const ValueId indices = checked_indices(ctx, node, ctx.tensor(node, 2, "index"), size, false);
-  const ValueId gathered = ctx.net().add_gather(x, indices, axis);
-  ctx.set_output(node, ctx.dims_of(gathered) == ctx.meta(node).dims ? gathered
-                                                                     : ctx.net().add_reshape(gathered, ctx.meta(node).dims));
+  ValueId index = ctx.expand_rank(ctx.tensor(node, 2, "index"), 1);
+  index = proven_index(ctx, node, index, ctx.dims_of(x)[static_cast<std::size_t>(axis)], NegativeIndices::kRefused);
+  ctx.set_output(node, ctx.net().add_gather(x, index, axis));
 }
 
-// torch.gather: element-wise along one axis; along the others the indices may be shorter than the data.
+// aten.gather(self, dim, index, sparse_grad): the index may be smaller than self in the other dimensions
 void convert_gather(Context& ctx, const Node& node) {
-  ValueId x = ctx.tensor(node, 0, "self");
-  const std::size_t rank = ctx.rank_of(x);
-  if (rank == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor");
-  const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), rank);
-  const Expr along = ctx.dims_of(x)[static_cast<std::size_t>(axis)];
-  const ValueId indices = checked_indices(ctx, node, ctx.tensor(node, 2, "index"), along, false);
-  Dims sizes = ctx.dims_of(indices);
-  sizes[static_cast<std::size_t>(axis)] = along;
-  if (sizes != ctx.dims_of(x)) {
-    x = ctx.net().add_slice(x, Dims(rank, Expr(0)), sizes, std::vector<std::int64_t>(rank, 1));
+  const ValueId x = ctx.tensor(node, 0, "self");
+  ValueId index = ctx.tensor(node, 2, "index");
+  if (ctx.rank_of(x) == 0 || ctx.rank_of(index) != ctx.rank_of(x)) {
+    refuse(Reason::kAttribute, node.target, " of a tensor of rank ", ctx.rank_of(x), " with an index of rank ",
+           ctx.rank_of(index), " has no engine layer");
   }
-  ctx.set_output(node, ctx.net().add_layer(network::Gather{network::GatherMode::kElement, axis}, {x, indices})[0]);
+  const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
+  index = proven_index(ctx, node, index, ctx.dims_of(x)[static_cast<std::size_t>(axis)], NegativeIndices::kRefused);
+  const ValueId data = crop(ctx, x, ctx.dims_of(index), axis);
+  ctx.set_output(node, ctx.net().add_layer(network::Gather{network::GatherMode::kElement, axis}, {data, index})[0]);
 }
 
-// index.Tensor with integer tensors: one of them anywhere, or several that index the leading dimensions together.
-void convert_index(Context& ctx, const Node& node) {
-  Network& net = ctx.net();
-  const ValueId x = ctx.tensor(node, 0, "self");
+// --- aten.index.Tensor ---------------------------------------------------------------------------------------------------
+
+struct AxisIndex {
+  std::size_t axis = 0;
+  ValueId index;
+};
+
+// The given entries of `indices`, a list of tensors and None.
+std::vector<AxisIndex> read_indices(Context& ctx, const Node& node, const Dims& dims) {
   const graph::Argument* argument = ctx.find(node, 1, "indices");
   const auto* list = argument == nullptr ? nullptr : std::get_if<graph::List>(&argument->value);
-  if (list == nullptr) refuse(Reason::kAttribute, node.target, ": `indices` is not a list");
-  std::vector<std::size_t> axes;
-  std::vector<ValueId> indices;
+  if (list == nullptr) refuse(Reason::kAttribute, node.target, ": argument `indices` is not a list");
+  std::vector<AxisIndex> indices;
   for (std::size_t i = 0; i < list->size(); ++i) {
     const auto* ref = std::get_if<graph::Ref>(&(*list)[i].value);
     if (ref == nullptr) continue;
     const ValueId* value = ctx.lookup(ref->name);
-    TORCHTRT_CHECK(value != nullptr, kInternal, node.target, " reads %", ref->name, ", which has no value yet");
-    axes.push_back(i);
-    indices.push_back(checked_indices(ctx, node, *value, ctx.dims_of(x)[i], true));
+    TORCHTRT_CHECK(value != nullptr, kInternal, "node ", node.name, " reads %", ref->name, ", which has no value yet");
+    const DataType dtype = ctx.dtype_of(*value);
+    if (dtype == DataType::kBool || dtype == DataType::kUInt8) {
+      refuse(Reason::kDataDependent, node.target, " with a mask: how many elements it selects is known only from data");
+    }
+    if (i >= dims.size()) refuse(Reason::kAttribute, node.target, " has more indices than dimensions");
+    indices.push_back({i, *value});
   }
-  if (axes.empty()) return ctx.set_output(node, x);
-  if (axes.size() == 1) return ctx.set_output(node, net.add_gather(x, indices[0], static_cast<std::int64_t>(axes[0])));
-  if (axes.back() != axes.size() - 1) {
-    refuse(Reason::kAttribute, node.target, ": several index tensors are converted only for the leading dimensions");
-  }
-  // The index tensors, broadcast together, become the last dimension of one.
-  std::size_t rank = 0;
-  for (const ValueId index : indices) rank = std::max(rank, ctx.rank_of(index));
-  const Dims& result = ctx.meta(node).dims;
-  const Dims common(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(rank));
-  Dims column = common;
-  column.emplace_back(1);
-  for (ValueId& index : indices) {
-    index = ctx.expand_rank(index, rank);
-    if (ctx.dims_of(index) != common) index = net.add_broadcast(index, common);
-    index = net.add_reshape(index, column);
-  }
-  const ValueId together = net.add_concatenation(indices, static_cast<std::int64_t>(rank));
-  ctx.set_output(node, net.add_layer(network::Gather{network::GatherMode::kNd, 0}, {x, together})[0]);
+  if (indices.empty()) refuse(Reason::kAttribute, node.target, " without an index");
+  return indices;
 }
 
+// What broadcasting the indices gives; the capture has checked that they do.
+Dims broadcast_dims(const Network& net, const std::vector<AxisIndex>& indices) {
+  std::size_t rank = 0;
+  for (const AxisIndex& item : indices) rank = std::max(rank, net.value(item.index).dims.size());
+  Dims result(rank, Expr(1));
+  for (const AxisIndex& item : indices) {
+    const Dims& dims = net.value(item.index).dims;
+    for (std::size_t i = 0; i < dims.size(); ++i) {
+      Expr& to = result[rank - dims.size() + i];
+      if (to == Expr(1) || (dims[i].is_constant() && dims[i] != Expr(1))) to = dims[i];
+    }
+  }
+  return result;
+}
+
+bool are_consecutive(const std::vector<AxisIndex>& indices) {
+  return indices.back().axis - indices.front().axis + 1 == indices.size();
+}
+
+// x[arange(n)[:, None], arange(m)] and the like: every index only counts along a dimension of its own, in order. Then the
+// result is x under another shape.
+bool only_reshapes(const Network& net, const Dims& dims, const std::vector<AxisIndex>& indices, std::size_t rank) {
+  if (!are_consecutive(indices)) return false;
+  std::optional<std::size_t> previous;
+  for (const AxisIndex& item : indices) {
+    const auto along = counting_dimension(net, item.index, dims[item.axis]);
+    if (!along) return false;
+    const std::size_t position = *along + rank - net.value(item.index).dims.size();
+    if (previous && position <= *previous) return false;
+    previous = position;
+  }
+  return true;
+}
+
+// Several indices: the indexed axes go to the front, where one gather reads at tuples of indices.
+ValueId gather_tuples(Context& ctx, ValueId x, const std::vector<AxisIndex>& indices, const Dims& shape) {
+  Network& net = ctx.net();
+  const std::size_t rank = ctx.rank_of(x);
+  std::vector<std::int64_t> permutation;
+  for (const AxisIndex& item : indices) permutation.push_back(static_cast<std::int64_t>(item.axis));
+  for (std::size_t i = 0; i < rank; ++i) {
+    const bool indexed = std::any_of(indices.begin(), indices.end(), [&](const AxisIndex& item) { return item.axis == i; });
+    if (!indexed) permutation.push_back(static_cast<std::int64_t>(i));
+  }
+  const ValueId data =
+      std::is_sorted(permutation.begin(), permutation.end()) ? x : net.add_transpose(x, permutation);
+  Dims column = shape;
+  column.emplace_back(1);
+  std::vector<ValueId> columns;
+  for (const AxisIndex& item : indices) {
+    ValueId index = ctx.expand_rank(ctx.cast(item.index, DataType::kInt64), shape.size());
+    if (ctx.dims_of(index) != shape) index = net.add_broadcast(index, shape);
+    columns.push_back(net.add_reshape(index, column));
+  }
+  const ValueId tuples = net.add_concatenation(std::move(columns), static_cast<std::int64_t>(shape.size()));
+  const ValueId result = net.add_layer(network::Gather{network::GatherMode::kNd, 0}, {data, tuples})[0];
+  const std::size_t before = indices.front().axis;
+  if (!are_consecutive(indices) || before == 0) return result;
+  // The dimensions of the indices belong where the indexed ones were.
+  std::vector<std::int64_t> back(ctx.rank_of(result));
+  const auto middle = back.begin() + static_cast<std::ptrdiff_t>(before);
+  const auto tail = middle + static_cast<std::ptrdiff_t>(shape.size());
+  std::iota(back.begin(), middle, static_cast<std::int64_t>(shape.size()));
+  std::iota(middle, tail, 0);
+  std::iota(tail, back.end(), static_cast<std::int64_t>(shape.size() + before));
+  return net.add_transpose(result, std::move(back));
+}
+
+// aten.index.Tensor(self, indices)
+void convert_index(Context& ctx, const Node& node) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  const Dims dims = ctx.dims_of(x);
+  std::vector<AxisIndex> indices = read_indices(ctx, node, dims);
+  const Dims shape = broadcast_dims(ctx.net(), indices);
+  if (only_reshapes(ctx.net(), dims, indices, shape.size())) {
+    Dims result = slice_of(dims, 0, indices.front().axis);
+    result.insert(result.end(), shape.begin(), shape.end());
+    result.insert(result.end(), dims.begin() + static_cast<std::ptrdiff_t>(indices.back().axis) + 1, dims.end());
+    ctx.set_output(node, ctx.net().add_reshape(x, std::move(result)));
+    return;
+  }
+  for (AxisIndex& item : indices) {
+    item.index = proven_index(ctx, node, item.index, dims[item.axis], NegativeIndices::kFromTheEnd);
+  }
+  ctx.set_output(node, indices.size() == 1
+                           ? ctx.net().add_gather(x, indices[0].index, static_cast<std::int64_t>(indices[0].axis))
+                           : gather_tuples(ctx, x, indices, shape));
+}
+
+// --- writing ---------------------------------------------------------------------------------------------------------------
+
+// aten.scatter.{src,value}(self, dim, index, src | value)
+template <bool from_tensor>
+void convert_scatter(Context& ctx, const Node& node) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  ValueId index = ctx.tensor(node, 2, "index");
+  const std::size_t rank = ctx.rank_of(x);
+  if (rank == 0 || ctx.rank_of(index) != rank) {
+    refuse(Reason::kAttribute, node.target, " into a tensor of rank ", rank, " with an index of rank ",
+           ctx.rank_of(index), " has no engine layer");
+  }
+  const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), rank);
+  index = proven_index(ctx, node, index, ctx.dims_of(x)[static_cast<std::size_t>(axis)], NegativeIndices::kRefused);
+  const Dims written = ctx.dims_of(index);
+  ValueId updates;
+  if constexpr (from_tensor) {
+    updates = crop(ctx, ctx.tensor(node, 3, "src"), written, std::nullopt);
+  } else {
+    updates = ctx.net().add_broadcast(ctx.tensor_or_scalar(node, 3, "value", ctx.dtype_of(x), rank), written);
+  }
+  ctx.set_output(node, ctx.net().add_layer(network::Scatter{network::ScatterMode::kElement, axis}, {x, index, updates})[0]);
+}
+
+// x with [begin, begin + length) along `axis` replaced by `part`.
+ValueId replace_range(Context& ctx, ValueId x, ValueId part, std::size_t axis, const Expr& begin, const Expr& length) {
+  const Dims dims = ctx.dims_of(x);
+  const std::vector<std::int64_t> step(dims.size(), 1);
+  std::vector<ValueId> parts;
+  const auto keep = [&](const Expr& from, const Expr& count) {
+    if (count == Expr(0)) return;
+    Dims start(dims.size(), Expr(0));
+    Dims size = dims;
+    start[axis] = from;
+    size[axis] = count;
+    parts.push_back(ctx.net().add_slice(x, std::move(start), std::move(size), step));
+  };
+  keep(Expr(0), begin);
+  if (length != Expr(0)) parts.push_back(part);
+  keep(begin + length, dims[axis] - begin - length);
+  return parts.size() == 1 ? parts[0] : ctx.net().add_concatenation(std::move(parts), static_cast<std::int64_t>(axis));
+}
+
+// A start or an end of a slice within [0, size]: negative ones count from the end.
+Expr clamp_position(const Node& node, const Network& net, const Expr& position, const Expr& size) {
+  const Interval bounds = net.bounds(position);
+  if (bounds.min < 0 && bounds.max >= 0) {
+    refuse(Reason::kDynamicShape, node.target, ": the position ", position, " may count from either end");
+  }
+  if (bounds.max < 0) return max(position + size, Expr(0));
+  return net.bounds(size - position).min >= 0 ? position : min(position, size);
+}
+
+// aten.slice_scatter(self, src, dim, start, end, step)
+void convert_slice_scatter(Context& ctx, const Node& node) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  const ValueId source = ctx.tensor(node, 1, "src");
+  const auto axis = static_cast<std::size_t>(Context::normalize_axis(ctx.integer(node, 2, "dim", 0), ctx.rank_of(x)));
+  if (ctx.integer(node, 5, "step", 1) != 1) refuse(Reason::kAttribute, node.target, " with a step has no engine layer");
+  const Expr size = ctx.dims_of(x).at(axis);
+  const Expr begin = clamp_position(node, ctx.net(), ctx.dim(node, 3, "start").value_or(Expr(0)), size);
+  const Expr given_end = ctx.dim(node, 4, "end").value_or(size);
+  // Slices without an end come with the largest integer.
+  const Expr end = given_end == Expr(INT64_MAX) ? size : clamp_position(node, ctx.net(), given_end, size);
+  const Expr length = ctx.dims_of(source).at(axis);
+  if (ctx.net().bounds(end - begin).min < 0 || (end - begin != length && !(length.is_constant() && (end - begin).is_constant()))) {
+    refuse(Reason::kDynamicShape, node.target, ": whether [", begin, ", ", end, ") has ", length,
+           " elements is known only from data");
+  }
+  ctx.set_output(node, replace_range(ctx, x, ctx.cast(source, ctx.dtype_of(x)), axis, begin, length));
+}
+
+// aten.select_scatter(self, src, dim, index)
+void convert_select_scatter(Context& ctx, const Node& node) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  const auto axis = static_cast<std::size_t>(Context::normalize_axis(ctx.integer(node, 2, "dim"), ctx.rank_of(x)));
+  const Expr size = ctx.dims_of(x).at(axis);
+  const Expr index = clamp_position(node, ctx.net(), ctx.dim(node, 3, "index").value(), size);
+  Dims dims = ctx.dims_of(x);
+  dims[axis] = Expr(1);
+  const ValueId source = ctx.net().add_reshape(ctx.cast(ctx.tensor(node, 1, "src"), ctx.dtype_of(x)), std::move(dims));
+  ctx.set_output(node, replace_range(ctx, x, source, axis, index, Expr(1)));
+}
+
+// --- padding -----------------------------------------------------------------------------------------------------------------
+
+// Pads are listed from the last dimension on: (before, after) for each.
+void set_padded(Context& ctx, const Node& node, network::SliceMode mode) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  const Dims dims = ctx.dims_of(x);
+  const Dims pads = ctx.dims(node, 1, mode == network::SliceMode::kFill ? "pad" : "padding");
+  if (pads.size() % 2 != 0 || pads.size() / 2 > dims.size()) {
+    refuse(Reason::kAttribute, node.target, " with ", pads.size(), " pads for a tensor of rank ", dims.size());
+  }
+  network::Slice op{Dims(dims.size(), Expr(0)), dims, std::vector<std::int64_t>(dims.size(), 1), mode};
+  bool grows = false;
+  bool shrinks = false;
+  for (std::size_t i = 0; i < pads.size() / 2; ++i) {
+    const std::size_t axis = dims.size() - 1 - i;
+    for (const Expr& pad : {pads[2 * i], pads[2 * i + 1]}) {
+      grows = grows || ctx.net().bounds(pad).max > 0;
+      shrinks = shrinks || ctx.net().bounds(pad).min < 0;
+    }
+    op.start[axis] = Expr(0) - pads[2 * i];
+    op.size[axis] = dims[axis] + pads[2 * i] + pads[2 * i + 1];
+  }
+  if (!grows && !shrinks) {
+    ctx.set_output(node, ctx.net().add_identity(x));
+    return;
+  }
+  std::vector<ValueId> inputs{x};
+  if (!grows) {
+    op.mode = network::SliceMode::kStrict;  // negative pads only: a crop
+  } else if (mode == network::SliceMode::kFill) {
+    inputs.push_back(ctx.tensor_or_scalar(node, 2, "value", ctx.dtype_of(x), 0));
+  } else if (shrinks) {
+    refuse(Reason::kAttribute, node.target, " with negative pads has no engine layer");
+  }
+  ctx.set_output(node, ctx.net().add_layer(std::move(op), std::move(inputs))[0]);
+}
+
+// aten.constant_pad_nd(self, pad, value)
+void convert_constant_pad(Context& ctx, const Node& node) { set_padded(ctx, node, network::SliceMode::kFill); }
+
+// aten.reflection_pad*d, aten.replication_pad*d(self, padding)
+template <network::SliceMode mode>
+void convert_edge_pad(Context& ctx, const Node& node) {
+  set_padded(ctx, node, mode);
+}
+
+constexpr auto kReflect = network::SliceMode::kReflect;
+constexpr auto kClamp = network::SliceMode::kClamp;
 constexpr TableRow kRows[]{
+    {"aten.constant_pad_nd.default", convert_constant_pad},
     {"aten.embedding.default", convert_embedding},
-    {"aten.index_select.default", convert_index_select},
     {"aten.gather.default", convert_gather},
     {"aten.index.Tensor", convert_index},
+    {"aten.index_select.default", convert_index_select},
+    {"aten.reflection_pad1d.default", convert_edge_pad<kReflect>},
+    {"aten.reflection_pad2d.default", convert_edge_pad<kReflect>},
+    {"aten.reflection_pad3d.default", convert_edge_pad<kReflect>},
+    {"aten.replication_pad1d.default", convert_edge_pad<kClamp>},
+    {"aten.replication_pad2d.default", convert_edge_pad<kClamp>},
+    {"aten.replication_pad3d.default", convert_edge_pad<kClamp>},
+    {"aten.scatter.src", convert_scatter<true>},
+    {"aten.scatter.value", convert_scatter<false>},
+    {"aten.select_scatter.default", convert_select_scatter},
+    {"aten.slice_scatter.default", convert_slice_scatter},
 };
 
 }  // namespace

@@ -1,8 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
+// Largest and smallest elements, their positions, and sorting.
+#include <optional>
+
 #include "converters/families.h"
+#include "converters/operands.h"
 
 namespace torchtrt::converters {
+namespace {
 
-std::span<const TableRow> ordering_rows() { return {}; }
+using backend::Reason;
+using graph::Node;
+using network::TopKOperation;
+
+void require_ordered(Context& ctx, const Node& node, ValueId x) {
+  if (ctx.dtype_of(x) == DataType::kBool) refuse(Reason::kDataType, node.target, " of bool has no engine layer");
+  if (ctx.rank_of(x) == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor has no engine layer");
+}
+
+// (values, indices), sorted; among equal elements the lower index comes first.
+std::vector<ValueId> top(Context& ctx, ValueId x, TopKOperation operation, const Expr& k, std::int64_t axis) {
+  return ctx.net().add_layer(network::TopK{operation, k, axis}, {x});
+}
+
+// aten.topk(self, k, dim, largest, sorted) -> (values, indices): PyTorch leaves open which of equal elements it takes
+void convert_topk(Context& ctx, const Node& node) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  require_ordered(ctx, node, x);
+  const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 2, "dim", -1), ctx.rank_of(x));
+  const TopKOperation operation = ctx.boolean(node, 3, "largest", true) ? TopKOperation::kMax : TopKOperation::kMin;
+  const std::optional<Expr> k = ctx.dim(node, 1, "k");
+  if (!k || *k == Expr(0)) refuse(Reason::kAttribute, node.target, " of no elements has no engine layer");
+  const std::vector<ValueId> results = top(ctx, x, operation, *k, axis);
+  ctx.set_output(node, results[0], 0);
+  ctx.set_output(node, results[1], 1);
+}
+
+void set_sorted(Context& ctx, const Node& node, std::int64_t dim, bool descending) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  require_ordered(ctx, node, x);
+  const std::int64_t axis = Context::normalize_axis(dim, ctx.rank_of(x));
+  const Expr size = ctx.dims_of(x)[static_cast<std::size_t>(axis)];
+  if (size == Expr(0)) refuse(Reason::kAttribute, node.target, " of an empty dimension has no engine layer");
+  const std::vector<ValueId> results =
+      top(ctx, x, descending ? TopKOperation::kMax : TopKOperation::kMin, size, axis);
+  ctx.set_output(node, results[0], 0);
+  ctx.set_output(node, results[1], 1);
+}
+
+// aten.sort(self, dim, descending) -> (values, indices)
+void convert_sort(Context& ctx, const Node& node) {
+  set_sorted(ctx, node, ctx.integer(node, 1, "dim", -1), ctx.boolean(node, 2, "descending", false));
+}
+
+// aten.sort.stable(self, *, stable, dim, descending)
+void convert_stable_sort(Context& ctx, const Node& node) {
+  set_sorted(ctx, node, ctx.integer(node, 2, "dim", -1), ctx.boolean(node, 3, "descending", false));
+}
+
+// aten.arg{max,min}(self, dim, keepdim): the first of equal elements; without `dim` the position among all
+template <TopKOperation operation>
+void convert_arg(Context& ctx, const Node& node) {
+  ValueId x = ctx.tensor(node, 0, "self");
+  require_ordered(ctx, node, x);
+  const std::size_t rank = ctx.rank_of(x);
+  const bool keep = ctx.boolean(node, 2, "keepdim", false);
+  if (ctx.is_none(node, 1, "dim")) {
+    x = ctx.net().add_reshape(x, {volume(ctx.dims_of(x))});
+    const ValueId index = top(ctx, x, operation, Expr(1), 0)[1];
+    ctx.set_output(node, ctx.net().add_reshape(index, Dims(keep ? rank : 0, Expr(1))));
+    return;
+  }
+  const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), rank);
+  const ValueId index = top(ctx, x, operation, Expr(1), axis)[1];
+  ctx.set_output(node, keep ? index : squeeze(ctx, index, axis));
+}
+
+// aten.{max,min}.dim(self, dim, keepdim) -> (values, indices)
+template <TopKOperation operation>
+void convert_along(Context& ctx, const Node& node) {
+  const ValueId x = ctx.tensor(node, 0, "self");
+  require_ordered(ctx, node, x);
+  const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
+  const bool keep = ctx.boolean(node, 2, "keepdim", false);
+  const std::vector<ValueId> results = top(ctx, x, operation, Expr(1), axis);
+  for (std::size_t i = 0; i < 2; ++i) {
+    ctx.set_output(node, keep ? results[i] : squeeze(ctx, results[i], axis), i);
+  }
+}
+
+constexpr TableRow kRows[]{
+    {"aten.argmax.default", convert_arg<TopKOperation::kMax>},
+    {"aten.argmin.default", convert_arg<TopKOperation::kMin>},
+    {"aten.max.dim", convert_along<TopKOperation::kMax>},
+    {"aten.min.dim", convert_along<TopKOperation::kMin>},
+    {"aten.sort.default", convert_sort},
+    {"aten.sort.stable", convert_stable_sort},
+    {"aten.topk.default", convert_topk},
+};
+
+}  // namespace
+
+std::span<const TableRow> ordering_rows() { return kRows; }
 
 }  // namespace torchtrt::converters
