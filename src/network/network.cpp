@@ -12,6 +12,7 @@
 
 #include <torchtrt/base/error.h>
 
+#include "base/half.h"
 #include "network/infer.h"
 
 namespace torchtrt::network {
@@ -217,27 +218,6 @@ template <typename T>
 Weights one_element(T value) {
   auto storage = std::make_shared<T>(value);
   return {std::shared_ptr<const void>(storage, storage.get()), sizeof(T)};
-}
-
-// Rounds to nearest, ties to even, from float32, as PyTorch does when it makes a half-precision tensor of a number.
-std::uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return 0x7fc0;
-  return static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-std::uint16_t to_float16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000);
-  const float magnitude = std::fabs(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | 0x7e00);
-  if (magnitude >= 65520.0F) return static_cast<std::uint16_t>(sign | 0x7c00);  // rounds beyond the largest, 65504
-  // Subnormals count in steps of 2^-24; nearbyint rounds ties to even.
-  if (magnitude < 6.103515625e-05F) {
-    return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(magnitude * 16777216.0F)));
-  }
-  const std::uint32_t rounded = (bits & 0x7fffffff) + 0xfff + ((bits >> 13) & 1);
-  return static_cast<std::uint16_t>(sign | ((rounded - (112U << 23)) >> 13));
 }
 
 }  // namespace
