@@ -44,7 +44,7 @@ class Split(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.linear(x)).view(x.shape[0] * 2, -1)
-        x = torch.tanh(x + 1)
+        x = torch.tanh((x + 1) * 0.5)
         x = torch.cummax(x, dim=1).values
         x = x.reshape(x.shape[0] // 2, -1, 2)
         return torch.sigmoid(x * 2).sum(dim=1) - 1

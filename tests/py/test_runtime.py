@@ -27,7 +27,7 @@ def module(model: Mlp) -> Any:
 
 
 def test_out_of_range_names_input_dimension_range_and_value(module: Any) -> None:
-    with pytest.raises(ValueError, match=r"(?s)x.*0.*1.*8.*9"):
+    with pytest.raises(ValueError, match=r'"x", dimension 0: 9 is outside the range \[1, 8\]'):
         module(torch.rand(9, 16))
 
 
@@ -42,7 +42,6 @@ def test_out_of_range_names_input_dimension_range_and_value(module: Any) -> None
         ([torch.rand(0, 16)], ValueError),
         (["text"], Exception),
         ([None], Exception),
-        ([torch.rand(2, 16, device="meta")], Exception),
     ],
 )
 def test_bad_inputs_are_errors_and_the_module_lives_on(
@@ -61,10 +60,10 @@ def test_strided_inputs(module: Any, model: Mlp) -> None:
     assert_same(module(x), model(x))
 
 
-def test_not_a_number_passes_through(module: Any, model: Mlp) -> None:
+def test_not_a_number_stays_in_its_row(module: Any, model: Mlp) -> None:
     x = torch.rand(2, 16)
     x[1, 3] = torch.nan
-    assert_same(torch.isnan(module(x)), torch.isnan(model(x)))
+    assert_same(module(x)[0], model(x)[0])
 
 
 def test_inputs_that_require_gradients(module: Any, model: Mlp) -> None:
@@ -91,12 +90,14 @@ def test_modes_that_watch_operators_see_the_operator(module: Any) -> None:
             seen.append(str(function))
             return function(*args, **(kwargs or {}))
 
+    x = torch.rand(2, 16)
     with Watch():
-        module(torch.rand(2, 16))
+        module(x)
     assert seen == ["tensorrt.execute_engine.default"]
 
 
-def test_fake_tensors(module: Any) -> None:
+def test_meta_and_fake_tensors(module: Any) -> None:
+    assert module(torch.rand(2, 16, device="meta")).shape == (2, 4)
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode() as mode:
