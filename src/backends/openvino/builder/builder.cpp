@@ -6,20 +6,14 @@
 
 #include <torchtrt/backend/builder.h>
 #include <torchtrt/base/error.h>
-#include <openvino/core/version.hpp>
 #include <openvino/pass/serialize.hpp>
 
 #include "backends/openvino/builder/check.h"
 #include "backends/openvino/builder/lowering.h"
+#include "backends/openvino/element_type.h"
 
 namespace torchtrt::openvino {
 namespace {
-
-// "2026.4.1-21234-..." -> "2026.4.1"
-std::string openvino_version() {
-  const std::string build = ov::get_openvino_version().buildNumber;
-  return build.substr(0, build.find('-'));
-}
 
 // bfloat16 execution is right only where PyTorch computes in bfloat16 too: a float32 value anywhere forbids it.
 bool all_floats_are_bfloat16(const network::Network& net) {
@@ -78,8 +72,8 @@ class OpenVinoBuilder final : public backend::Builder {
       std::ostringstream xml;
       std::ostringstream weights(reserved(weight_bytes(net)));
       ov::pass::Serialize(xml, weights).run_on_model(model);
-      return {{section("model", std::move(xml).str()), section("weights", std::move(weights).str())},
-              {{"inference_precision", precision}, {"openvino_version", openvino_version()}},
+      return {{section(kModelSection, std::move(xml).str()), section(kWeightsSection, std::move(weights).str())},
+              {{kPrecisionProperty, precision}, {kVersionProperty, openvino_version()}},
               "OpenVINO " + openvino_version()};
     } catch (const ov::Exception& error) {
       fail(ErrorCode::kUnsupported, "OpenVINO cannot build engine ", net.name(), ": ", error.what());

@@ -12,10 +12,9 @@
 
 #include <torchtrt/network/network.h>
 
-namespace torchtrt::openvino {
+#include "backends/openvino/element_type.h"
 
-/// OpenVINO's element type of a dtype.
-ov::element::Type element_type(DataType dtype);
+namespace torchtrt::openvino {
 
 /// Lowers one network to an OpenVINO model with the same order of inputs and outputs. Constants share the network's
 /// memory: the model must not outlive it.

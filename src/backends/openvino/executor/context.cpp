@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/openvino/executor/context.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <torchtrt/base/error.h>
+
+namespace torchtrt::openvino {
+namespace {
+
+// Binding a tensor costs more than copying this much (1.25 us, against some 30 GB/s).
+constexpr std::size_t kCopyLimit = 32 * 1024;
+
+std::size_t volume(const std::int64_t* shape, std::size_t rank) {
+  std::size_t count = 1;
+  for (std::size_t i = 0; i < rank; ++i) count *= static_cast<std::size_t>(shape[i]);
+  return count;
+}
+
+ov::Shape to_ov(const std::vector<std::int64_t>& shape) { return {shape.begin(), shape.end()}; }
+
+void copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);  // of an empty tensor either pointer may be null
+}
+
+// Runs `action`; OpenVINO's exceptions become ours. The sink is called outside: its exceptions are the caller's.
+template <typename Action>
+void guarded(const std::string& engine, const char* doing, const Action& action) {
+  try {
+    action();
+  } catch (const ov::Exception& error) {
+    fail(ErrorCode::kInternal, "engine \"", engine, "\": OpenVINO failed while ", doing, ": ", error.what());
+  }
+}
+
+}  // namespace
+
+void OpenVinoContext::run(const backend::RunRequest& run) {
+  guarded(engine_.name(), "binding inputs", [&] {
+    if (request_ == nullptr) request_ = engine_.pool().acquire();
+    for (std::size_t i = 0; i < run.inputs.size(); ++i) bind_input(i, run.inputs[i]);
+  });
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (engine_.outputs()[i].is_static) bind_output(i, *run.outputs);
+  }
+  guarded(engine_.name(), "running", [&] { request_->infer.infer(); });
+  deliver(run);
+}
+
+void OpenVinoContext::bind_input(std::size_t index, const DLTensor& tensor) {
+  Request::Binding& bound = request_->inputs[index];
+  const auto rank = static_cast<std::size_t>(tensor.ndim);
+  const ov::element::Type type = engine_.inputs()[index].type;
+  auto* data = static_cast<std::byte*>(tensor.data) + tensor.byte_offset;
+  const std::size_t bytes = volume(tensor.shape, rank) * type.size();
+  const bool same_shape = bound.data != nullptr && bound.shape.size() == rank &&
+                          std::equal(bound.shape.begin(), bound.shape.end(), tensor.shape);
+  const bool small = bytes <= kCopyLimit;
+  if (!same_shape || bound.is_own != small || (!small && bound.data != data)) {
+    bound.shape.assign(tensor.shape, tensor.shape + rank);
+    bound.tensor = small ? ov::Tensor(type, to_ov(bound.shape)) : ov::Tensor(type, to_ov(bound.shape), data);
+    bound.data = small ? bound.tensor.data() : data;
+    bound.is_own = small;
+    request_->infer.set_input_tensor(index, bound.tensor);
+  }
+  if (small) copy(bound.data, data, bytes);
+}
+
+void OpenVinoContext::bind_output(std::size_t index, backend::OutputSink& sink) {
+  const Port& port = engine_.outputs()[index];
+  Request::Binding& bound = request_->outputs[index];
+  void* data = sink.allocate(index, port.shape);
+  targets_[index] = data;
+  const bool small = volume(port.shape.data(), port.shape.size()) * port.type.size() <= kCopyLimit;
+  if (small ? bound.data != nullptr : bound.data == data) return;
+  guarded(engine_.name(), "binding outputs", [&] {
+    bound.tensor = small ? ov::Tensor(port.type, to_ov(port.shape)) : ov::Tensor(port.type, to_ov(port.shape), data);
+    bound.data = small ? bound.tensor.data() : data;
+    bound.is_own = small;
+    request_->infer.set_output_tensor(index, bound.tensor);
+  });
+}
+
+// Whether the memory of an output is an input's or another output's as well (an output that is an input, or that
+// appears twice): that must not be handed out as the output's own.
+bool OpenVinoContext::is_shared(const void* data) const {
+  const auto at_data = [data](const Request::Binding& bound) { return bound.data == data; };
+  return std::any_of(request_->inputs.begin(), request_->inputs.end(), at_data) ||
+         std::count(produced_.begin(), produced_.end(), data) > 1;
+}
+
+void OpenVinoContext::deliver(const backend::RunRequest& run) {
+  produced_.assign(targets_.size(), nullptr);
+  bool any_dynamic = false;
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const Port& port = engine_.outputs()[i];
+    if (port.is_static) {
+      const Request::Binding& bound = request_->outputs[i];
+      if (bound.is_own) copy(targets_[i], bound.data, bound.tensor.get_byte_size());
+    } else {
+      guarded(engine_.name(), "reading outputs", [&] {
+        request_->outputs[i].tensor = request_->infer.get_output_tensor(i);
+        request_->outputs[i].data = request_->outputs[i].tensor.data();
+      });
+      produced_[i] = request_->outputs[i].data;
+      any_dynamic = true;
+    }
+  }
+  if (!any_dynamic) return;
+
+  // All copies first: a request that is lent may come back, and be taken by another thread, at any moment.
+  std::vector<std::size_t> lent;
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (engine_.outputs()[i].is_static) continue;
+    const ov::Tensor& tensor = request_->outputs[i].tensor;
+    const ov::Shape actual = tensor.get_shape();
+    shape_.assign(actual.begin(), actual.end());
+    if (!run.output_shapes.empty()) {
+      const std::vector<std::int64_t>& expected = run.output_shapes[i];
+      TORCHTRT_CHECK(shape_ == expected, kInternal, "engine \"", engine_.name(), "\": OpenVINO gave output \"",
+                     engine_.outputs()[i].name, "\" the shape ", ov::Shape(actual).to_string(),
+                     " instead of the compiled one");
+    }
+    const std::size_t bytes = tensor.get_byte_size();
+    if (bytes > kCopyLimit && !is_shared(produced_[i])) {
+      lent.push_back(i);
+    } else {
+      copy(run.outputs->allocate(i, shape_), produced_[i], bytes);
+    }
+  }
+  if (lent.empty()) return;
+  // Until its outputs are released the request is theirs; the next run of this context takes another one.
+  const std::shared_ptr<Request> owner = engine_.pool().lend(std::move(request_));
+  for (const std::size_t i : lent) {
+    const ov::Shape actual = owner->outputs[i].tensor.get_shape();
+    shape_.assign(actual.begin(), actual.end());
+    run.outputs->adopt(i, shape_, owner->outputs[i].data, owner);
+  }
+}
+
+}  // namespace torchtrt::openvino

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <torchtrt/backend/executor.h>
+
+#include "backends/openvino/executor/engine.h"
+
+namespace torchtrt::openvino {
+
+/// One call at a time. Where a tensor's bytes go:
+///
+///   inputs                    small: copied into the request's own tensor; large: bound where they are
+///   outputs, static shape     small: computed in the request's own tensor and copied; large: computed in the caller's
+///   buffer outputs, dynamic shape    small: copied; large: the caller gets the request's memory, and with it the
+///   request, which is
+///                             run again only after the caller has released it
+///
+/// A pointer of a caller stays bound after its call, but is never followed: every run copies or binds every input and
+/// every output of static shape anew unless it is at the very same place.
+class OpenVinoContext final : public backend::Context {
+ public:
+  explicit OpenVinoContext(const OpenVinoEngine& engine) : engine_(engine), targets_(engine.outputs().size()) {}
+  void run(const backend::RunRequest& run) override;
+
+ private:
+  void bind_input(std::size_t index, const DLTensor& tensor);
+  void bind_output(std::size_t index, backend::OutputSink& sink);
+  void deliver(const backend::RunRequest& run);
+  [[nodiscard]] bool is_shared(const void* data) const;
+
+  const OpenVinoEngine& engine_;
+  std::unique_ptr<Request> request_;
+  std::vector<void*> targets_;         // by output: the caller's buffer; null where it is not known before the run
+  std::vector<const void*> produced_;  // where the outputs of dynamic shape lie
+  std::vector<std::int64_t> shape_;    // scratch
+};
+
+}  // namespace torchtrt::openvino
