@@ -51,13 +51,14 @@ if(NOT TARGET torchtrt::torch)
   add_library(torchtrt::torch INTERFACE IMPORTED)
   target_include_directories(torchtrt::torch SYSTEM INTERFACE
     "${_torchtrt_torch}/include" "${_torchtrt_torch}/include/torch/csrc/api/include")
-  # libtorch.so: the library inside an AOTInductor package needs it and has no search path of its own.
   target_link_libraries(torchtrt::torch INTERFACE
-    "${_torchtrt_torch}/lib/libtorch.so" "${_torchtrt_torch}/lib/libtorch_cpu.so" "${_torchtrt_torch}/lib/libc10.so")
+    "${_torchtrt_torch}/lib/libtorch_cpu.so" "${_torchtrt_torch}/lib/libc10.so")
   target_compile_features(torchtrt::torch INTERFACE cxx_std_20)
-  # A CUDA build of libtorch refers to CUDA libraries that only its own RPATH knows.
+  # A CUDA build of libtorch refers to CUDA libraries that only its own RPATH knows. And libtorch.so, which is empty, has
+  # to be in the program: the library inside an AOTInductor package needs it and has no search path of its own.
   target_link_options(torchtrt::torch INTERFACE
-    "LINKER:--allow-shlib-undefined,--unresolved-symbols=ignore-in-shared-libs")
+    "LINKER:--allow-shlib-undefined,--unresolved-symbols=ignore-in-shared-libs"
+    "LINKER:--push-state,--no-as-needed,${_torchtrt_torch}/lib/libtorch.so,--pop-state")
 endif()
 
 # --- our libraries
