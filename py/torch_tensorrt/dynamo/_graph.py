@@ -12,7 +12,17 @@ import torch
 from torch.fx import GraphModule, Node
 
 from .._library import load_binding
-from ._nodes import attribute, is_compute, is_mutation, is_tensor, leaf_nodes, results, source_line, value_of
+from ._nodes import (
+    attribute,
+    graph_outputs,
+    is_compute,
+    is_mutation,
+    is_tensor,
+    leaf_nodes,
+    results,
+    source_line,
+    value_of,
+)
 from ._symbols import NotRepresentableError, expr_text, shape_symbols, size_expr, size_text, sizes
 
 Ranges = Mapping[str, tuple[int, int, int | None]]
@@ -212,7 +222,9 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
     _declare_symbols(graph, symbols, program.ranges)
     if not known:
         return refusals
-    graph.set_outputs([next(reversed(known))])  # any will do: nothing is built
+    # Converters may leave out results that nobody reads, so the real outputs have to be told.
+    read = [node.name for node in leaf_nodes(graph_outputs(program.module)) if node.name in known]
+    graph.set_outputs(list(dict.fromkeys(read)) or [next(iter(known))])
     for found in load_binding().query(graph, list(targets)):
         refusals[found.node] = Refusal(found.node, found.target, found.reason, found.message, found.source)
     return refusals
