@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 
 from ._engine import _compile_expr
 from ._input import Input
-from .dynamo._trace import collect_inputs
+from .dynamo._trace import by_parameter_name, collect_inputs
 from .dynamo._trace import trace as _trace
 
 _LOGGER = logging.getLogger("torch_tensorrt")
@@ -102,13 +102,7 @@ def _known_inputs(module: torch.fx.GraphModule) -> tuple[tuple[Any, ...], dict[s
     if not dims:
         return args, kwargs, None
     arg_dims, kwarg_dims = pytree.tree_unflatten([_leaf_dims(d, dims) for d in known["inputs"]], known["in_spec"])
-    return args, kwargs, _bind_names(module, arg_dims, kwarg_dims)
-
-
-def _bind_names(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not kwargs:
-        return args
-    return dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+    return args, kwargs, by_parameter_name(module, arg_dims, kwarg_dims)
 
 
 def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any) -> ExportedProgram:

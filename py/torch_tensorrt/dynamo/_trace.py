@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -162,7 +163,7 @@ def trace(
         if any(isinstance(leaf, Input) and leaf.is_dynamic for leaf in leaves):
             arg_shapes = pytree.tree_map(_dynamic_dims, specs.args, is_leaf=is_input)
             kwarg_shapes = pytree.tree_map(_dynamic_dims, specs.kwargs, is_leaf=is_input)
-            dynamic_shapes = _by_parameter_name(mod, arg_shapes, kwarg_shapes)
+            dynamic_shapes = by_parameter_name(mod, arg_shapes, kwarg_shapes)
     with torch.no_grad():
         program = torch.export.export(mod, args, kwargs, dynamic_shapes=dynamic_shapes, strict=strict)
     if ranges_given:
@@ -171,15 +172,16 @@ def trace(
     return program
 
 
-def _by_parameter_name(mod: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Dynamic shapes as torch.export wants them when there are keyword inputs: by the parameters' names."""
-    if not kwargs:
-        return args
-    import inspect
-
+def by_parameter_name(mod: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs to each argument of forward, under the parameter's name as torch.export wants dynamic shapes."""
     signature = inspect.signature(mod.forward)
-    bound = signature.bind(*args, **kwargs)
-    return dict(bound.arguments) | dict(bound.arguments.pop("kwargs", {}) if "kwargs" in bound.arguments else {})
+    named: dict[str, Any] = {}
+    for name, value in signature.bind(*args, **kwargs).arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        else:
+            named[name] = value
+    return named
 
 
 def user_input_names(program: ExportedProgram) -> list[str]:
