@@ -26,6 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "compiler": {"base", "graph", "network", "converters", "backend", "format"},
     "backends/openvino/builder": {"base", "network", "backend", "backends/openvino"},
     "backends/openvino/executor": {"base", "backend", "backends/openvino"},
+    "backends/openvino/testing": {"base", "network", "backend"},
     "backends/tensorrt/builder": {"base", "network", "backend", "backends/tensorrt"},
     "backends/tensorrt/executor": {"base", "backend", "backends/tensorrt"},
     "backends/openvino": {"base", "backend"},
