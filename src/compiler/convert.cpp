@@ -70,7 +70,8 @@ class Driver {
   /// The results of a node that stays in PyTorch enter the network as inputs.
   void add_results_as_inputs(const graph::Node& node) {
     for (const graph::Node::Output& output : node.outputs) {
-      if (output.meta) add_input(output.name, *output.meta);
+      // Layers may have taken the plain name by now ("mul_1": the second layer of the node "mul").
+      if (output.meta) add_input(output.name, *output.meta, "pytorch." + output.name);
     }
   }
 
@@ -87,8 +88,9 @@ class Driver {
   }
 
  private:
-  void add_input(const std::string& name, const graph::TensorMeta& meta) {
-    const ValueId input = net_.add_input(name, meta.dtype, meta.dims);
+  void add_input(const std::string& name, const graph::TensorMeta& meta) { add_input(name, meta, name); }
+  void add_input(const std::string& name, const graph::TensorMeta& meta, const std::string& input_name) {
+    const ValueId input = net_.add_input(input_name, meta.dtype, meta.dims);
     // Engines with narrower integers take 64-bit inputs whose values fit; the runtime checks that they do.
     const bool narrow = std::any_of(backends_.begin(), backends_.end(), [](const Builder* builder) { return builder->narrows_int64(); });
     if (meta.dtype == DataType::kInt64 && narrow) net_.refine_range(input, kInt32Range);
