@@ -135,10 +135,13 @@ def _jit_trace(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any)
     named = {name: value for name, value in bound.items() if not isinstance(value, (int, float, str, type(None)))}
     with torch.no_grad():
         trace: Any = torch.jit.trace
-        if len(named) == len(bound):
-            scripted = trace(module, tuple(bound.values()), strict=False, check_trace=False)
-        else:
-            scripted = trace(module, example_kwarg_inputs=named, strict=False, check_trace=False)
+        try:
+            if len(named) == len(bound):
+                scripted = trace(module, tuple(bound.values()), strict=False, check_trace=False)
+            else:
+                scripted = trace(module, example_kwarg_inputs=named, strict=False, check_trace=False)
+        except RuntimeError as error:
+            raise ValueError(f"save: the module cannot be said in TorchScript: {str(error)[:1000]}") from error
     assert isinstance(scripted, torch.jit.ScriptModule)
     return scripted
 

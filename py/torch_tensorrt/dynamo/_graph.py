@@ -222,9 +222,10 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
     _declare_symbols(graph, symbols, program.ranges)
     if not known:
         return refusals
-    # Converters may leave out results that nobody reads, so the real outputs have to be told.
-    read = [node.name for node in leaf_nodes(graph_outputs(program.module)) if node.name in known]
-    graph.set_outputs(list(dict.fromkeys(read)) or [next(iter(known))])
+    # Converters may leave out results that nobody reads: name those that something outside the C++ graph reads.
+    outside = [node for node in program.module.graph.nodes if is_mutation(node) or node.name in refusals]
+    read = [*leaf_nodes(graph_outputs(program.module)), *(item for node in outside for item in node.all_input_nodes)]
+    graph.set_outputs(list(dict.fromkeys(node.name for node in read if node.name in known)) or [next(iter(known))])
     for found in load_binding().query(graph, list(targets)):
         refusals[found.node] = Refusal(found.node, found.target, found.reason, found.message, found.source)
     return refusals
