@@ -69,3 +69,6 @@ if(OpenVINO_FOUND)
 else()
   message(STATUS "OpenVINO backend: off (the wheel `openvino` is not installed)")
 endif()
+
+# --- TensorRT and TensorRT-RTX (optional; headers only)
+include(TensorRT)

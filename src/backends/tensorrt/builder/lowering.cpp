@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/tensorrt/builder/lowering.h"
+
+#include <algorithm>
+
+#include <torchtrt/base/error.h>
+
+#include "backends/tensorrt/builder/lowering_inl.h"
+
+namespace torchtrt::tensorrt {
+
+nvinfer1::DataType data_type(DataType dtype) {
+  switch (dtype) {
+    case DataType::kFloat32: return nvinfer1::DataType::kFLOAT;
+    case DataType::kFloat16: return nvinfer1::DataType::kHALF;
+    case DataType::kBFloat16: return nvinfer1::DataType::kBF16;
+    case DataType::kInt64: return nvinfer1::DataType::kINT64;
+    case DataType::kInt32: return nvinfer1::DataType::kINT32;
+    case DataType::kInt8: return nvinfer1::DataType::kINT8;
+    case DataType::kUInt8: return nvinfer1::DataType::kUINT8;
+    case DataType::kBool: return nvinfer1::DataType::kBOOL;
+    default: fail(ErrorCode::kUnsupported, kProductName, " has no values of dtype ", to_string(dtype));
+  }
+}
+
+nvinfer1::Dims to_dims(const std::vector<std::int64_t>& values) {
+  TORCHTRT_CHECK(values.size() <= nvinfer1::Dims::MAX_DIMS, kUnsupported, kProductName, " has tensors of at most ",
+                 nvinfer1::Dims::MAX_DIMS, " dimensions, not ", values.size());
+  nvinfer1::Dims result{};
+  result.nbDims = static_cast<std::int32_t>(values.size());
+  std::copy(values.begin(), values.end(), result.d);
+  return result;
+}
+
+nvinfer1::Dims to_dims(const Dims& dims) {
+  std::vector<std::int64_t> values;
+  for (const Expr& dim : dims) values.push_back(dim.is_constant() ? dim.value() : -1);
+  return to_dims(values);
+}
+
+void Lowering::add_inputs() {
+  for (const network::Input& input : net_.inputs()) {
+    const network::Value& value = net_.value(input.value);
+    Tensor tensor = trt_.addInput(value.name.c_str(), data_type(value.dtype), to_dims(value.dims));
+    TORCHTRT_CHECK(tensor != nullptr, kUnsupported, kProductName, " refuses input ", value.name, ": ", Logger::take_errors());
+    values_[input.value.index] = tensor;
+  }
+}
+
+void Lowering::lower(const Layer& layer) {
+  current_ = &layer;
+  const std::vector<Tensor> outputs = std::visit([&](const auto& op) { return lower(layer, op); }, layer.op);
+  TORCHTRT_CHECK(outputs.size() == layer.outputs.size(), kInternal, "the lowering of ", network::kind_name(layer.op),
+                 " gives ", outputs.size(), " outputs");
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const network::Value& value = net_.value(layer.outputs[i]);
+    TORCHTRT_CHECK(outputs[i]->getType() == data_type(value.dtype), kUnsupported, "layer \"", layer.name, "\" gives ",
+                   to_string(value.dtype), ", ", kProductName, " gives type number ", static_cast<int>(outputs[i]->getType()),
+                   ": ", Logger::take_errors());
+    values_[layer.outputs[i].index] = outputs[i];
+  }
+}
+
+void Lowering::mark_outputs() {
+  std::vector<Tensor> marked;
+  for (const network::Network::Output& output : net_.outputs()) {
+    Tensor tensor = values_.at(output.value.index);
+    // An input, or a value that is an output already, needs a tensor of its own.
+    if (tensor->isNetworkInput() || std::find(marked.begin(), marked.end(), tensor) != marked.end()) {
+      tensor = this->output(trt_.addIdentity(*tensor));
+    }
+    tensor->setName(output.name.c_str());
+    trt_.markOutput(*tensor);
+    marked.push_back(tensor);
+  }
+}
+
+void Lowering::run() {
+  trt_.setName(net_.name().c_str());  // the default is a counter, which would make plans differ
+  add_inputs();
+  for (const Layer& layer : net_.layers()) lower(layer);
+  mark_outputs();
+}
+
+// --- building blocks ------------------------------------------------------------------------------------------------------
+
+Lowering::Tensor Lowering::elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation) {
+  return output(trt_.addElementWise(*a, *b, operation));
+}
+
+Lowering::Tensor Lowering::cast(Tensor x, nvinfer1::DataType type) {
+  return x->getType() == type ? x : output(trt_.addCast(*x, type));
+}
+
+Lowering::Tensor Lowering::integers(const std::vector<std::int64_t>& values) {
+  auto storage = std::make_shared<std::vector<std::int64_t>>(values);
+  storage_.push_back(storage);
+  const nvinfer1::Weights weights{nvinfer1::DataType::kINT64, storage->data(), static_cast<std::int64_t>(values.size())};
+  return output(trt_.addConstant(to_dims(std::vector<std::int64_t>{static_cast<std::int64_t>(values.size())}), weights));
+}
+
+Lowering::Tensor Lowering::number(DataType dtype, double value, std::size_t rank) {
+  const nvinfer1::Dims ones = to_dims(std::vector<std::int64_t>(rank, 1));
+  if (is_integral(dtype)) {
+    auto storage = std::make_shared<std::int64_t>(static_cast<std::int64_t>(value));
+    storage_.push_back(storage);
+    return cast(output(trt_.addConstant(ones, {nvinfer1::DataType::kINT64, storage.get(), 1})), data_type(dtype));
+  }
+  auto storage = std::make_shared<float>(static_cast<float>(value));
+  storage_.push_back(storage);
+  return cast(output(trt_.addConstant(ones, {nvinfer1::DataType::kFLOAT, storage.get(), 1})), data_type(dtype));
+}
+
+}  // namespace torchtrt::tensorrt

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <NvInfer.h>
+#include <torchtrt/network/network.h>
+
+namespace torchtrt::tensorrt {
+
+/// TensorRT's type of a dtype; Error(kUnsupported) where it has none.
+nvinfer1::DataType data_type(DataType dtype);
+
+/// Lowers one network into a TensorRT network definition with the same inputs and outputs. Weights share the network's
+/// memory: it must live until the engine is built.
+class Lowering {
+ public:
+  Lowering(const network::Network& net, nvinfer1::INetworkDefinition& definition) : net_(net), trt_(definition) {}
+  /// Error(kUnsupported) that names our layer and gives TensorRT's reason.
+  void run();
+
+  /// The tensor of a value after run() (for tests that compare inferred shapes).
+  [[nodiscard]] nvinfer1::ITensor& tensor(network::ValueId value) const { return *values_.at(value.index); }
+
+ private:
+  using Tensor = nvinfer1::ITensor*;
+  using Layer = network::Layer;
+
+  void add_inputs();
+  void lower(const Layer& layer);
+  void mark_outputs();
+
+  std::vector<Tensor> lower(const Layer& layer, const network::Constant& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Activation& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Unary& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::ElementWise& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::MatrixMultiply& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Convolution& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Deconvolution& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Pooling& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Reduce& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Softmax& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::TopK& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Gather& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Scatter& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Slice& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Shuffle& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Broadcast& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Concatenation& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Select& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Cast& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Identity& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Resize& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Normalization& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Fill& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::ShapeOf& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Attention& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::CumulativeSum& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::NonZero& op);
+
+  // --- operands ---------------------------------------------------------------------------------------------------------
+  [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) const { return values_.at(layer.inputs.at(index).index); }
+  [[nodiscard]] const Dims& dims(const Layer& layer, std::size_t index) const { return net_.value(layer.inputs.at(index)).dims; }
+  [[nodiscard]] DataType dtype(const Layer& layer, std::size_t index) const { return net_.value(layer.inputs.at(index)).dtype; }
+
+  // --- building blocks: each checks what TensorRT returns -----------------------------------------------------------------
+  template <typename TrtLayer>
+  TrtLayer* checked(TrtLayer* layer);
+  template <typename TrtLayer>
+  Tensor output(TrtLayer* layer) { return checked(layer)->getOutput(0); }
+  Tensor elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation);
+  Tensor cast(Tensor x, nvinfer1::DataType type);
+  Tensor number(DataType dtype, double value, std::size_t rank);
+  /// An int64 constant of shape [values.size()].
+  Tensor integers(const std::vector<std::int64_t>& values);
+  Tensor reshape(Tensor x, const Dims& to);
+
+  // --- shapes as data (lowering_shapes.cpp) ---------------------------------------------------------------------------------
+  Tensor materialize(const Expr& expr);  ///< int64, [1]
+  Tensor materialize(const Dims& dims);  ///< int64, [dims.size()]
+  Tensor materialize_symbol(const std::string& name);
+
+  const network::Network& net_;
+  nvinfer1::INetworkDefinition& trt_;
+  std::unordered_map<std::uint32_t, Tensor> values_;
+  std::map<std::string, Tensor> expressions_;  // by text
+  std::vector<std::shared_ptr<void>> storage_;  // constants made here, until the engine is built
+  const Layer* current_ = nullptr;              // for error messages
+};
+
+/// Static dims as TensorRT's; -1 where not static.
+nvinfer1::Dims to_dims(const Dims& dims);
+nvinfer1::Dims to_dims(const std::vector<std::int64_t>& values);
+
+}  // namespace torchtrt::tensorrt
