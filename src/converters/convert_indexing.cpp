@@ -18,12 +18,11 @@ Dims slice_of(const Dims& dims, std::size_t begin, std::size_t end) {
   return {dims.begin() + static_cast<std::ptrdiff_t>(begin), dims.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
-// The first elements along every axis, as many as `size` says; `axis` (if any) is left whole.
-ValueId crop(Context& ctx, ValueId value, Dims size, std::optional<std::int64_t> axis) {
-  const Dims dims = ctx.dims_of(value);
-  if (axis) size[static_cast<std::size_t>(*axis)] = dims[static_cast<std::size_t>(*axis)];
-  if (size == dims) return value;
-  return ctx.net().add_slice(value, Dims(dims.size(), Expr(0)), std::move(size), std::vector<std::int64_t>(dims.size(), 1));
+// The first elements along every axis, as many as `size` says.
+ValueId crop(Context& ctx, ValueId value, Dims size) {
+  const std::size_t rank = size.size();
+  if (size == ctx.dims_of(value)) return value;
+  return ctx.net().add_slice(value, Dims(rank, Expr(0)), std::move(size), std::vector<std::int64_t>(rank, 1));
 }
 
 // aten.embedding(weight, indices, ..)
@@ -54,8 +53,19 @@ void convert_gather(Context& ctx, const Node& node) {
   }
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
   index = proven_index(ctx, node, index, ctx.dims_of(x)[static_cast<std::size_t>(axis)], NegativeIndices::kRefused);
-  const ValueId data = crop(ctx, x, ctx.dims_of(index), axis);
-  ctx.set_output(node, ctx.net().add_layer(network::Gather{network::GatherMode::kElement, axis}, {data, index})[0]);
+  // The layer wants equal sizes in the other dimensions: a smaller index is filled up with zeros, and what they read is cut
+  // off. (Cutting the data instead does not survive OpenVINO, which drops a slice in front of a gather.)
+  const Dims wanted = ctx.dims_of(index);
+  Dims filled = ctx.dims_of(x);
+  filled[static_cast<std::size_t>(axis)] = wanted[static_cast<std::size_t>(axis)];
+  if (filled != wanted) {
+    const std::size_t rank = filled.size();
+    const ValueId zero = ctx.net().add_int_scalar(ctx.dtype_of(index), 0);
+    network::Slice fill{Dims(rank, Expr(0)), filled, std::vector<std::int64_t>(rank, 1), network::SliceMode::kFill};
+    index = ctx.net().add_layer(std::move(fill), {index, zero})[0];
+  }
+  const ValueId result = ctx.net().add_layer(network::Gather{network::GatherMode::kElement, axis}, {x, index})[0];
+  ctx.set_output(node, crop(ctx, result, wanted));
 }
 
 // --- aten.index.Tensor ---------------------------------------------------------------------------------------------------
@@ -193,7 +203,7 @@ void convert_scatter(Context& ctx, const Node& node) {
   const Dims written = ctx.dims_of(index);
   ValueId updates;
   if constexpr (from_tensor) {
-    updates = crop(ctx, ctx.tensor(node, 3, "src"), written, std::nullopt);
+    updates = crop(ctx, ctx.tensor(node, 3, "src"), written);
   } else {
     updates = ctx.net().add_broadcast(ctx.tensor_or_scalar(node, 3, "value", ctx.dtype_of(x), rank), written);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Largest and smallest elements, their positions, and sorting.
+#include <limits>
 #include <optional>
 
 #include "converters/families.h"
@@ -10,6 +11,7 @@ namespace {
 
 using backend::Reason;
 using graph::Node;
+using network::ElementWiseOperation;
 using network::TopKOperation;
 
 void require_ordered(Context& ctx, const Node& node, ValueId x) {
@@ -17,9 +19,39 @@ void require_ordered(Context& ctx, const Node& node, ValueId x) {
   if (ctx.rank_of(x) == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor has no engine layer");
 }
 
-// (values, indices), sorted; among equal elements the lower index comes first.
-std::vector<ValueId> top(Context& ctx, ValueId x, TopKOperation operation, const Expr& k, std::int64_t axis) {
-  return ctx.net().add_layer(network::TopK{operation, k, axis}, {x});
+enum class NanIs { kLargest, kSmallest };
+
+// What to order by instead of x. NaN comes first or last in PyTorch, and engines compare it in their own ways: here it
+// becomes the one infinity, and the infinities that were there the largest finite number, which loses nothing but their
+// order with that very number (in float16, where such numbers are met, not even that).
+ValueId ordering_key(Context& ctx, ValueId x, NanIs nan_is) {
+  if (!is_floating(ctx.dtype_of(x))) return x;
+  Network& net = ctx.net();
+  if (ctx.dtype_of(x) == DataType::kFloat16) x = ctx.cast(x, DataType::kFloat32);
+  const DataType dtype = ctx.dtype_of(x);
+  const std::size_t rank = ctx.rank_of(x);
+  const double sign = nan_is == NanIs::kLargest ? 1 : -1;
+  // The largest bfloat16 is a float32 too.
+  const double largest = dtype == DataType::kBFloat16 ? 0x1.FEp127 : std::numeric_limits<float>::max();
+  const ValueId finite =
+      net.add_elementwise(x, net.add_scalar(dtype, sign * largest, rank),
+                          nan_is == NanIs::kLargest ? ElementWiseOperation::kMin : ElementWiseOperation::kMax);
+  const ValueId infinity = net.add_scalar(dtype, sign * std::numeric_limits<double>::infinity(), rank);
+  return net.add_select(net.add_unary(x, network::UnaryOperation::kIsNan), infinity, finite);
+}
+
+// The indices of the k first elements of x in PyTorch's order; among equal elements the lower index comes first.
+ValueId top_indices(Context& ctx, ValueId x, TopKOperation operation, const Expr& k, std::int64_t axis, NanIs nan_is) {
+  return ctx.net().add_layer(network::TopK{operation, k, axis}, {ordering_key(ctx, x, nan_is)})[1];
+}
+
+// (values, indices) of the k first elements.
+std::vector<ValueId> top(Context& ctx, ValueId x, TopKOperation operation, const Expr& k, std::int64_t axis,
+                         NanIs nan_is) {
+  if (!is_floating(ctx.dtype_of(x))) return ctx.net().add_layer(network::TopK{operation, k, axis}, {x});
+  const ValueId indices = top_indices(ctx, x, operation, k, axis, nan_is);
+  const ValueId values = ctx.net().add_layer(network::Gather{network::GatherMode::kElement, axis}, {x, indices})[0];
+  return {values, indices};
 }
 
 // aten.topk(self, k, dim, largest, sorted) -> (values, indices): PyTorch leaves open which of equal elements it takes
@@ -30,7 +62,7 @@ void convert_topk(Context& ctx, const Node& node) {
   const TopKOperation operation = ctx.boolean(node, 3, "largest", true) ? TopKOperation::kMax : TopKOperation::kMin;
   const std::optional<Expr> k = ctx.dim(node, 1, "k");
   if (!k || *k == Expr(0)) refuse(Reason::kAttribute, node.target, " of no elements has no engine layer");
-  const std::vector<ValueId> results = top(ctx, x, operation, *k, axis);
+  const std::vector<ValueId> results = top(ctx, x, operation, *k, axis, NanIs::kLargest);
   ctx.set_output(node, results[0], 0);
   ctx.set_output(node, results[1], 1);
 }
@@ -42,7 +74,7 @@ void set_sorted(Context& ctx, const Node& node, std::int64_t dim, bool descendin
   const Expr size = ctx.dims_of(x)[static_cast<std::size_t>(axis)];
   if (size == Expr(0)) refuse(Reason::kAttribute, node.target, " of an empty dimension has no engine layer");
   const std::vector<ValueId> results =
-      top(ctx, x, descending ? TopKOperation::kMax : TopKOperation::kMin, size, axis);
+      top(ctx, x, descending ? TopKOperation::kMax : TopKOperation::kMin, size, axis, NanIs::kLargest);
   ctx.set_output(node, results[0], 0);
   ctx.set_output(node, results[1], 1);
 }
@@ -57,6 +89,11 @@ void convert_stable_sort(Context& ctx, const Node& node) {
   set_sorted(ctx, node, ctx.integer(node, 2, "dim", -1), ctx.boolean(node, 3, "descending", false));
 }
 
+// The largest and the smallest of elements with a NaN among them is the NaN.
+constexpr NanIs nan_of(TopKOperation operation) {
+  return operation == TopKOperation::kMax ? NanIs::kLargest : NanIs::kSmallest;
+}
+
 // aten.arg{max,min}(self, dim, keepdim): the first of equal elements; without `dim` the position among all
 template <TopKOperation operation>
 void convert_arg(Context& ctx, const Node& node) {
@@ -66,12 +103,12 @@ void convert_arg(Context& ctx, const Node& node) {
   const bool keep = ctx.boolean(node, 2, "keepdim", false);
   if (ctx.is_none(node, 1, "dim")) {
     x = ctx.net().add_reshape(x, {volume(ctx.dims_of(x))});
-    const ValueId index = top(ctx, x, operation, Expr(1), 0)[1];
+    const ValueId index = top_indices(ctx, x, operation, Expr(1), 0, nan_of(operation));
     ctx.set_output(node, ctx.net().add_reshape(index, Dims(keep ? rank : 0, Expr(1))));
     return;
   }
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), rank);
-  const ValueId index = top(ctx, x, operation, Expr(1), axis)[1];
+  const ValueId index = top_indices(ctx, x, operation, Expr(1), axis, nan_of(operation));
   ctx.set_output(node, keep ? index : squeeze(ctx, index, axis));
 }
 
@@ -82,7 +119,7 @@ void convert_along(Context& ctx, const Node& node) {
   require_ordered(ctx, node, x);
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
   const bool keep = ctx.boolean(node, 2, "keepdim", false);
-  const std::vector<ValueId> results = top(ctx, x, operation, Expr(1), axis);
+  const std::vector<ValueId> results = top(ctx, x, operation, Expr(1), axis, nan_of(operation));
   for (std::size_t i = 0; i < 2; ++i) {
     ctx.set_output(node, keep ? results[i] : squeeze(ctx, results[i], axis), i);
   }

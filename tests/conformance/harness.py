@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles one function at a time and holds its engines to eager PyTorch's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+import torch_tensorrt
+
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+INTEGERS = (torch.int64, torch.int32)
+
+
+class _Wrapped(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs)
+
+
+@dataclass
+class Outcome:
+    """What became of one function."""
+
+    module: nn.Module
+    eager: nn.Module
+    refusals: dict[str, str]
+    """Reason by operator, for what stayed in PyTorch."""
+    engines: int
+
+    def check(self, *inputs: Any) -> None:
+        """The compiled module's answer is eager's, for these inputs."""
+        with torch.no_grad():
+            expected = self.eager(*inputs)
+            actual = self.module(*inputs)
+        assert_same(actual, expected)
+
+
+def assert_same(actual: Any, expected: Any) -> None:
+    """Equal structure, dtypes and shapes; values within torch.testing's tolerance of the dtype, or, where a result near
+    zero is the rest of larger terms, within one rounding of the largest."""
+    left, left_spec = pytree.tree_flatten(actual)
+    right, right_spec = pytree.tree_flatten(expected)
+    assert left_spec == right_spec
+    for one, other in zip(left, right, strict=True):
+        atol = rtol = None
+        if other.dtype in (torch.float16, torch.bfloat16) and other.numel():
+            largest = other.float().nan_to_num(0, 0, 0).abs().max().item()
+            default_rtol, default_atol = torch.testing._comparison.default_tolerances(other)
+            rtol, atol = default_rtol, max(default_atol, largest * torch.finfo(other.dtype).eps)
+        torch.testing.assert_close(one, other, rtol=rtol, atol=atol, equal_nan=True)
+
+
+def compile_function(function: Callable[..., Any], *inputs: Any, dynamic: Any = None, **settings: Any) -> Outcome:
+    """`dynamic`: torch.export's dynamic_shapes, one entry an input."""
+    eager = function.eval() if isinstance(function, nn.Module) else _Wrapped(function).eval()
+    if dynamic is not None and not isinstance(function, nn.Module):
+        dynamic = (tuple(dynamic),)  # of *inputs
+    program = torch.export.export(eager, inputs, dynamic_shapes=dynamic, strict=False)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1, targets={"openvino"}, **settings)
+    meta = module.meta.get("torch_tensorrt")
+    if meta is None:  # nothing was compiled: ask why
+        return Outcome(module, eager, {"": "NOTHING_COMPILED"}, 0)
+    report = meta["report"]
+    return Outcome(
+        module,
+        eager,
+        {item.target.removeprefix("aten."): f"{item.reason}: {item.message}" for item in report.refusals},
+        sum(block.engine for block in report.blocks),
+    )
+
+
+def check(
+    function: Callable[..., Any],
+    *inputs: Any,
+    dynamic: Any = None,
+    more: Sequence[tuple[Any, ...]] = (),
+    **settings: Any,
+) -> Outcome:
+    """Everything goes to engines and agrees with eager, on `inputs` and on each of `more`."""
+    outcome = compile_function(function, *inputs, dynamic=dynamic, **settings)
+    assert not outcome.refusals, outcome.refusals
+    for given in (inputs, *more):
+        outcome.check(*given)
+    return outcome
+
+
+def check_refused(function: Callable[..., Any], *inputs: Any, dynamic: Any = None, reason: str, **settings: Any) -> Outcome:
+    """Something is left to PyTorch for `reason`, and the answer is eager's all the same."""
+    outcome = compile_function(function, *inputs, dynamic=dynamic, **settings)
+    if outcome.engines:
+        assert reason in {text.partition(":")[0] for text in outcome.refusals.values()}, outcome.refusals
+    outcome.check(*inputs)
+    return outcome
