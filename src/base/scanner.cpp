@@ -7,8 +7,7 @@ namespace torchtrt {
 namespace {
 
 bool is_word_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '$' ||
-         c == ':';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '$';
 }
 
 }  // namespace
@@ -52,7 +51,11 @@ void Scanner::expect(std::string_view token) {
 std::string Scanner::word(std::string_view what) {
   skip_blanks();
   const std::size_t start = position_;
-  while (position_ < line_end_ && is_word_character(text_[position_])) ++position_;
+  while (position_ < line_end_) {
+    const bool scope = text_.substr(position_, 2) == "::";
+    if (!scope && !is_word_character(text_[position_])) break;
+    position_ += scope ? 2 : 1;
+  }
   if (position_ == start) fail_here("expected ", what);
   return std::string(text_.substr(start, position_ - start));
 }
@@ -65,6 +68,7 @@ std::string Scanner::quoted() {
     if (c == '\\' && position_ < line_end_) {
       c = text_[position_++];
       if (c == 'n') c = '\n';
+      if (c == 'r') c = '\r';
     }
     result += c;
   }

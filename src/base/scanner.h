@@ -28,9 +28,9 @@ class Scanner {
   /// Takes the next character as it is.
   char take() { return text_[position_++]; }
 
-  /// Letters, digits, '_', '.', '$' and ':'.
+  /// Letters, digits, '_', '.', '$' and "::".
   std::string word(std::string_view what);
-  /// "..." with \" and \\ and \n.
+  /// "..." with \", \\, \n and \r.
   std::string quoted();
   /// The text up to the matching end: a ',' or closing bracket outside of any bracket.
   std::string balanced();

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <charconv>
+#include <concepts>
+#include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
-#include <torchtrt/network/network.h>
+#include <torchtrt/network/layers.h>
 
 /// The attributes of every layer kind, listed once: the printer and the parser both visit them.
 namespace torchtrt::network {
 
-// --- names of enumerators (those of the operation lists are in layers.h) --------------------------------------------------
+// --- names of enumerators -------------------------------------------------------------------------------------------
+
+/// EnumNames<E>::kNames: the text of each enumerator, in order.
 template <typename Enum>
 struct EnumNames;
-#define TORCHTRT_ENUM_NAMES(type, ...)                               \
-  template <>                                                        \
-  struct EnumNames<type> {                                           \
-    static constexpr std::string_view kNames[]{__VA_ARGS__};         \
+#define TORCHTRT_ENUM_NAMES(type, ...)                       \
+  template <>                                                \
+  struct EnumNames<type> {                                   \
+    static constexpr std::string_view kNames[]{__VA_ARGS__}; \
   };
 #define TORCHTRT_TEXT(name, text) text,
 TORCHTRT_ENUM_NAMES(ActivationType, TORCHTRT_ACTIVATIONS(TORCHTRT_TEXT))
@@ -38,78 +41,162 @@ TORCHTRT_ENUM_NAMES(FillOperation, "linspace")
 #undef TORCHTRT_TEXT
 #undef TORCHTRT_ENUM_NAMES
 
-// --- the attributes -------------------------------------------------------------------------------------------------------
-// visit(name, field) for every field of the layer kind. A Constant's elements are not attributes: its text is its own.
-template <typename V> void visit_attributes(Constant&, V&) {}
-template <typename V> void visit_attributes(Activation& op, V& visit) { visit("type", op.type), visit("alpha", op.alpha), visit("beta", op.beta); }
-template <typename V> void visit_attributes(Unary& op, V& visit) { visit("operation", op.operation); }
-template <typename V> void visit_attributes(ElementWise& op, V& visit) { visit("operation", op.operation); }
-template <typename V> void visit_attributes(MatrixMultiply& op, V& visit) { visit("op_a", op.op_a), visit("op_b", op.op_b); }
-template <typename V> void visit_attributes(Convolution& op, V& visit) {
-  visit("stride", op.stride), visit("dilation", op.dilation), visit("pre_padding", op.pre_padding);
-  visit("post_padding", op.post_padding), visit("groups", op.groups);
-}
-template <typename V> void visit_attributes(Deconvolution& op, V& visit) {
-  visit("stride", op.stride), visit("dilation", op.dilation), visit("pre_padding", op.pre_padding);
-  visit("post_padding", op.post_padding), visit("output_padding", op.output_padding), visit("groups", op.groups);
-}
-template <typename V> void visit_attributes(Pooling& op, V& visit) {
-  visit("type", op.type), visit("window", op.window), visit("stride", op.stride), visit("dilation", op.dilation);
-  visit("pre_padding", op.pre_padding), visit("post_padding", op.post_padding), visit("ceil_mode", op.ceil_mode);
-  visit("count_include_pad", op.count_include_pad);
-}
-template <typename V> void visit_attributes(Reduce& op, V& visit) { visit("operation", op.operation), visit("axes", op.axes), visit("keep_dims", op.keep_dims); }
-template <typename V> void visit_attributes(Softmax& op, V& visit) { visit("axis", op.axis); }
-template <typename V> void visit_attributes(TopK& op, V& visit) { visit("operation", op.operation), visit("k", op.k), visit("axis", op.axis); }
-template <typename V> void visit_attributes(Gather& op, V& visit) { visit("mode", op.mode), visit("axis", op.axis); }
-template <typename V> void visit_attributes(Scatter& op, V& visit) { visit("mode", op.mode), visit("axis", op.axis); }
-template <typename V> void visit_attributes(Slice& op, V& visit) { visit("start", op.start), visit("size", op.size), visit("stride", op.stride), visit("mode", op.mode); }
-template <typename V> void visit_attributes(Shuffle& op, V& visit) {
-  visit("first_transpose", op.first_transpose), visit("reshape", op.reshape), visit("second_transpose", op.second_transpose);
-}
-template <typename V> void visit_attributes(Broadcast& op, V& visit) { visit("dims", op.dims); }
-template <typename V> void visit_attributes(Concatenation& op, V& visit) { visit("axis", op.axis); }
-template <typename V> void visit_attributes(Select&, V&) {}
-template <typename V> void visit_attributes(Cast& op, V& visit) { visit("to", op.to); }
-template <typename V> void visit_attributes(Identity&, V&) {}
-template <typename V> void visit_attributes(Resize& op, V& visit) {
-  visit("mode", op.mode), visit("transformation", op.transformation), visit("size", op.size), visit("scales", op.scales);
-  visit("cubic_coeff", op.cubic_coeff);
-}
-template <typename V> void visit_attributes(Normalization& op, V& visit) {
-  visit("kind", op.kind), visit("axes", op.axes), visit("groups", op.groups), visit("epsilon", op.epsilon);
-}
-template <typename V> void visit_attributes(Fill& op, V& visit) {
-  visit("operation", op.operation), visit("dtype", op.dtype), visit("length", op.length), visit("start", op.start), visit("step", op.step);
-}
-template <typename V> void visit_attributes(ShapeOf& op, V& visit) { visit("values", op.values), visit("scalar", op.scalar); }
-template <typename V> void visit_attributes(Attention& op, V& visit) { visit("scale", op.scale), visit("is_causal", op.is_causal); }
-template <typename V> void visit_attributes(CumulativeSum& op, V& visit) { visit("axis", op.axis), visit("exclusive", op.exclusive), visit("reverse", op.reverse); }
-template <typename V> void visit_attributes(NonZero& op, V& visit) { visit("count_symbol", op.count_symbol); }
+// --- the attributes -------------------------------------------------------------------------------------------------
+// `visit(name, field)` for a field that the text always has; `visit.optional(name, field, standard)` for one that it
+// leaves out where it is `standard`, which is what a default-constructed layer has. A Constant's dtype and dims are
+// those of its result, and its elements have a syntax of their own.
 
-// --- an attribute's text -----------------------------------------------------------------------------------------------------
-inline std::string attribute_text(bool value) { return value ? "true" : "false"; }
-inline std::string attribute_text(std::int64_t value) { return std::to_string(value); }
-inline std::string attribute_text(double value) {
-  char buffer[40];
-  // The shortest text that reads back as the same double.
-  return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
+/// Layer, or const Layer.
+template <typename T, typename Kind>
+concept Is = std::same_as<std::remove_const_t<T>, Kind>;
+using Integers = std::vector<std::int64_t>;
+
+template <typename V, Is<Constant> T>
+void visit_attributes(T&, V&) {}
+template <typename V, Is<Activation> T>
+void visit_attributes(T& op, V& visit) {
+  visit("type", op.type);
+  visit.optional("alpha", op.alpha, 0.0);
+  visit.optional("beta", op.beta, 0.0);
 }
-inline std::string attribute_text(DataType value) { return std::string(to_string(value)); }
-inline std::string attribute_text(const Expr& value) { return value.str(); }
-inline std::string attribute_text(const std::string& value) { return value; }
-inline std::string attribute_text(const Dims& value) { return to_string(value); }
-inline std::string attribute_text(const std::optional<Dims>& value) { return value ? to_string(*value) : "none"; }
-template <typename T>
-std::string attribute_text(const std::vector<T>& values) {
-  std::string text = "[";
-  for (const T& value : values) text += (text.size() == 1 ? "" : ", ") + attribute_text(value);
-  return text + "]";
+template <typename V, Is<Unary> T>
+void visit_attributes(T& op, V& visit) {
+  visit("operation", op.operation);
 }
-template <typename Enum>
-  requires std::is_enum_v<Enum>
-std::string attribute_text(Enum value) {
-  return std::string(EnumNames<Enum>::kNames[static_cast<std::size_t>(value)]);
+template <typename V, Is<ElementWise> T>
+void visit_attributes(T& op, V& visit) {
+  visit("operation", op.operation);
+}
+template <typename V, Is<MatrixMultiply> T>
+void visit_attributes(T& op, V& visit) {
+  visit.optional("op_a", op.op_a, MatrixOperation::kNone);
+  visit.optional("op_b", op.op_b, MatrixOperation::kNone);
+}
+template <typename V, Is<Convolution> T>
+void visit_attributes(T& op, V& visit) {
+  visit("stride", op.stride);
+  visit("dilation", op.dilation);
+  visit("pre_padding", op.pre_padding);
+  visit("post_padding", op.post_padding);
+  visit.optional("groups", op.groups, std::int64_t{1});
+}
+template <typename V, Is<Deconvolution> T>
+void visit_attributes(T& op, V& visit) {
+  visit("stride", op.stride);
+  visit("dilation", op.dilation);
+  visit("pre_padding", op.pre_padding);
+  visit("post_padding", op.post_padding);
+  visit("output_padding", op.output_padding);
+  visit.optional("groups", op.groups, std::int64_t{1});
+}
+template <typename V, Is<Pooling> T>
+void visit_attributes(T& op, V& visit) {
+  visit("type", op.type);
+  visit("window", op.window);
+  visit("stride", op.stride);
+  visit("dilation", op.dilation);
+  visit("pre_padding", op.pre_padding);
+  visit("post_padding", op.post_padding);
+  visit.optional("ceil_mode", op.ceil_mode, false);
+  visit.optional("count_include_pad", op.count_include_pad, true);
+}
+template <typename V, Is<Reduce> T>
+void visit_attributes(T& op, V& visit) {
+  visit("operation", op.operation);
+  visit("axes", op.axes);
+  visit.optional("keep_dims", op.keep_dims, false);
+}
+template <typename V, Is<Softmax> T>
+void visit_attributes(T& op, V& visit) {
+  visit("axis", op.axis);
+}
+template <typename V, Is<TopK> T>
+void visit_attributes(T& op, V& visit) {
+  visit("operation", op.operation);
+  visit("k", op.k);
+  visit("axis", op.axis);
+}
+template <typename V, Is<Gather> T>
+void visit_attributes(T& op, V& visit) {
+  visit.optional("mode", op.mode, GatherMode::kDefault);
+  visit("axis", op.axis);
+}
+template <typename V, Is<Scatter> T>
+void visit_attributes(T& op, V& visit) {
+  visit("mode", op.mode);
+  visit("axis", op.axis);
+}
+template <typename V, Is<Slice> T>
+void visit_attributes(T& op, V& visit) {
+  visit("start", op.start);
+  visit("size", op.size);
+  visit("stride", op.stride);
+  visit.optional("mode", op.mode, SliceMode::kStrict);
+}
+template <typename V, Is<Shuffle> T>
+void visit_attributes(T& op, V& visit) {
+  visit.optional("first_transpose", op.first_transpose, Integers{});
+  visit.optional("reshape", op.reshape, std::optional<Dims>{});
+  visit.optional("second_transpose", op.second_transpose, Integers{});
+}
+template <typename V, Is<Broadcast> T>
+void visit_attributes(T& op, V& visit) {
+  visit("dims", op.dims);
+}
+template <typename V, Is<Concatenation> T>
+void visit_attributes(T& op, V& visit) {
+  visit("axis", op.axis);
+}
+template <typename V, Is<Select> T>
+void visit_attributes(T&, V&) {}
+template <typename V, Is<Cast> T>
+void visit_attributes(T& op, V& visit) {
+  visit("to", op.to);
+}
+template <typename V, Is<Identity> T>
+void visit_attributes(T&, V&) {}
+template <typename V, Is<Resize> T>
+void visit_attributes(T& op, V& visit) {
+  visit("mode", op.mode);
+  visit("transformation", op.transformation);
+  visit("size", op.size);
+  visit.optional("scales", op.scales, std::vector<double>{});
+  visit.optional("cubic_coeff", op.cubic_coeff, -0.75);
+}
+template <typename V, Is<Normalization> T>
+void visit_attributes(T& op, V& visit) {
+  visit("kind", op.kind);
+  visit.optional("axes", op.axes, Integers{});
+  visit.optional("groups", op.groups, std::int64_t{1});
+  visit("epsilon", op.epsilon);
+}
+template <typename V, Is<Fill> T>
+void visit_attributes(T& op, V& visit) {
+  visit.optional("operation", op.operation, FillOperation::kLinspace);
+  visit("dtype", op.dtype);
+  visit("length", op.length);
+  visit.optional("start", op.start, 0.0);
+  visit.optional("step", op.step, 1.0);
+}
+template <typename V, Is<ShapeOf> T>
+void visit_attributes(T& op, V& visit) {
+  visit("values", op.values);
+  visit.optional("scalar", op.scalar, false);
+}
+template <typename V, Is<Attention> T>
+void visit_attributes(T& op, V& visit) {
+  visit("scale", op.scale);
+  visit.optional("is_causal", op.is_causal, false);
+}
+template <typename V, Is<CumulativeSum> T>
+void visit_attributes(T& op, V& visit) {
+  visit("axis", op.axis);
+  visit.optional("exclusive", op.exclusive, false);
+  visit.optional("reverse", op.reverse, false);
+}
+template <typename V, Is<NonZero> T>
+void visit_attributes(T& op, V& visit) {
+  visit("count_symbol", op.count_symbol);
 }
 
 }  // namespace torchtrt::network

@@ -12,8 +12,8 @@ struct ValueType {
   Dims dims;
 };
 
-/// The dtypes and dims of a layer's outputs from its operation and operands. Error(kInvalidArgument) for a rule that does
-/// not hold; the message starts with the layer's kind and name.
+/// The dtypes and dims of a layer's outputs from its operation and operands. Error(kInvalidArgument) for a rule that
+/// does not hold; the message starts with the layer's kind and name.
 std::vector<ValueType> infer(const Network& network, const Layer& layer);
 
 /// What is known of the elements of a layer's integer output.

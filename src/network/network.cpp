@@ -42,9 +42,7 @@ struct Network::State {
   }
 };
 
-Network::Network(std::string name) : state_(std::make_unique<State>()) {
-  state_->name = std::move(name);
-}
+Network::Network(std::string name) : state_(std::make_unique<State>()) { state_->name = std::move(name); }
 Network::Network(Network&&) noexcept = default;
 Network& Network::operator=(Network&&) noexcept = default;
 Network::~Network() = default;
@@ -76,14 +74,14 @@ Interval Network::bounds(const Expr& expr) const {
 ValueId Network::add_input(const std::string& name, DataType dtype, Dims dims) {
   TORCHTRT_CHECK(state_->names.insert(name).second && !name.empty(), kInvalidArgument, "network input \"", name,
                  "\" needs a name of its own");
-  const ValueId id = state_->add_value({name, dtype, std::move(dims)}, -1);
+  const ValueId id = state_->add_value({name, dtype, std::move(dims), range_of(dtype)}, -1);
   state_->inputs.push_back({id, false, ""});
   return id;
 }
 
 ValueId Network::add_shape_input(const std::string& name, const std::string& symbol) {
-  TORCHTRT_CHECK(state_->symbols.count(symbol) == 1, kInvalidArgument, "shape input \"", name, "\" carries symbol ", symbol,
-                 ", which is not declared");
+  TORCHTRT_CHECK(state_->symbols.count(symbol) == 1, kInvalidArgument, "shape input \"", name, "\" carries symbol ",
+                 symbol, ", which is not declared");
   const ValueId id = add_input(name, DataType::kInt64, {});
   state_->inputs.back() = {id, true, symbol};
   state_->values[id.index].range = bounds(Expr::symbol(symbol));
@@ -99,7 +97,8 @@ void Network::mark_output(ValueId value_id, const std::string& name) {
 }
 
 const Value& Network::value(ValueId id) const {
-  TORCHTRT_CHECK(id.index < state_->values.size(), kInternal, "no value with index ", id.index, " in network ", state_->name);
+  TORCHTRT_CHECK(id.index < state_->values.size(), kInternal, "no value with index ", id.index, " in network ",
+                 state_->name);
   return state_->values[id.index];
 }
 
@@ -127,8 +126,19 @@ void Network::refine_dims(ValueId id, const Dims& dims) {
 }
 
 void Network::refine_range(ValueId id, Interval range) {
-  const Interval known = value(id).range;
-  state_->values[id.index].range = {std::max(known.min, range.min), std::min(known.max, range.max)};
+  const Value& refined = value(id);
+  const Interval both{std::max(refined.range.min, range.min), std::min(refined.range.max, range.max)};
+  TORCHTRT_CHECK(both.min <= both.max, kInvalidArgument, "no element of \"", refined.name, "\" can be in [", range.min,
+                 ", ", range.max, "] and in [", refined.range.min, ", ", refined.range.max, "]");
+  state_->values[id.index].range = both;
+}
+
+void Network::rename(ValueId id, const std::string& name) {
+  (void)value(id);  // checks the handle
+  TORCHTRT_CHECK(!name.empty() && state_->names.insert(name).second, kInvalidArgument, "the name \"", name,
+                 "\" is taken or empty");
+  state_->names.erase(state_->values[id.index].name);
+  state_->values[id.index].name = name;
 }
 
 bool Network::has_data_dependent_outputs() const {
@@ -158,7 +168,8 @@ std::vector<ValueId> Network::add_layer(Op op, std::vector<ValueId> inputs, cons
   layer.name = state_->unique(layer.name);
   const auto index = static_cast<std::ptrdiff_t>(state_->layers.size());
   for (std::size_t i = 0; i < types.size(); ++i) {
-    const std::string value_name = types.size() == 1 ? layer.name : state_->unique(layer.name + "." + std::to_string(i));
+    const std::string value_name =
+        types.size() == 1 ? layer.name : state_->unique(layer.name + "." + std::to_string(i));
     Value result{value_name, types[i].dtype, types[i].dims};
     if (is_integral(result.dtype)) result.range = infer_range(*this, layer, i, result.dtype);
     layer.outputs.push_back(state_->add_value(std::move(result), index));
@@ -206,7 +217,8 @@ void remove_dead_layers(Network& network) {
   network.keep_layers(live);
 }
 
-// --- the named helpers: each is one add_layer --------------------------------------------------------------------------
+// --- the named helpers: each is one add_layer
+// --------------------------------------------------------------------------
 
 ValueId Network::add_constant(Dims dims, DataType dtype, Weights weights, const std::string& name) {
   return add_layer(Constant{std::move(dims), dtype, std::make_shared<const Weights>(std::move(weights))}, {}, name)[0];
@@ -225,14 +237,23 @@ Weights one_element(T value) {
 ValueId Network::add_scalar(DataType dtype, double number, std::size_t rank) {
   Weights weights;
   switch (dtype) {
-    case DataType::kFloat64: weights = one_element(number); break;
-    case DataType::kFloat32: weights = one_element(static_cast<float>(number)); break;
-    case DataType::kFloat16: weights = one_element(to_float16(static_cast<float>(number))); break;
-    case DataType::kBFloat16: weights = one_element(to_bfloat16(static_cast<float>(number))); break;
-    case DataType::kFloat8E4M3: fail(ErrorCode::kUnsupported, "no float8 scalar constants");
+    case DataType::kFloat64:
+      weights = one_element(number);
+      break;
+    case DataType::kFloat32:
+      weights = one_element(static_cast<float>(number));
+      break;
+    case DataType::kFloat16:
+      weights = one_element(to_float16(static_cast<float>(number)));
+      break;
+    case DataType::kBFloat16:
+      weights = one_element(to_bfloat16(static_cast<float>(number)));
+      break;
+    case DataType::kFloat8E4M3:
+      fail(ErrorCode::kUnsupported, "no float8 scalar constants");
     default:
-      TORCHTRT_CHECK(std::nearbyint(number) == number && std::fabs(number) < 9.2e18, kInvalidArgument, "the number ", number,
-                     " is not a value of dtype ", to_string(dtype));
+      TORCHTRT_CHECK(std::nearbyint(number) == number && std::fabs(number) < 9.2e18, kInvalidArgument, "the number ",
+                     number, " is not a value of dtype ", to_string(dtype));
       return add_int_scalar(dtype, static_cast<std::int64_t>(number), rank);
   }
   return add_constant(Dims(rank, Expr(1)), dtype, std::move(weights));
@@ -240,18 +261,35 @@ ValueId Network::add_scalar(DataType dtype, double number, std::size_t rank) {
 
 ValueId Network::add_int_scalar(DataType dtype, std::int64_t number, std::size_t rank) {
   const auto fits = [&](std::int64_t low, std::int64_t high) {
-    TORCHTRT_CHECK(number >= low && number <= high, kInvalidArgument, "the number ", number, " is not a value of dtype ",
-                   to_string(dtype));
+    TORCHTRT_CHECK(number >= low && number <= high, kInvalidArgument, "the number ", number,
+                   " is not a value of dtype ", to_string(dtype));
   };
   Weights weights;
   switch (dtype) {
-    case DataType::kInt64: weights = one_element(number); break;
-    case DataType::kInt32: fits(INT32_MIN, INT32_MAX); weights = one_element(static_cast<std::int32_t>(number)); break;
-    case DataType::kInt16: fits(INT16_MIN, INT16_MAX); weights = one_element(static_cast<std::int16_t>(number)); break;
-    case DataType::kInt8: fits(INT8_MIN, INT8_MAX); weights = one_element(static_cast<std::int8_t>(number)); break;
-    case DataType::kUInt8: fits(0, UINT8_MAX); weights = one_element(static_cast<std::uint8_t>(number)); break;
-    case DataType::kBool: weights = one_element(static_cast<std::uint8_t>(number != 0)); break;
-    default: return add_scalar(dtype, static_cast<double>(number), rank);
+    case DataType::kInt64:
+      weights = one_element(number);
+      break;
+    case DataType::kInt32:
+      fits(INT32_MIN, INT32_MAX);
+      weights = one_element(static_cast<std::int32_t>(number));
+      break;
+    case DataType::kInt16:
+      fits(INT16_MIN, INT16_MAX);
+      weights = one_element(static_cast<std::int16_t>(number));
+      break;
+    case DataType::kInt8:
+      fits(INT8_MIN, INT8_MAX);
+      weights = one_element(static_cast<std::int8_t>(number));
+      break;
+    case DataType::kUInt8:
+      fits(0, UINT8_MAX);
+      weights = one_element(static_cast<std::uint8_t>(number));
+      break;
+    case DataType::kBool:
+      weights = one_element(static_cast<std::uint8_t>(number != 0));
+      break;
+    default:
+      return add_scalar(dtype, static_cast<double>(number), rank);
   }
   return add_constant(Dims(rank, Expr(1)), dtype, std::move(weights));
 }
@@ -259,9 +297,7 @@ ValueId Network::add_int_scalar(DataType dtype, std::int64_t number, std::size_t
 ValueId Network::add_activation(ValueId input, ActivationType type, double alpha, double beta) {
   return add_layer(Activation{type, alpha, beta}, {input})[0];
 }
-ValueId Network::add_unary(ValueId input, UnaryOperation operation) {
-  return add_layer(Unary{operation}, {input})[0];
-}
+ValueId Network::add_unary(ValueId input, UnaryOperation operation) { return add_layer(Unary{operation}, {input})[0]; }
 ValueId Network::add_elementwise(ValueId a, ValueId b, ElementWiseOperation operation) {
   return add_layer(ElementWise{operation}, {a, b})[0];
 }
@@ -272,9 +308,7 @@ ValueId Network::add_reduce(ValueId input, ReduceOperation operation, std::vecto
   std::sort(axes.begin(), axes.end());
   return add_layer(Reduce{operation, std::move(axes), keep_dims}, {input})[0];
 }
-ValueId Network::add_softmax(ValueId input, std::int64_t axis) {
-  return add_layer(Softmax{axis}, {input})[0];
-}
+ValueId Network::add_softmax(ValueId input, std::int64_t axis) { return add_layer(Softmax{axis}, {input})[0]; }
 ValueId Network::add_gather(ValueId data, ValueId indices, std::int64_t axis) {
   return add_layer(Gather{GatherMode::kDefault, axis}, {data, indices})[0];
 }
@@ -287,20 +321,14 @@ ValueId Network::add_reshape(ValueId input, Dims dims) {
 ValueId Network::add_transpose(ValueId input, std::vector<std::int64_t> permutation) {
   return add_layer(Shuffle{std::move(permutation), std::nullopt, {}}, {input})[0];
 }
-ValueId Network::add_broadcast(ValueId input, Dims dims) {
-  return add_layer(Broadcast{std::move(dims)}, {input})[0];
-}
+ValueId Network::add_broadcast(ValueId input, Dims dims) { return add_layer(Broadcast{std::move(dims)}, {input})[0]; }
 ValueId Network::add_concatenation(std::vector<ValueId> inputs, std::int64_t axis) {
   return add_layer(Concatenation{axis}, std::move(inputs))[0];
 }
 ValueId Network::add_select(ValueId condition, ValueId then_value, ValueId else_value) {
   return add_layer(Select{}, {condition, then_value, else_value})[0];
 }
-ValueId Network::add_cast(ValueId input, DataType to) {
-  return add_layer(Cast{to}, {input})[0];
-}
-ValueId Network::add_identity(ValueId input) {
-  return add_layer(Identity{}, {input})[0];
-}
+ValueId Network::add_cast(ValueId input, DataType to) { return add_layer(Cast{to}, {input})[0]; }
+ValueId Network::add_identity(ValueId input) { return add_layer(Identity{}, {input})[0]; }
 
 }  // namespace torchtrt::network

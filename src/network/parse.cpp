@@ -1,122 +1,165 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the text form that print.cpp writes. The printed dims of a value refine the inferred ones, and contradictions are
-// errors, so that a text is checked by the very rules that made it.
-#include <cstring>
-#include <functional>
+// Reads the text form that print.cpp writes. The printed dims of a value refine the inferred ones, and contradictions
+// are errors, so that a text is checked by the very rules that made it.
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
 #include <map>
 #include <memory>
+#include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <torchtrt/network/network.h>
+
 #include "base/scanner.h"
 #include "network/attributes.h"
+#include "network/elements.h"
 
 namespace torchtrt::network {
 namespace {
 
-// --- attribute values from text ---------------------------------------------------------------------------------------
+// --- values from text
+// -------------------------------------------------------------------------------------------------
+
+std::string trimmed(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t");
+  return begin == std::string_view::npos ? ""
+                                         : std::string(text.substr(begin, text.find_last_not_of(" \t") - begin + 1));
+}
+
+// The items of "[a, b, ..]", split at the commas that are in no bracket.
 std::vector<std::string> split_list(const std::string& text) {
-  TORCHTRT_CHECK(text.size() >= 2 && text.front() == '[' && text.back() == ']', kInvalidArgument, "expected a list, not \"",
-                 text, "\"");
+  TORCHTRT_CHECK(text.size() >= 2 && text.front() == '[' && text.back() == ']', kInvalidArgument,
+                 "expected a list, not \"", text, "\"");
+  const std::string_view inside = std::string_view(text).substr(1, text.size() - 2);
   std::vector<std::string> items;
+  if (trimmed(inside).empty()) return items;
   int depth = 0;
-  std::string item;
-  for (const char c : text.substr(1, text.size() - 2)) {
-    if (c == '(' || c == '[') ++depth;
-    if (c == ')' || c == ']') --depth;
-    if (c == ',' && depth == 0) {
-      items.push_back(std::exchange(item, ""));
-    } else if (c != ' ' || depth > 0 || !item.empty()) {
-      item += c;
+  std::size_t start = 0;
+  for (std::size_t i = 0; i < inside.size(); ++i) {
+    if (inside[i] == '(' || inside[i] == '[') ++depth;
+    if (inside[i] == ')' || inside[i] == ']') --depth;
+    if (inside[i] == ',' && depth == 0) {
+      items.push_back(trimmed(inside.substr(start, i - start)));
+      start = i + 1;
     }
   }
-  if (!item.empty()) items.push_back(item);
+  items.push_back(trimmed(inside.substr(start)));
   return items;
 }
 
 template <typename T>
 T number(const std::string& text) {
   T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  TORCHTRT_CHECK(error == std::errc() && end == text.data() + text.size(), kInvalidArgument, "\"", text, "\" is not a number");
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  TORCHTRT_CHECK(error == std::errc() && stop == end, kInvalidArgument, "\"", text, "\" is no ",
+                 std::is_integral_v<T> ? "64-bit integer" : "number");
   return value;
 }
 
-void read(const std::string& text, bool& value) {
-  TORCHTRT_CHECK(text == "true" || text == "false", kInvalidArgument, "expected true or false, not \"", text, "\"");
-  value = text == "true";
-}
-void read(const std::string& text, std::int64_t& value) { value = number<std::int64_t>(text); }
-void read(const std::string& text, double& value) { value = number<double>(text); }
-void read(const std::string& text, std::string& value) { value = text; }
-void read(const std::string& text, Expr& value) { value = Expr::parse(text); }
-void read(const std::string& text, DataType& value) {
-  const std::optional<DataType> dtype = parse_dtype(text);
-  TORCHTRT_CHECK(dtype, kInvalidArgument, "\"", text, "\" is no dtype");
-  value = *dtype;
-}
-void read(const std::string& text, Dims& value) {
-  value.clear();
-  for (const std::string& item : split_list(text)) value.push_back(Expr::parse(item));
-}
-void read(const std::string& text, std::optional<Dims>& value) {
-  value.reset();
-  if (text != "none") read(text, value.emplace());
-}
-template <typename T>
-  requires std::is_arithmetic_v<T>
-void read(const std::string& text, std::vector<T>& value) {
-  value.clear();
-  for (const std::string& item : split_list(text)) value.push_back(number<T>(item));
-}
-template <typename Enum>
-  requires std::is_enum_v<Enum>
-void read(const std::string& text, Enum& value) {
-  std::size_t index = 0;
-  for (const std::string_view name : EnumNames<Enum>::kNames) {
-    if (name == text) {
-      value = static_cast<Enum>(index);
-      return;
-    }
-    ++index;
-  }
-  fail(ErrorCode::kInvalidArgument, "unknown value \"", text, "\"");
+// An end of an interval.
+std::int64_t limit(const std::string& text) {
+  return text == "inf" ? INT64_MAX : text == "-inf" ? INT64_MIN : number<std::int64_t>(text);
 }
 
-// Takes what it is asked for out of a map of texts.
+// Of whatever type an attribute has.
+template <typename T>
+T read(const std::string& text) {
+  if constexpr (std::is_same_v<T, bool>) {
+    TORCHTRT_CHECK(text == "true" || text == "false", kInvalidArgument, "expected true or false, not \"", text, "\"");
+    return text == "true";
+  } else if constexpr (std::is_same_v<T, DataType>) {
+    const std::optional<DataType> dtype = parse_dtype(text);
+    TORCHTRT_CHECK(dtype, kInvalidArgument, "\"", text, "\" is no dtype");
+    return *dtype;
+  } else if constexpr (std::is_enum_v<T>) {
+    const auto& names = EnumNames<T>::kNames;
+    const auto found = std::find(std::begin(names), std::end(names), text);
+    if (found != std::end(names)) return static_cast<T>(found - std::begin(names));
+    std::string known;
+    for (const std::string_view name : names) known += (known.empty() ? "" : ", ") + std::string(name);
+    fail(ErrorCode::kInvalidArgument, "\"", text, "\" is none of ", known);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return number<T>(text);
+  } else if constexpr (std::is_same_v<T, Expr>) {
+    return Expr::parse(text);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return text;
+  } else if constexpr (std::is_same_v<T, std::optional<Dims>>) {
+    return read<Dims>(text);
+  } else {
+    T items;
+    for (const std::string& item : split_list(text)) items.push_back(read<typename T::value_type>(item));
+    return items;
+  }
+}
+
+// Takes what a layer kind has out of the attributes that were written.
 class AttributeReader {
  public:
   explicit AttributeReader(std::map<std::string, std::string> texts) : texts_(std::move(texts)) {}
 
   template <typename T>
-  void operator()(const char* name, T& value) {
-    const auto found = texts_.find(name);
-    if (found == texts_.end()) return;  // keeps its default
-    read(found->second, value);
-    texts_.erase(found);
+  void operator()(const char* name, T& field) {
+    TORCHTRT_CHECK(take(name, field), kInvalidArgument, "the layer needs attribute \"", name, "\"");
+  }
+  template <typename T>
+  void optional(const char* name, T& field, const T& standard) {
+    if (!take(name, field)) field = standard;
   }
   void finish() const {
-    TORCHTRT_CHECK(texts_.empty(), kInvalidArgument, "unknown attribute \"", texts_.begin()->first, "\"");
+    TORCHTRT_CHECK(texts_.empty(), kInvalidArgument, "the layer has no attribute \"", texts_.begin()->first, "\"");
   }
 
  private:
+  template <typename T>
+  bool take(const char* name, T& field) {
+    const auto found = texts_.find(name);
+    if (found == texts_.end()) return false;
+    try {
+      field = read<T>(found->second);
+    } catch (const Error& error) {
+      fail(ErrorCode::kInvalidArgument, "attribute \"", name, "\": ", error.what());
+    }
+    texts_.erase(found);
+    return true;
+  }
+
   std::map<std::string, std::string> texts_;
 };
 
 template <std::size_t index = 0>
 Op make_op(std::string_view kind) {
   if constexpr (index == std::variant_size_v<Op>) {
-    fail(ErrorCode::kInvalidArgument, "unknown layer kind \"", kind, "\"");
+    fail(ErrorCode::kInvalidArgument, "there is no layer kind \"", kind, "\"");
   } else {
     Op op = std::variant_alternative_t<index, Op>{};
     return kind_name(op) == kind ? op : make_op<index + 1>(kind);
   }
 }
 
+// Weights of constants whose elements are not in the text. calloc, because untouched pages then cost nothing.
+std::shared_ptr<const Weights> zeros(std::size_t bytes, std::optional<std::uint64_t> digest) {
+  std::shared_ptr<void> storage(std::calloc(std::max<std::size_t>(bytes, 1), 1), &std::free);
+  TORCHTRT_CHECK(storage != nullptr, kInvalidArgument, "no memory for a constant of ", bytes, " bytes");
+  return std::make_shared<const Weights>(Weights{storage, bytes, digest});
+}
+
+// --- lines
+// ------------------------------------------------------------------------------------------------------------
+
+// Constants in a text beyond this size are mistakes.
+constexpr std::int64_t kMaxConstantBytes = std::int64_t{1} << 31;
+
+// What stands left of "=": %name: dtype[dims] in [min, max].
 struct Typed {
   std::string name;
   DataType dtype{};
   Dims dims;
+  std::optional<Interval> range;
 };
 
 class Parser {
@@ -124,20 +167,16 @@ class Parser {
   explicit Parser(std::string_view text) : scanner_(text) {}
 
   Network run() {
-    std::string name = "network";
-    if (!scanner_.next_line()) fail(ErrorCode::kInvalidArgument, "line 1, column 1: the text is empty");
-    bool line_left = true;
-    if (scanner_.accept("network")) {
-      name = scanner_.quoted();
-      line_left = scanner_.next_line();
-    }
-    Network net(name);
-    for (; line_left; line_left = scanner_.next_line()) {
+    if (!scanner_.next_line()) fail(ErrorCode::kInvalidArgument, "line 1, column 1: the text of a network is empty");
+    scanner_.expect("network");
+    Network net(scanner_.quoted());
+    expect_end();
+    while (scanner_.next_line()) {
       try {
         parse_line(net);
       } catch (const Error& error) {
         // Errors of the network's own rules say nothing of the place; those of the scanner do already.
-        if (std::string_view(error.what()).substr(0, 5) == "line ") throw;
+        if (std::string_view(error.what()).starts_with("line ")) throw;
         scanner_.fail_here(error.what());
       }
     }
@@ -146,62 +185,80 @@ class Parser {
 
  private:
   void parse_line(Network& net) {
-    if (scanner_.accept("symbol ")) {
-      const std::string symbol = scanner_.word("a symbol");
-      scanner_.expect("=");
-      const std::vector<std::string> range = split_list(scanner_.balanced());
-      if (range.size() != 3) scanner_.fail_here("expected [min, opt, max]");
-      net.add_symbol(symbol, {number<std::int64_t>(range[0]), number<std::int64_t>(range[1]),
-                              range[2] == "inf" ? Interval::kUnbounded : number<std::int64_t>(range[2])});
+    if (scanner_.accept("symbols ")) {
+      do parse_symbol(net);
+      while (scanner_.accept(","));
     } else if (scanner_.accept("input ")) {
       parse_input(net);
     } else if (scanner_.accept("output ")) {
-      scanner_.expect("%");
-      const ValueId value = lookup(scanner_.word("a name"));
+      const ValueId value = operand();
       scanner_.expect("as");
       net.mark_output(value, scanner_.quoted());
     } else {
       parse_layer(net);
     }
+    expect_end();
+  }
+  void expect_end() {
     if (!scanner_.at_end()) scanner_.fail_here("expected the end of the line");
   }
 
-  Typed typed() {
-    scanner_.expect("%");
-    Typed result;
-    result.name = scanner_.word("a name");
-    scanner_.expect(":");
-    std::string dtype = scanner_.word("a dtype");
-    read(dtype, result.dtype);
-    scanner_.expect("[");
-    std::string dims = "[";
-    while (!scanner_.accept("]")) {
-      dims += (dims.size() == 1 ? "" : ",") + scanner_.balanced();
-      if (!scanner_.accept(",") && scanner_.peek() != ']') scanner_.fail_here("expected ',' or ']'");
-    }
-    read(dims + "]", result.dims);
-    return result;
+  void parse_symbol(Network& net) {
+    const std::string symbol = scanner_.word("a symbol");
+    scanner_.expect("=");
+    const std::vector<std::string> range = list();
+    if (range.size() != 3) scanner_.fail_here("expected [min, opt, max]");
+    net.add_symbol(symbol, {number<std::int64_t>(range[0]), number<std::int64_t>(range[1]), limit(range[2])});
   }
 
-  ValueId lookup(const std::string& name) {
+  // [a, b, ..]
+  std::vector<std::string> list() {
+    std::vector<std::string> items;
+    scanner_.expect("[");
+    while (!scanner_.accept("]")) {
+      if (!items.empty()) scanner_.expect(",");
+      items.push_back(scanner_.balanced());
+    }
+    return items;
+  }
+  // %name or %"name"
+  std::string reference() {
+    scanner_.expect("%");
+    return scanner_.peek() == '"' ? scanner_.quoted() : scanner_.word("a name");
+  }
+  ValueId operand() {
+    const std::string name = reference();
     const auto found = values_.find(name);
     if (found == values_.end()) scanner_.fail_here("%", name, " is not defined");
     return found->second;
   }
 
+  Typed typed() {
+    Typed result;
+    result.name = reference();
+    scanner_.expect(":");
+    result.dtype = read<DataType>(scanner_.word("a dtype"));
+    for (const std::string& dim : list()) result.dims.push_back(Expr::parse(dim));
+    if (scanner_.accept("in ")) {
+      const std::vector<std::string> range = list();
+      if (range.size() != 2) scanner_.fail_here("expected [min, max]");
+      if (!is_integral(result.dtype)) scanner_.fail_here("only integers have a range");
+      result.range = Interval{limit(range[0]), limit(range[1])};
+    }
+    return result;
+  }
+
   void parse_input(Network& net) {
     const Typed input = typed();
+    ValueId value;
     if (scanner_.accept("=")) {
-      values_[input.name] = net.add_shape_input(input.name, scanner_.word("a symbol"));
-      return;
+      if (input.dtype != DataType::kInt64 || !input.dims.empty()) scanner_.fail_here("a shape input is int64[]");
+      value = net.add_shape_input(input.name, scanner_.word("a symbol"));
+    } else {
+      value = net.add_input(input.name, input.dtype, input.dims);
     }
-    const ValueId value = net.add_input(input.name, input.dtype, input.dims);
+    if (input.range) net.refine_range(value, *input.range);
     values_[input.name] = value;
-    if (scanner_.accept("in")) {
-      const std::vector<std::string> range = split_list(scanner_.balanced());
-      if (range.size() != 2) scanner_.fail_here("expected [min, max]");
-      net.refine_range(value, {number<std::int64_t>(range[0]), number<std::int64_t>(range[1])});
-    }
   }
 
   void parse_layer(Network& net) {
@@ -212,62 +269,95 @@ class Parser {
     scanner_.expect("(");
     std::vector<ValueId> operands;
     while (!scanner_.accept(")")) {
-      scanner_.expect("%");
-      operands.push_back(lookup(scanner_.word("a name")));
-      if (!scanner_.accept(",") && scanner_.peek() != ')') scanner_.fail_here("expected ',' or ')'");
+      if (!operands.empty()) scanner_.expect(",");
+      operands.push_back(operand());
     }
-    std::map<std::string, std::string> texts;
-    if (scanner_.accept("{")) {
-      while (!scanner_.accept("}")) {
-        const std::string name = scanner_.word("an attribute");
-        scanner_.expect("=");
-        texts[name] = scanner_.balanced();
-        if (!scanner_.accept(",") && scanner_.peek() != '}') scanner_.fail_here("expected ',' or '}'");
-      }
-    }
-    if (auto* constant = std::get_if<Constant>(&op)) {
-      fill_constant(*constant, results[0], texts["elements"]);
-      texts.erase("elements");
-    }
+    std::map<std::string, std::string> texts = attribute_texts();
+    if (auto* constant = std::get_if<Constant>(&op)) fill_constant(*constant, results[0], texts);
     AttributeReader reader(std::move(texts));
     std::visit([&](auto& kind) { visit_attributes(kind, reader); }, op);
     reader.finish();
-    // The layer's name is its first value's, up to the number that tells several results apart.
+    // The layer's name is its result's; of several results ("top.0", "top.1"), what they have in common.
     std::string name = results[0].name;
-    if (results.size() > 1 && name.ends_with(".0")) name.resize(name.size() - 2);
-    net.set_origin("", scanner_.comment());
+    if (results.size() > 1) {
+      if (name.ends_with(".0")) {
+        name.resize(name.size() - 2);
+      } else {
+        name += ".layer";
+      }
+    }
+    net.set_origin("", comment());
     const std::vector<ValueId> outputs = net.add_layer(std::move(op), std::move(operands), name);
     if (outputs.size() != results.size()) scanner_.fail_here("the layer has ", outputs.size(), " results");
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const Value& value = net.value(outputs[i]);
-      if (value.dtype != results[i].dtype) scanner_.fail_here("the layer gives ", to_string(value.dtype), to_string(value.dims));
-      if (value.name != results[i].name) scanner_.fail_here("the name %", results[i].name, " is taken");
-      net.refine_dims(outputs[i], results[i].dims);
-      values_[results[i].name] = outputs[i];
+    for (std::size_t i = 0; i < outputs.size(); ++i) define(net, outputs[i], results[i]);
+  }
+
+  std::map<std::string, std::string> attribute_texts() {
+    std::map<std::string, std::string> texts;
+    if (!scanner_.accept("{")) return texts;
+    while (!scanner_.accept("}")) {
+      if (!texts.empty()) scanner_.expect(",");
+      const std::string name = scanner_.word("an attribute");
+      scanner_.expect("=");
+      if (!texts.emplace(name, scanner_.balanced()).second) scanner_.fail_here("attribute \"", name, "\" comes twice");
+    }
+    return texts;
+  }
+
+  // The user's source line, printed behind the layer on one line.
+  std::string comment() {
+    const std::string text = scanner_.comment();
+    std::string result;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] != '\\' || i + 1 == text.size()) {
+        result += text[i];
+        continue;
+      }
+      const char c = text[++i];
+      result += c == 'n' ? '\n' : c == 'r' ? '\r' : c;
+    }
+    return result;
+  }
+
+  // What the text says of a result against what the layer gives.
+  void define(Network& net, ValueId id, const Typed& result) {
+    const Value& value = net.value(id);
+    if (value.dtype != result.dtype) {
+      scanner_.fail_here("the layer gives ", to_string(value.dtype), to_string(value.dims), ", not ",
+                         to_string(result.dtype), to_string(result.dims));
+    }
+    net.refine_dims(id, result.dims);
+    if (result.range) net.refine_range(id, *result.range);
+    if (value.name != result.name) net.rename(id, result.name);
+    values_[result.name] = id;
+  }
+
+  void fill_constant(Constant& constant, const Typed& type, std::map<std::string, std::string>& texts) {
+    constant.dtype = type.dtype;
+    constant.dims = type.dims;
+    if (!is_static(type.dims)) scanner_.fail_here("a constant's shape is static, not ", to_string(type.dims));
+    const std::int64_t bytes = (volume(type.dims) * Expr(static_cast<std::int64_t>(size_of(type.dtype)))).value();
+    if (bytes < 0 || bytes > kMaxConstantBytes) scanner_.fail_here("a constant of ", bytes, " bytes");
+    const auto elements = texts.extract("elements");
+    const auto digest = texts.extract("digest");
+    if (elements.empty() == digest.empty()) scanner_.fail_here("a constant has elements or a digest");
+    if (digest.empty()) {
+      constant.weights = read_elements(type, static_cast<std::size_t>(bytes), elements.mapped());
+    } else {
+      std::uint64_t bits = 0;
+      read_element(DataType::kInt64, digest.mapped(), &bits);
+      constant.weights = zeros(static_cast<std::size_t>(bytes), bits);
     }
   }
 
-  void fill_constant(Constant& constant, const Typed& type, const std::string& text) {
-    constant.dtype = type.dtype;
-    constant.dims = type.dims;
-    if (!is_static(type.dims)) scanner_.fail_here("a constant's shape is static");
-    const std::int64_t count = volume(type.dims).value();
-    if (count < 0 || count > (std::int64_t{1} << 32)) scanner_.fail_here("a constant of ", count, " elements");
+  std::shared_ptr<const Weights> read_elements(const Typed& type, std::size_t bytes, const std::string& text) {
+    const std::vector<std::string> items = split_list(text);
     const std::size_t size = size_of(type.dtype);
-    // A digest says nothing of the elements: they are zeros.
-    auto storage = std::make_shared<std::vector<unsigned char>>(static_cast<std::size_t>(count) * size);
-    if (!text.empty() && text.front() == '[') {
-      const std::vector<std::string> items = split_list(text);
-      if (items.size() != static_cast<std::size_t>(count)) scanner_.fail_here("expected ", count, " elements");
-      for (std::size_t i = 0; i < items.size(); ++i) {
-        if (!items[i].starts_with("0x")) scanner_.fail_here("expected elements as bit patterns, 0x..");
-        std::uint64_t bits = 0;
-        const char* end = items[i].data() + items[i].size();
-        if (std::from_chars(items[i].data() + 2, end, bits, 16).ptr != end) scanner_.fail_here("not a bit pattern: ", items[i]);
-        std::memcpy(storage->data() + i * size, &bits, size);
-      }
-    }
-    constant.weights = std::make_shared<const Weights>(Weights{std::shared_ptr<const void>(storage, storage->data()), storage->size()});
+    if (items.size() != bytes / size) scanner_.fail_here("expected ", bytes / size, " elements, not ", items.size());
+    const auto storage = std::make_shared<std::vector<unsigned char>>(bytes);
+    for (std::size_t i = 0; i < items.size(); ++i) read_element(type.dtype, items[i], storage->data() + i * size);
+    return std::make_shared<const Weights>(
+        Weights{std::shared_ptr<const void>(storage, storage->data()), bytes, std::nullopt});
   }
 
   Scanner scanner_;
@@ -276,8 +366,6 @@ class Parser {
 
 }  // namespace
 
-Network parse(std::string_view text) {
-  return Parser(text).run();
-}
+Network parse(std::string_view text) { return Parser(text).run(); }
 
 }  // namespace torchtrt::network

@@ -1,73 +1,173 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text form of a network (README.md has the grammar); parse.cpp reads it back.
-#include <cstdio>
+#include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <sstream>
+#include <type_traits>
 
 #include "network/attributes.h"
+#include "network/digest.h"
+#include "network/elements.h"
+#include "network/infer.h"
 
 namespace torchtrt::network {
 namespace {
 
-// Weights beyond this many elements are printed as a digest.
-constexpr std::size_t kMaxPrintedElements = 16;
+// --- words
+// ------------------------------------------------------------------------------------------------------------
 
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
+// Escapes what would end the line or the string. Other bytes stay as they are.
+std::string escaped(const std::string& text, bool quotes) {
+  std::string result;
   for (const char c : text) {
-    if (c == '"' || c == '\\') result += '\\';
-    result += c == '\n' ? ' ' : c;
+    if (c == '\n' || c == '\r') {
+      result += c == '\n' ? "\\n" : "\\r";
+    } else {
+      if (c == '\\' || (quotes && c == '"')) result += '\\';
+      result += c;
+    }
   }
-  return result + "\"";
+  return result;
 }
 
-std::string elements(const Constant& op) {
-  const std::size_t size = size_of(op.dtype);
-  const std::size_t count = op.weights->bytes / size;
-  const auto* bytes = static_cast<const unsigned char*>(op.weights->data.get());
-  std::string text;
-  if (count <= kMaxPrintedElements) {
-    // Little-endian bit patterns, which say every NaN and rounding exactly.
-    for (std::size_t i = 0; i < count; ++i) {
-      std::uint64_t bits = 0;
-      std::memcpy(&bits, bytes + i * size, size);
-      char buffer[24];
-      std::snprintf(buffer, sizeof buffer, "%s0x%llx", i == 0 ? "" : ", ", static_cast<unsigned long long>(bits));
-      text += buffer;
-    }
+std::string quoted(const std::string& text) { return '"' + escaped(text, true) + '"'; }
+
+// %name; quoted where it is not one word.
+std::string reference(const std::string& name) {
+  const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '$';
+  });
+  return '%' + (plain ? name : quoted(name));
+}
+
+std::string limit(std::int64_t value, std::int64_t unknown) {
+  return value == unknown ? (unknown < 0 ? "-inf" : "inf") : std::to_string(value);
+}
+std::string interval(const Interval& range) {
+  return "[" + limit(range.min, INT64_MIN) + ", " + limit(range.max, INT64_MAX) + "]";
+}
+
+// --- attributes
+// -------------------------------------------------------------------------------------------------------
+
+template <typename T>
+std::string attribute_text(const T& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return value ? "true" : "false";
+  } else if constexpr (std::is_same_v<T, DataType>) {
+    return std::string(to_string(value));
+  } else if constexpr (std::is_enum_v<T>) {
+    return std::string(EnumNames<T>::kNames[static_cast<std::size_t>(value)]);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    char buffer[40];
+    return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};  // the shortest that reads back the same
+  } else if constexpr (std::is_same_v<T, Expr>) {
+    return value.str();
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return value;
+  } else if constexpr (std::is_same_v<T, std::optional<Dims>>) {
+    return to_string(*value);  // printed only where it has a value
+  } else {
+    std::string text;
+    for (const auto& item : value) text += (text.empty() ? "" : ", ") + attribute_text(item);
     return "[" + text + "]";
   }
-  std::uint64_t digest = 14695981039346656037ULL;  // FNV-1a
-  for (std::size_t i = 0; i < op.weights->bytes; ++i) digest = (digest ^ bytes[i]) * 1099511628211ULL;
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "digest 0x%016llx", static_cast<unsigned long long>(digest));
-  return buffer;
 }
 
 class AttributePrinter {
  public:
   template <typename T>
   void operator()(const char* name, const T& value) {
-    out_ << (empty_ ? "" : ", ") << name << " = " << attribute_text(value);
-    empty_ = false;
+    add(name, attribute_text(value));
   }
-  [[nodiscard]] std::string str() const { return out_.str(); }
+  template <typename T>
+  void optional(const char* name, const T& value, const T& standard) {
+    if constexpr (std::is_same_v<T, double>) {
+      // By bits: -0 and NaN are values like any other.
+      if (std::memcmp(&value, &standard, sizeof value) == 0) return;
+    } else {
+      if (value == standard) return;
+    }
+    add(name, attribute_text(value));
+  }
+  void add(const char* name, const std::string& text) {
+    text_ += std::string(text_.empty() ? "" : ", ") + name + " = " + text;
+  }
+  [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
-  std::ostringstream out_;
-  bool empty_ = true;
+  std::string text_;
 };
+
+std::string hexadecimal(std::uint64_t bits) {
+  char buffer[24];
+  return "0x" + std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, bits, 16).ptr);
+}
+
+bool has_printed_elements(const Constant& op) {
+  return op.weights->bytes / size_of(op.dtype) <= kMaxPrintedElements && !op.weights->digest;
+}
+
+void print_elements(const Constant& op, AttributePrinter& printer) {
+  if (!has_printed_elements(op)) {
+    printer.add("digest", hexadecimal(digest_of(*op.weights)));
+    return;
+  }
+  const auto* bytes = static_cast<const unsigned char*>(op.weights->data.get());
+  std::string text;
+  for (std::size_t i = 0; i < op.weights->bytes; i += size_of(op.dtype)) {
+    text += (i == 0 ? "" : ", ") + element_text(op.dtype, bytes + i);
+  }
+  printer.add("elements", "[" + text + "]");
+}
 
 std::string attributes(const Op& op) {
   AttributePrinter printer;
-  std::visit([&](const auto& kind) { visit_attributes(const_cast<std::decay_t<decltype(kind)>&>(kind), printer); }, op);
-  std::string text = printer.str();
-  if (const auto* constant = std::get_if<Constant>(&op)) text += ", elements = " + elements(*constant);
-  return text;
+  std::visit([&](const auto& kind) { visit_attributes(kind, printer); }, op);
+  if (const auto* constant = std::get_if<Constant>(&op)) print_elements(*constant, printer);
+  return printer.text();
 }
 
-std::string type_text(const Value& value) {
-  return std::string(to_string(value.dtype)) + to_string(value.dims);
+// --- lines
+// --------------------------------------------------------------------------------------------------------------
+
+std::string typed(const Value& value) {
+  return reference(value.name) + ": " + std::string(to_string(value.dtype)) + to_string(value.dims);
+}
+
+// " in [0, 9]" where more is known of a result's elements than its layer says.
+std::string known_range(const Network& network, const Layer& layer, std::size_t output) {
+  const Value& value = network.value(layer.outputs[output]);
+  if (!is_integral(value.dtype)) return "";
+  const auto* constant = std::get_if<Constant>(&layer.op);
+  const Interval inferred = constant != nullptr && !has_printed_elements(*constant)
+                                ? range_of(value.dtype)
+                                : infer_range(network, layer, output, value.dtype);
+  const Interval known{std::max(value.range.min, inferred.min), std::min(value.range.max, inferred.max)};
+  return known == inferred ? "" : " in " + interval(known);
+}
+
+void print_layer(const Network& network, const Layer& layer, std::ostream& out) {
+  const char* separator = "";
+  for (std::size_t i = 0; i < layer.outputs.size(); ++i) {
+    out << separator << typed(network.value(layer.outputs[i])) << known_range(network, layer, i);
+    separator = ", ";
+  }
+  out << " = " << kind_name(layer.op) << "(";
+  separator = "";
+  for (const ValueId operand : layer.inputs) {
+    out << separator << reference(network.value(operand).name);
+    separator = ", ";
+  }
+  out << ")";
+  if (const std::string text = attributes(layer.op); !text.empty()) out << " {" << text << "}";
+  // Blanks before the source would be lost with those before the "#".
+  if (const std::size_t start = layer.source.find_first_not_of(" \t\r"); start != std::string::npos) {
+    out << "  # " << escaped(layer.source.substr(start), false);
+  }
+  out << "\n";
 }
 
 }  // namespace
@@ -75,42 +175,26 @@ std::string type_text(const Value& value) {
 std::string print(const Network& network) {
   std::ostringstream out;
   out << "network " << quoted(network.name()) << "\n";
+  const char* separator = "symbols ";
   for (const auto& [name, range] : network.symbols()) {
-    out << "symbol " << name << " = [" << range.min << ", " << range.opt << ", ";
-    if (range.max == Interval::kUnbounded) {
-      out << "inf]\n";
-    } else {
-      out << range.max << "]\n";
-    }
+    out << separator << name << "=[" << range.min << "," << range.opt << "," << limit(range.max, Interval::kUnbounded)
+        << "]";
+    separator = ", ";
   }
+  if (!network.symbols().empty()) out << "\n";
   for (const Input& input : network.inputs()) {
     const Value& value = network.value(input.value);
-    out << "input %" << value.name << ": " << type_text(value);
-    if (input.is_shape_tensor) out << " = " << input.symbol;
-    if (is_integral(value.dtype) && !input.is_shape_tensor && value.range != range_of(value.dtype)) {
-      out << " in [" << value.range.min << ", " << value.range.max << "]";
+    out << "input " << typed(value);
+    if (input.is_shape_tensor) {
+      out << " = " << input.symbol;
+    } else if (is_integral(value.dtype) && value.range != range_of(value.dtype)) {
+      out << " in " << interval(value.range);
     }
     out << "\n";
   }
-  for (const Layer& layer : network.layers()) {
-    const char* separator = "";
-    for (const ValueId output : layer.outputs) {
-      out << separator << "%" << network.value(output).name << ": " << type_text(network.value(output));
-      separator = ", ";
-    }
-    out << " = " << kind_name(layer.op) << "(";
-    separator = "";
-    for (const ValueId operand : layer.inputs) {
-      out << separator << "%" << network.value(operand).name;
-      separator = ", ";
-    }
-    out << ")";
-    if (const std::string text = attributes(layer.op); !text.empty()) out << " {" << text << "}";
-    if (!layer.source.empty()) out << "  # " << layer.source;
-    out << "\n";
-  }
+  for (const Layer& layer : network.layers()) print_layer(network, layer, out);
   for (const Network::Output& output : network.outputs()) {
-    out << "output %" << network.value(output.value).name << " as " << quoted(output.name) << "\n";
+    out << "output " << reference(network.value(output.value).name) << " as " << quoted(output.name) << "\n";
   }
   return out.str();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Interval analysis of integer values: what a backend with narrower integers needs to know, and what proves an index valid.
+// Interval analysis of integer values: what a backend with narrower integers needs to know, and what proves an index
+// valid.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -13,28 +14,63 @@ constexpr Interval kUnknown{INT64_MIN, INT64_MAX};
 // Larger constants are weights, not indices; scanning them would only cost time.
 constexpr std::size_t kMaxScannedElements = 1 << 20;
 
-// Both ends of int64 stand for "not known", so arithmetic that reaches them stays there.
-std::int64_t saturate(__int128 value) {
-  return value > INT64_MAX ? INT64_MAX : value < INT64_MIN ? INT64_MIN : static_cast<std::int64_t>(value);
+using Wide = __int128;
+
+// What does not fit int64 wraps around, so that nothing is known of it.
+Interval from_wide(Wide low, Wide high) {
+  if (low < INT64_MIN || high > INT64_MAX) return kUnknown;
+  return {static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)};
 }
 
 template <typename T>
 Interval scan(const Weights& weights) {
   const std::size_t count = weights.bytes / sizeof(T);
-  if (count == 0 || count > kMaxScannedElements) return kUnknown;
+  if (count > kMaxScannedElements || weights.digest) return kUnknown;
+  if (count == 0) return {0, 0};
   const auto* begin = static_cast<const T*>(weights.data.get());
   const auto [low, high] = std::minmax_element(begin, begin + count);
   return {static_cast<std::int64_t>(*low), static_cast<std::int64_t>(*high)};
 }
 
-Interval hull(const Interval& a, const Interval& b) {
-  return {std::min(a.min, b.min), std::max(a.max, b.max)};
-}
+Interval hull(const Interval& a, const Interval& b) { return {std::min(a.min, b.min), std::max(a.max, b.max)}; }
 
 Interval multiply(const Interval& a, const Interval& b) {
-  const __int128 products[] = {static_cast<__int128>(a.min) * b.min, static_cast<__int128>(a.min) * b.max,
-                               static_cast<__int128>(a.max) * b.min, static_cast<__int128>(a.max) * b.max};
-  return {saturate(*std::min_element(products, products + 4)), saturate(*std::max_element(products, products + 4))};
+  const auto [low, high] =
+      std::minmax({Wide{a.min} * b.min, Wide{a.min} * b.max, Wide{a.max} * b.min, Wide{a.max} * b.max});
+  return from_wide(low, high);
+}
+
+// Of 0 to `count` elements of `x`.
+Interval sum(const Interval& x, const Interval& count) { return hull({0, 0}, multiply(x, {0, count.max})); }
+
+Interval negate(const Interval& x) { return from_wide(-Wide{x.max}, -Wide{x.min}); }
+
+Interval absolute(const Interval& x) {
+  if (x.min >= 0) return x;
+  if (x.max <= 0) return negate(x);
+  return from_wide(0, std::max(-Wide{x.min}, Wide{x.max}));
+}
+
+std::int64_t floor_divide(std::int64_t a, std::int64_t b) {  // b > 0
+  return a / b - (a % b < 0 ? 1 : 0);
+}
+
+// By a divisor > 0 both quotients grow with the dividend; they are furthest from zero where the divisor is least.
+Interval divide(const Interval& a, const Interval& b, std::int64_t (*quotient)(std::int64_t, std::int64_t)) {
+  if (b.min <= 0) return kUnknown;
+  return {quotient(a.min, a.min < 0 ? b.min : b.max), quotient(a.max, a.max < 0 ? b.max : b.min)};
+}
+
+// Python's: the sign is the divisor's.
+Interval modulo(const Interval& a, const Interval& b) {
+  if (b.min <= 0) return kUnknown;
+  if (a.min >= 0 && a.max < b.min) return a;
+  return {0, a.min >= 0 ? std::min(a.max, b.max - 1) : b.max - 1};
+}
+
+// The highest index into a dimension.
+std::int64_t last_index(const Interval& size) {
+  return size.max == Interval::kUnbounded ? INT64_MAX : std::max<std::int64_t>(size.max - 1, 0);
 }
 
 class RangeInference {
@@ -44,24 +80,30 @@ class RangeInference {
 
   Interval operator()(const Constant& op) const {
     switch (op.dtype) {
-      case DataType::kInt64: return scan<std::int64_t>(*op.weights);
-      case DataType::kInt32: return scan<std::int32_t>(*op.weights);
-      case DataType::kInt16: return scan<std::int16_t>(*op.weights);
-      case DataType::kInt8: return scan<std::int8_t>(*op.weights);
-      case DataType::kUInt8: return scan<std::uint8_t>(*op.weights);
-      default: return kUnknown;
+      case DataType::kInt64:
+        return scan<std::int64_t>(*op.weights);
+      case DataType::kInt32:
+        return scan<std::int32_t>(*op.weights);
+      case DataType::kInt16:
+        return scan<std::int16_t>(*op.weights);
+      case DataType::kInt8:
+        return scan<std::int8_t>(*op.weights);
+      case DataType::kUInt8:
+        return scan<std::uint8_t>(*op.weights);
+      default:
+        return kUnknown;
     }
   }
   Interval operator()(const Unary& op) const {
-    const Interval x = range(0);
     switch (op.operation) {
-      case UnaryOperation::kNeg: return {saturate(-static_cast<__int128>(x.max)), saturate(-static_cast<__int128>(x.min))};
-      case UnaryOperation::kSign: return {-1, 1};
-      case UnaryOperation::kAbs: {
-        const Interval negated = {saturate(-static_cast<__int128>(x.max)), saturate(-static_cast<__int128>(x.min))};
-        return {std::max<std::int64_t>(0, std::max(x.min, negated.min)), std::max(x.max, negated.max)};
-      }
-      default: return kUnknown;
+      case UnaryOperation::kNeg:
+        return negate(range(0));
+      case UnaryOperation::kSign:
+        return {range(0).min > 0 ? 1 : range(0).min == 0 ? 0 : -1, range(0).max < 0 ? -1 : range(0).max == 0 ? 0 : 1};
+      case UnaryOperation::kAbs:
+        return absolute(range(0));
+      default:
+        return kUnknown;
     }
   }
   Interval operator()(const ElementWise& op) const {
@@ -69,36 +111,37 @@ class RangeInference {
     const Interval b = range(1);
     using enum ElementWiseOperation;
     switch (op.operation) {
-      case kSum: return {saturate(static_cast<__int128>(a.min) + b.min), saturate(static_cast<__int128>(a.max) + b.max)};
-      case kSub: return {saturate(static_cast<__int128>(a.min) - b.max), saturate(static_cast<__int128>(a.max) - b.min)};
-      case kProd: return multiply(a, b);
-      case kMax: return {std::max(a.min, b.min), std::max(a.max, b.max)};
-      case kMin: return {std::min(a.min, b.min), std::min(a.max, b.max)};
+      case kSum:
+        return from_wide(Wide{a.min} + b.min, Wide{a.max} + b.max);
+      case kSub:
+        return from_wide(Wide{a.min} - b.max, Wide{a.max} - b.min);
+      case kProd:
+        return multiply(a, b);
+      case kMax:
+        return {std::max(a.min, b.min), std::max(a.max, b.max)};
+      case kMin:
+        return {std::min(a.min, b.min), std::min(a.max, b.max)};
       case kDiv:
+        return divide(a, b, [](std::int64_t x, std::int64_t y) { return x / y; });
       case kFloorDiv:
-        // A quotient is never further from zero than the dividend (and floor adds at most one below).
-        if (b.min > 0) return {a.min >= 0 ? 0 : a.min, a.max <= 0 ? 0 : a.max / (op.operation == kFloorDiv ? b.min : 1)};
+        return divide(a, b, floor_divide);
+      case kMod:
+        return modulo(a, b);
+      default:
         return kUnknown;
-      case kMod: return b.min > 0 ? Interval{0, b.max - 1} : kUnknown;
-      default: return kUnknown;
     }
   }
+  Interval operator()(const Pooling&) const { return range(0); }  // of integers: the maximum
   Interval operator()(const Reduce& op) const {
-    const Interval x = range(0);
-    if (op.operation == ReduceOperation::kMax || op.operation == ReduceOperation::kMin) return x;
+    if (op.operation == ReduceOperation::kMax || op.operation == ReduceOperation::kMin) return range(0);
     if (op.operation != ReduceOperation::kSum) return kUnknown;
     Expr count(1);
-    for (const std::int64_t axis : op.axes) count = count * network_.value(layer_.inputs[0]).dims[static_cast<std::size_t>(axis)];
-    return hull({0, 0}, multiply(x, network_.bounds(count)));
+    for (const std::int64_t axis : op.axes) count = count * dim(axis);
+    return sum(range(0), network_.bounds(count));
   }
-  Interval operator()(const CumulativeSum& op) const {
-    const Expr& count = network_.value(layer_.inputs[0]).dims[static_cast<std::size_t>(op.axis)];
-    return hull({0, 0}, multiply(range(0), network_.bounds(count)));
-  }
+  Interval operator()(const CumulativeSum& op) const { return sum(range(0), network_.bounds(dim(op.axis))); }
   Interval operator()(const TopK& op) const {
-    if (output_ == 0) return range(0);
-    const Interval along = network_.bounds(network_.value(layer_.inputs[0]).dims[static_cast<std::size_t>(op.axis)]);
-    return {0, along.max == Interval::kUnbounded ? INT64_MAX : along.max - 1};
+    return output_ == 0 ? range(0) : Interval{0, last_index(network_.bounds(dim(op.axis)))};
   }
   Interval operator()(const Gather&) const { return range(0); }
   Interval operator()(const Scatter&) const { return hull(range(0), range(2)); }
@@ -124,12 +167,14 @@ class RangeInference {
     return source.min >= target.min && source.max <= target.max ? source : target;
   }
   Interval operator()(const Fill& op) const {
-    const Interval length = network_.bounds(op.length);
-    if (length.max == Interval::kUnbounded) return kUnknown;
-    const double last = op.start + op.step * static_cast<double>(std::max<std::int64_t>(length.max - 1, 0));
-    if (std::fabs(last) > 9e15) return kUnknown;
-    return {static_cast<std::int64_t>(std::floor(std::min(op.start, last))),
-            static_cast<std::int64_t>(std::ceil(std::max(op.start, last)))};
+    // Floating arithmetic is exact up to 2^53.
+    constexpr double kExact = 9007199254740992.0;
+    const auto steps = static_cast<double>(last_index(network_.bounds(op.length)));
+    const double last = op.start + op.step * steps;
+    const double low = std::floor(std::min(op.start, last));
+    const double high = std::ceil(std::max(op.start, last));
+    if (!(std::fabs(low) <= kExact && std::fabs(high) <= kExact)) return kUnknown;
+    return {static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)};
   }
   Interval operator()(const ShapeOf& op) const {
     Interval all = op.values.empty() ? Interval{0, 0} : network_.bounds(op.values[0]);
@@ -138,8 +183,10 @@ class RangeInference {
   }
   Interval operator()(const NonZero&) const {
     std::int64_t highest = 0;
-    for (const Expr& dim : network_.value(layer_.inputs[0]).dims) highest = std::max(highest, network_.bounds(dim).max);
-    return {0, highest == Interval::kUnbounded ? INT64_MAX : std::max<std::int64_t>(highest - 1, 0)};
+    for (const Expr& size : network_.value(layer_.inputs[0]).dims) {
+      highest = std::max(highest, last_index(network_.bounds(size)));
+    }
+    return {0, highest};
   }
   template <typename Other>
   Interval operator()(const Other&) const {
@@ -147,6 +194,10 @@ class RangeInference {
   }
 
  private:
+  // The size of an axis of the first operand.
+  [[nodiscard]] const Expr& dim(std::int64_t axis) const {
+    return network_.value(layer_.inputs[0]).dims[static_cast<std::size_t>(axis)];
+  }
   // Values of unsigned and narrow dtypes are within the dtype whatever the analysis says.
   [[nodiscard]] Interval range(std::size_t i) const {
     const Value& value = network_.value(layer_.inputs[i]);
@@ -163,12 +214,18 @@ class RangeInference {
 
 Interval range_of(DataType dtype) {
   switch (dtype) {
-    case DataType::kInt32: return {INT32_MIN, INT32_MAX};
-    case DataType::kInt16: return {INT16_MIN, INT16_MAX};
-    case DataType::kInt8: return {INT8_MIN, INT8_MAX};
-    case DataType::kUInt8: return {0, UINT8_MAX};
-    case DataType::kBool: return {0, 1};
-    default: return kUnknown;
+    case DataType::kInt32:
+      return {INT32_MIN, INT32_MAX};
+    case DataType::kInt16:
+      return {INT16_MIN, INT16_MAX};
+    case DataType::kInt8:
+      return {INT8_MIN, INT8_MAX};
+    case DataType::kUInt8:
+      return {0, UINT8_MAX};
+    case DataType::kBool:
+      return {0, 1};
+    default:
+      return kUnknown;
   }
 }
 

@@ -166,8 +166,9 @@ struct Resize {
   std::vector<double> scales;
   double cubic_coeff = -0.75;
 };
-/// kLayer, kRms: (x, scale, bias) over the trailing `axes`, scale and bias shaped like those dims (both optional; rms has
-/// no bias). kGroup: (x[n, c, ..], scale[c], bias[c]) with `groups`. Statistics in float32. All operands of x's dtype.
+/// kLayer, kRms: (x, scale, bias) over the trailing `axes`, scale and bias shaped like those dims (both optional; rms
+/// has no bias). kGroup: (x[n, c, ..], scale[c], bias[c]) with `groups`. Statistics in float32. All operands of x's
+/// dtype.
 struct Normalization {
   NormalizationKind kind{};
   std::vector<std::int64_t> axes;

@@ -36,6 +36,8 @@ struct SymbolRange {
 struct Weights {
   std::shared_ptr<const void> data;
   std::size_t bytes = 0;
+  /// For weights that came from a text without their elements, which are zeros then: the digest that the text gave.
+  std::optional<std::uint64_t> digest = std::nullopt;
 };
 
 /// One value: the result of exactly one layer, or an input.
@@ -103,8 +105,11 @@ class TORCHTRT_API Network {
   /// Replaces a value's dims by an equivalent, better-known form (the captured shape). Error(kInternal) naming both if
   /// the two cannot be equal.
   void refine_dims(ValueId id, const Dims& dims);
-  /// Intersects what is known about an integer value's elements.
+  /// Intersects what is known about an integer value's elements. Of an input it is a demand, which the runtime checks.
+  /// Error(kInvalidArgument) if no element can be in both ranges, which holds for empty tensors only.
   void refine_range(ValueId id, Interval range);
+  /// Gives a value another name. Error(kInvalidArgument) if it is taken.
+  void rename(ValueId id, const std::string& name);
   /// True if some output dimension is known only after the run: a symbol that no input binds.
   [[nodiscard]] bool has_data_dependent_outputs() const;
 
@@ -162,7 +167,7 @@ TORCHTRT_API Interval range_of(DataType dtype);
 TORCHTRT_API void remove_dead_layers(Network& network);
 
 /// Text form, one line a layer; parse(print(n)) prints the same. Constants up to 16 elements are printed in full, larger
-/// ones as a digest (parse then gives zeros). The grammar is described in src/network/README.md.
+/// ones as a digest (parse then gives zeros). src/network/README.md has the grammar.
 TORCHTRT_API std::string print(const Network& network);
 /// Error(kInvalidArgument) with line and column.
 TORCHTRT_API Network parse(std::string_view text);
