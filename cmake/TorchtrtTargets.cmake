@@ -69,6 +69,7 @@ function(torchtrt_library name)
   endif()
   add_library(${name} SHARED ${sources})
   target_link_libraries(${name} PRIVATE torchtrt_options ${ARG_PRIVATE} PUBLIC ${ARG_PUBLIC})
+  target_link_options(${name} PRIVATE LINKER:-z,defs)  # a symbol that nobody defines is found here, not by a user
   # In the build tree as in the install tree: all libraries lie in one folder.
   set(rpath "$ORIGIN" ${ARG_RPATH})
   set_target_properties(${name} PROPERTIES BUILD_RPATH "${rpath}" INSTALL_RPATH "${rpath}")
