@@ -29,6 +29,15 @@ std::size_t check_convolution(const Operands& in, const Kind& op) {
   return spatial;
 }
 
+// PyTorch refuses windows that are larger than what they move over, too.
+void require_windows(const Operands& in, const Dims& result) {
+  for (std::size_t i = 2; i < result.size(); ++i) {
+    if (result[i].is_constant() && result[i].value() < 1) {
+      in.require(false, "has a window that does not fit: it would give ", to_string(result));
+    }
+  }
+}
+
 void check_bias(const Operands& in, const Expr& channels) {
   if (in.count() == 3) in.require_equal(in.dims(2), {channels}, "a bias of shape");
 }
@@ -48,6 +57,7 @@ ValueTypes infer_types(const Operands& in, const Convolution& op) {
     const Expr padded = x[i + 2] + Expr(op.pre_padding[i]) + Expr(op.post_padding[i]);
     result.push_back(floor_div(padded - reach(w[i + 2], op.dilation[i]), Expr(op.stride[i])) + 1);
   }
+  require_windows(in, result);
   return {{in.dtype(0), result}};
 }
 
@@ -66,6 +76,7 @@ ValueTypes infer_types(const Operands& in, const Deconvolution& op) {
     const Expr covered = (x[i + 2] - 1) * Expr(op.stride[i]) + reach(w[i + 2], op.dilation[i]);
     result.push_back(covered - Expr(op.pre_padding[i]) - Expr(op.post_padding[i]) + Expr(op.output_padding[i]));
   }
+  require_windows(in, result);
   return {{in.dtype(0), result}};
 }
 
@@ -95,6 +106,7 @@ ValueTypes infer_types(const Operands& in, const Pooling& op) {
     const Expr starting_inside = floor_div(size + Expr(op.pre_padding[i]) - 1, stride) + 1;
     result.push_back(min(windows, starting_inside));
   }
+  require_windows(in, result);
   return {{in.dtype(0), result}};
 }
 
