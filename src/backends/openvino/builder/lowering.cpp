@@ -5,6 +5,7 @@
 
 #include <openvino/op/constant.hpp>
 #include <openvino/op/parameter.hpp>
+#include <openvino/op/reshape.hpp>
 #include <openvino/op/result.hpp>
 
 #include <torchtrt/base/error.h>
@@ -80,12 +81,36 @@ void Lowering::lower(const Layer& layer) {
   }
 }
 
+namespace {
+
+// Whether nothing but conversions, which the plugin may drop, lies between the value and a network input. Such an
+// output would share its tensor with the input: binding the one binds the other, and with dynamic shapes the plugin
+// (2026.4.1) goes on writing to where an earlier call's input was. A reshape to the same shape keeps them apart; it
+// stays a copy.
+bool is_input(const network::Network& net, network::ValueId value) {
+  for (const Layer* layer = net.producer(value); layer != nullptr; layer = net.producer(value)) {
+    if (!std::holds_alternative<network::Cast>(layer->op) && !std::holds_alternative<network::Identity>(layer->op) &&
+        !std::holds_alternative<network::Slice>(layer->op)) {
+      return false;
+    }
+    value = layer->inputs[0];
+  }
+  return true;
+}
+
+}  // namespace
+
 std::shared_ptr<ov::Model> Lowering::run() {
   add_parameters();
   for (const Layer& layer : net_.layers()) lower(layer);
   ov::ResultVector results;
   for (const network::Network::Output& output : net_.outputs()) {
-    results.push_back(std::make_shared<ov::op::v0::Result>(values_.at(output.value.index)));
+    Output value = values_.at(output.value.index);
+    if (is_input(net_, output.value)) {
+      const std::vector<std::int64_t> same(net_.value(output.value).dims.size(), 0);
+      value = std::make_shared<ov::op::v1::Reshape>(value, int_constant(same), /*special_zero=*/true);
+    }
+    results.push_back(std::make_shared<ov::op::v0::Result>(value));
     results.back()->set_friendly_name(output.name);
   }
   return std::make_shared<ov::Model>(results, parameters_, net_.name());

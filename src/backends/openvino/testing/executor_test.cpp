@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where bytes go, who owns them, threads, and what fails how.
+#include <gtest/gtest.h>
+
+#include <sched.h>
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include <torchtrt/base/error.h>
+
+#include "backends/openvino/testing/harness.h"
+
+namespace torchtrt::openvino::testing {
+namespace {
+
+using network::ElementWiseOperation;
+
+constexpr std::int64_t kLarge = 64 * 1024;  // elements: beyond the size up to which tensors are copied
+
+// y = x + 1 over [rows, width]; rows is a symbol if `dynamic`.
+Network plus_one(bool dynamic, std::int64_t rows, std::int64_t width) {
+  Network net("plus_one");
+  if (dynamic) net.add_symbol("s0", {0, rows, 1 << 20});
+  const ValueId x = net.add_input("x", DataType::kFloat32, {dynamic ? Expr::symbol("s0") : Expr(rows), width});
+  net.mark_output(net.add_elementwise(x, net.add_scalar(DataType::kFloat32, 1, 2), ElementWiseOperation::kSum), "y");
+  return net;
+}
+
+Tensor filled(std::int64_t rows, std::int64_t width, float value) {
+  return Tensor::of<float>({rows, width}, std::vector<float>(static_cast<std::size_t>(rows * width), value));
+}
+
+void expect_all(const Tensor& tensor, float value) {
+  const std::vector<float> values = tensor.as<float>();
+  for (const float actual : values) ASSERT_EQ(actual, value);
+}
+
+TEST(OpenVinoExecutor, StaticOutputsAreWrittenWhereTheCallerAllocated) {
+  for (const std::int64_t width : {std::int64_t{10}, kLarge}) {
+    Engine engine(plus_one(false, 1, width));
+    const auto context = engine.create_context();
+    std::vector<Sink> sinks;
+    for (int call = 0; call < 3; ++call) {
+      sinks.push_back(engine.sink());
+      engine.run(*context, {filled(1, width, static_cast<float>(call))}, sinks.back());
+    }
+    for (int call = 0; call < 3; ++call) {  // none was overwritten by a later call
+      EXPECT_FALSE(sinks[static_cast<std::size_t>(call)].outputs[0].adopted);
+      expect_all(engine.read(sinks[static_cast<std::size_t>(call)])[0], static_cast<float>(call + 1));
+    }
+  }
+}
+
+TEST(OpenVinoExecutor, ReusedAndFreedBuffersAreNotConfused) {
+  Engine engine(plus_one(false, 1, kLarge));
+  const auto context = engine.create_context();
+  for (int call = 0; call < 20; ++call) {
+    // Freed memory comes back from the allocator at the same address, with other contents.
+    const Tensor x = filled(1, kLarge, static_cast<float>(call));
+    Sink sink = engine.sink();
+    engine.run(*context, {x}, sink);
+    expect_all(engine.read(sink)[0], static_cast<float>(call + 1));
+  }
+}
+
+TEST(OpenVinoExecutor, LargeDynamicOutputsAreLent) {
+  Engine engine(plus_one(true, 1, kLarge));
+  auto context = engine.create_context();
+  std::vector<Sink> held;
+  for (int call = 0; call < 12; ++call) {
+    held.push_back(engine.sink());
+    engine.run(*context, {filled(call % 3 + 1, kLarge, static_cast<float>(call))}, held.back());
+    EXPECT_TRUE(held.back().outputs[0].adopted);
+  }
+  std::set<void*> distinct;
+  for (const Sink& sink : held) distinct.insert(sink.outputs[0].data);
+  EXPECT_EQ(distinct.size(), held.size());
+  for (int call = 0; call < 12; ++call) {
+    const Tensor y = engine.read(held[static_cast<std::size_t>(call)])[0];
+    EXPECT_EQ(y.shape, (Shape{call % 3 + 1, kLarge}));
+    expect_all(y, static_cast<float>(call + 1));
+  }
+  // The memory is reused after it was released ...
+  void* last = held.back().outputs[0].data;
+  held.pop_back();
+  Sink again = engine.sink();
+  engine.run(*context, {filled(3, kLarge, 5)}, again);
+  EXPECT_EQ(again.outputs[0].data, last);
+  // ... and outlives context and engine.
+  context.reset();
+  engine = Engine(plus_one(true, 1, 1));
+  expect_all(Tensor{DataType::kFloat32,
+                    {3, kLarge},
+                    std::vector<std::byte>(static_cast<std::byte*>(again.outputs[0].data),
+                                           static_cast<std::byte*>(again.outputs[0].data) + 3 * kLarge * 4)},
+             6);
+}
+
+TEST(OpenVinoExecutor, ShapesChangeBackAndForth) {
+  Engine engine(plus_one(true, 4, 1000));
+  const auto context = engine.create_context();
+  for (const std::int64_t rows : {4, 100, 1, 0, 50, 4, 100, 0, 3}) {
+    Sink sink = engine.sink();
+    engine.run(*context, {filled(rows, 1000, static_cast<float>(rows))}, sink);
+    const Tensor y = engine.read(sink)[0];
+    EXPECT_EQ(y.shape, (Shape{rows, 1000}));
+    expect_all(y, static_cast<float>(rows + 1));
+  }
+}
+
+TEST(OpenVinoExecutor, PassedThroughRepeatedAndConstantOutputs) {
+  for (const bool dynamic : {false, true}) {
+    for (const std::int64_t width : {std::int64_t{6}, kLarge}) {
+      SCOPED_TRACE(::testing::Message() << (dynamic ? "dynamic " : "static ") << width);
+      Network net("outputs");
+      if (dynamic) net.add_symbol("s0", {1, 2, 8});
+      net.add_input("unused", DataType::kInt32, {2});
+      const ValueId x = net.add_input("x", DataType::kFloat32, {dynamic ? Expr::symbol("s0") : Expr(2), width});
+      const ValueId y = net.add_activation(x, network::ActivationType::kRelu);
+      net.mark_output(x, "passed");
+      net.mark_output(y, "first");
+      net.mark_output(y, "second");
+      net.mark_output(constant(net, {2, width}, std::vector<float>(static_cast<std::size_t>(2 * width), 7.0F)),
+                      "constant");
+      net.mark_output(x, "passed_again");
+      Engine engine(net);
+      const auto context = engine.create_context();
+      std::vector<Sink> held;  // from call 1 on, so that requests alternate
+      for (int call = 0; call < 8; ++call) {
+        const Tensor input = filled(2, width, static_cast<float>(call));
+        Sink sink = engine.sink();
+        engine.run(*context, {Tensor::of<std::int32_t>({2}, {1, 2}), input}, sink);
+        const std::vector<Tensor> results = engine.read(sink);
+        for (const std::size_t i : {0, 1, 2, 4}) expect_all(results[i], static_cast<float>(call));
+        expect_all(results[3], 7);
+        std::set<const void*> places{input.bytes.data()};  // every output has memory of its own
+        for (const Sink::Output& output : sink.outputs) places.insert(output.data);
+        EXPECT_EQ(places.size(), 6U);
+        if (call == 1) held.push_back(sink);
+      }
+    }
+  }
+}
+
+TEST(OpenVinoExecutor, InputsKeepTheirOrder) {
+  Network net("order");
+  std::vector<ValueId> ids;
+  std::vector<Tensor> inputs;
+  for (int i = 0; i < 12; ++i) {
+    ids.push_back(net.add_input("in" + std::to_string((i * 7) % 12), DataType::kFloat32, {2}));
+    inputs.push_back(Tensor::of<float>({2}, {static_cast<float>(i), static_cast<float>(-i)}));
+  }
+  for (int i = 11; i >= 0; --i) {
+    net.mark_output(net.add_unary(ids[static_cast<std::size_t>(i)], network::UnaryOperation::kNeg),
+                    "out" + std::to_string((i * 5) % 12));
+  }
+  const std::vector<Tensor> results = evaluate(net, inputs);
+  for (int i = 0; i < 12; ++i) {
+    expect_same(results[static_cast<std::size_t>(11 - i)].as<float>(), {static_cast<float>(-i), static_cast<float>(i)});
+  }
+}
+
+TEST(OpenVinoExecutor, ContextsRunConcurrently) {
+  for (const bool dynamic : {false, true}) {
+    for (const backend::ExecutorSettings settings : {backend::ExecutorSettings{1, 0}, {1, 1}, {2, 2}}) {
+      Engine engine(plus_one(dynamic, 1, kLarge), settings);
+      std::atomic<int> wrong = 0;
+      std::vector<std::thread> threads;
+      for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+          const auto context = engine.create_context();
+          for (int call = 0; call < 25; ++call) {
+            const float value = static_cast<float>(t * 100 + call);
+            Sink sink = engine.sink();
+            engine.run(*context, {filled(1, kLarge, value)}, sink);
+            const std::vector<float> y = engine.read(sink)[0].as<float>();
+            for (const float actual : y) wrong += actual != value + 1;
+          }
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+      EXPECT_EQ(wrong, 0);
+    }
+  }
+}
+
+TEST(OpenVinoExecutor, LeavesTheCallersAffinityAlone) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  Engine engine(plus_one(false, 1, kLarge));
+  engine({filled(1, kLarge, 1)});
+  cpu_set_t after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after));
+}
+
+TEST(OpenVinoExecutor, ErrorsInARunAreThrownWhateverTheThreads) {
+  // x + y of unequal shapes: the runtime never lets this happen, the plugin must still say so.
+  for (const int threads : {0, 1, 2}) {
+    Network net("sum");
+    net.add_symbol("s0", {1, 2, 8});
+    const ValueId x = net.add_input("x", DataType::kFloat32, {Expr::symbol("s0"), 3});
+    const ValueId y = net.add_input("y", DataType::kFloat32, {Expr::symbol("s0"), 3});
+    net.mark_output(net.add_elementwise(x, y, ElementWiseOperation::kSum), "z");
+    Engine engine(net, {1, threads});
+    try {
+      engine({filled(3, 3, 1), filled(4, 3, 1)});
+      FAIL() << "no error with " << threads << " threads";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInternal);
+      EXPECT_NE(std::string(error.what()).find("sum"), std::string::npos);
+    }
+    expect_all(engine({filled(4, 3, 1), filled(4, 3, 1)})[0], 2);  // a fresh context works
+  }
+}
+
+// --- loading
+// -------------------------------------------------------------------------------------------------------------
+
+ErrorCode load_error(backend::LoadRequest request) {
+  try {
+    executor().load(request);
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("plus_one"), std::string::npos) << error.what();
+    return error.code();
+  }
+  ADD_FAILURE() << "loaded";
+  return ErrorCode::kInternal;
+}
+
+TEST(OpenVinoExecutor, RefusesWhatItCannotLoad) {
+  const Network net = plus_one(false, 1, 10);
+  const auto built = std::make_shared<backend::BuiltEngine>(builder().build(net, {}));
+  const backend::LoadRequest good = load_request(net, built);
+  EXPECT_NO_THROW(executor().load(good));
+
+  backend::LoadRequest request = good;
+  request.payloads.pop_back();
+  EXPECT_EQ(load_error(request), ErrorCode::kDataLoss);  // no section "weights"
+
+  request = good;
+  request.payloads[0].bytes = request.payloads[0].bytes.first(request.payloads[0].bytes.size() / 2);
+  EXPECT_EQ(load_error(request), ErrorCode::kDataLoss);
+  request.properties["openvino_version"] = "2099.1.0";
+  EXPECT_EQ(load_error(request), ErrorCode::kVersionMismatch);
+
+  request = good;
+  const std::string foreign = "this is no network";
+  request.payloads[0].bytes = std::as_bytes(std::span(foreign));
+  EXPECT_EQ(load_error(request), ErrorCode::kDataLoss);
+
+  request = good;
+  request.payloads[1].bytes = request.payloads[1].bytes.first(1);
+  EXPECT_EQ(load_error(request), ErrorCode::kDataLoss);
+
+  request = good;
+  request.inputs[0].dtype = DataType::kInt32;
+  EXPECT_EQ(load_error(request), ErrorCode::kDataLoss);
+
+  request = good;
+  request.inputs[0].shape = {1, 11};
+  EXPECT_EQ(load_error(request), ErrorCode::kDataLoss);
+
+  request = good;
+  request.outputs.clear();
+  EXPECT_EQ(load_error(request), ErrorCode::kDataLoss);
+
+  request = good;
+  request.device = {kDLCUDA, 0};
+  EXPECT_EQ(load_error(request), ErrorCode::kInvalidArgument);
+}
+
+TEST(OpenVinoModules, NameThemselvesAndRefuseOtherInterfaces) {
+  EXPECT_EQ(builder().name(), "openvino");
+  EXPECT_EQ(executor().name(), "openvino");
+  EXPECT_EQ(builder().version(), executor().version());
+  EXPECT_TRUE(builder().narrows_int64());
+}
+
+}  // namespace
+}  // namespace torchtrt::openvino::testing
