@@ -19,6 +19,7 @@ from torch.export import Dim
 from .._settings import CompilationSettings, make_settings
 from ._compiler import compile_program
 from ._symbols import finite, sizes
+from ._trace import unify
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 NAMES = ("torch_tensorrt", "tensorrt", "aot_torch_tensorrt_aten")
@@ -79,6 +80,7 @@ class _CompiledGraph:
             program = torch.export.export(
                 module, examples, dynamic_shapes=shapes if any(shapes) else None, strict=False
             )
+            unify(program, _equal_dims([placeholders[index] for index in self._open]))
             self._call = compile_program(program, self._settings)
         # What the graph itself writes (running statistics, caches) is no constant of it: its contents may change.
         known = self._call.meta.get("torch_tensorrt")
@@ -143,6 +145,17 @@ def _dynamic_dims(placeholder: fx.Node, value: Any) -> Any:
             bounds = environment.bound_sympy(size.node.expr)
             dims[axis] = Dim.DYNAMIC(min=finite(bounds.lower), max=finite(bounds.upper))
     return dims or None
+
+
+def _equal_dims(placeholders: Sequence[fx.Node]) -> list[list[tuple[int, int]]]:
+    """Groups of (input, axis) that torch.compile gave one symbol, and checks to be equal before each call."""
+    groups: dict[Any, list[tuple[int, int]]] = {}
+    for index, placeholder in enumerate(placeholders):
+        captured = placeholder.meta.get("example_value", placeholder.meta.get("val"))
+        for axis, size in enumerate(sizes(captured) if isinstance(captured, torch.Tensor) else ()):
+            if isinstance(size, torch.SymInt) and not size.node.expr.is_number:
+                groups.setdefault(size.node.expr, []).append((index, axis))
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def register() -> None:

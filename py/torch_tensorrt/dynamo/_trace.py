@@ -18,6 +18,9 @@ from .._device import Device
 from .._input import Input
 from ._symbols import finite, sizes
 
+LARGEST_SIZE = 2**31 - 1
+"""Upper bound of sizes that nobody bounded: engines count in 32 bits, and converters need to know that they can."""
+
 
 def module_device(module: torch.nn.Module, default: torch.device | None = None) -> torch.device:
     """Where the module's parameters or buffers are; `default` (else the CPU) if it has none."""
@@ -99,11 +102,12 @@ def _equal_dims(leaves: Sequence[Any]) -> list[list[tuple[int, int]]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _unify(program: ExportedProgram, leaves: Sequence[Any]) -> None:
-    """Makes one symbol of sizes that are equal by the inputs' description, where the model did not force it."""
+def unify(program: ExportedProgram, groups: Iterable[Sequence[tuple[int, int]]]) -> None:
+    """Makes one symbol of sizes that the caller knows to be equal, where the model did not force it. A group lists
+    (input, axis) by the inputs' flattened order."""
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     tensors = [values.get(name) for name in user_input_names(program)]
-    for group in _equal_dims(leaves):
+    for group in groups:
         known = [sizes(tensor)[axis] for index, axis in group if isinstance(tensor := tensors[index], torch.Tensor)]
         for size in known[1:]:
             # Asking whether two sizes are equal, when they are in the example, makes export's shape environment
@@ -167,7 +171,7 @@ def trace(
     with torch.no_grad():
         program = torch.export.export(mod, args, kwargs, dynamic_shapes=dynamic_shapes, strict=strict)
     if ranges_given:
-        _unify(program, specs.leaves())
+        unify(program, _equal_dims(specs.leaves()))
         _restore_ranges(program, specs)
     return program
 
@@ -233,6 +237,8 @@ def symbol_ranges(program: ExportedProgram, optimal: Mapping[str, int]) -> dict[
     ranges: dict[str, tuple[int, int, int | None]] = {}
     for symbol, bounds in program.range_constraints.items():
         low, high = max(0, finite(bounds.lower) or 0), finite(bounds.upper)
+        if high is None and not symbol.name.startswith("u"):
+            high = LARGEST_SIZE
         opt = max(low, optimal.get(symbol.name, max(low, 1)))
         ranges[symbol.name] = (low, opt if high is None else min(opt, high), high)
     return ranges
