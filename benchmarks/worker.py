@@ -52,11 +52,15 @@ def openvino(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[s
     converted = ov.convert_model(
         model.float(), example_input=tuple(t.float() if t.is_floating_point() else t for t in inputs), input=shapes
     )
-    request = ov.Core().compile_model(
-        converted,
-        "CPU",
-        {"INFERENCE_PRECISION_HINT": "f32" if dtype == torch.float32 else "bf16", "PERFORMANCE_HINT": "LATENCY"},
-    ).create_infer_request()
+    request = (
+        ov.Core()
+        .compile_model(
+            converted,
+            "CPU",
+            {"INFERENCE_PRECISION_HINT": "f32" if dtype == torch.float32 else "bf16", "PERFORMANCE_HINT": "LATENCY"},
+        )
+        .create_infer_request()
+    )
     arrays = [t.float().numpy() if t.is_floating_point() else t.numpy() for t in inputs]
     return lambda: request.infer(arrays, share_inputs=True, share_outputs=True)
 

@@ -40,9 +40,7 @@ const Row& row(DataType dtype) {
 
 }  // namespace
 
-std::string_view to_string(DataType dtype) {
-  return row(dtype).name;
-}
+std::string_view to_string(DataType dtype) { return row(dtype).name; }
 
 std::optional<DataType> parse_dtype(std::string_view name) {
   for (const Row& candidate : kRows) {
@@ -53,8 +51,6 @@ std::optional<DataType> parse_dtype(std::string_view name) {
   return std::nullopt;
 }
 
-std::size_t size_of(DataType dtype) {
-  return row(dtype).size;
-}
+std::size_t size_of(DataType dtype) { return row(dtype).size; }
 
 }  // namespace torchtrt

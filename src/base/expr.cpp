@@ -56,17 +56,20 @@ std::int64_t floor_div_values(std::int64_t a, std::int64_t b) {
   return quotient * b != a && (a < 0) != (b < 0) ? quotient - 1 : quotient;
 }
 
-std::int64_t mod_values(std::int64_t a, std::int64_t b) {
-  return a - floor_div_values(a, b) * b;
-}
+std::int64_t mod_values(std::int64_t a, std::int64_t b) { return a - floor_div_values(a, b) * b; }
 
 std::int64_t apply(Expr::Kind kind, std::int64_t a, std::int64_t b) {
   switch (kind) {
-    case Expr::Kind::kFloorDiv: return floor_div_values(a, b);
-    case Expr::Kind::kMod: return mod_values(a, b);
-    case Expr::Kind::kMax: return std::max(a, b);
-    case Expr::Kind::kMin: return std::min(a, b);
-    default: break;
+    case Expr::Kind::kFloorDiv:
+      return floor_div_values(a, b);
+    case Expr::Kind::kMod:
+      return mod_values(a, b);
+    case Expr::Kind::kMax:
+      return std::max(a, b);
+    case Expr::Kind::kMin:
+      return std::min(a, b);
+    default:
+      break;
   }
   fail(ErrorCode::kInternal, "not an opaque operation");
 }
@@ -96,11 +99,14 @@ Interval multiply(const Interval& a, const Interval& b) {
 
 Interval bounds_of(Expr::Kind kind, const Interval& a, const Interval& b) {
   switch (kind) {
-    case Expr::Kind::kMax: return {std::max(a.min, b.min), std::max(a.max, b.max)};
-    case Expr::Kind::kMin: return {std::min(a.min, b.min), std::min(a.max, b.max)};
+    case Expr::Kind::kMax:
+      return {std::max(a.min, b.min), std::max(a.max, b.max)};
+    case Expr::Kind::kMin:
+      return {std::min(a.min, b.min), std::min(a.max, b.max)};
     case Expr::Kind::kMod:
       if (b.min > 0) {
-        return {0, b.max == kMaxInt ? (a.min >= 0 ? a.max : kMaxInt) : std::min(b.max - 1, a.min >= 0 ? a.max : kMaxInt)};
+        return {0,
+                b.max == kMaxInt ? (a.min >= 0 ? a.max : kMaxInt) : std::min(b.max - 1, a.min >= 0 ? a.max : kMaxInt)};
       }
       return {kMinInt, kMaxInt};
     case Expr::Kind::kFloorDiv:
@@ -109,20 +115,18 @@ Interval bounds_of(Expr::Kind kind, const Interval& a, const Interval& b) {
           if (value == kMaxInt || value == kMinInt) return by == kMaxInt ? (value > 0 ? kMaxInt : -1) : value;
           return by == kMaxInt ? (value < 0 ? -1 : 0) : floor_div_values(value, by);
         };
-        return {std::min(divide(a.min, b.min), divide(a.min, b.max)), std::max(divide(a.max, b.min), divide(a.max, b.max))};
+        return {std::min(divide(a.min, b.min), divide(a.min, b.max)),
+                std::max(divide(a.max, b.min), divide(a.max, b.max))};
       }
       return {kMinInt, kMaxInt};
-    default: break;
+    default:
+      break;
   }
   fail(ErrorCode::kInternal, "not an opaque operation");
 }
 
-bool is_identifier_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
+bool is_identifier_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Recursive descent over Python's grammar for the few operators we have.
 class Parser {
@@ -149,8 +153,8 @@ class Parser {
     return true;
   }
   void check(bool condition, std::string_view expected) const {
-    TORCHTRT_CHECK(condition, kInvalidArgument, "dimension expression \"", text_.substr(0, 200), "\": expected ", expected,
-                   " at position ", position_);
+    TORCHTRT_CHECK(condition, kInvalidArgument, "dimension expression \"", text_.substr(0, 200), "\": expected ",
+                   expected, " at position ", position_);
   }
   Expr parse_sum() {
     check(++depth_ <= kMaxDepth, "fewer nested parentheses");
@@ -203,7 +207,8 @@ class Parser {
     }
     check(is_identifier_start(text_[position_]), "a number, a name or '('");
     const std::size_t start = position_;
-    while (position_ < text_.size() && (is_identifier_start(text_[position_]) || is_digit(text_[position_]))) ++position_;
+    while (position_ < text_.size() && (is_identifier_start(text_[position_]) || is_digit(text_[position_])))
+      ++position_;
     std::string name(text_.substr(start, position_ - start));
     if (!accept("(")) {
       return Expr::symbol(std::move(name));
@@ -256,9 +261,7 @@ Expr Expr::symbol(std::string name) {
   return Expr(Terms{Term{1, {Atom{Kind::kSymbol, std::move(name), nullptr}}}});
 }
 
-Expr Expr::parse(std::string_view text) {
-  return Parser(text).parse_all();
-}
+Expr Expr::parse(std::string_view text) { return Parser(text).parse_all(); }
 
 Expr Expr::from_atom(Kind kind, const Expr& a, const Expr& b) {
   const auto parenthesized = [](const Expr& expr) {
@@ -267,27 +270,32 @@ Expr Expr::from_atom(Kind kind, const Expr& a, const Expr& b) {
   };
   std::string key;
   switch (kind) {
-    case Kind::kFloorDiv: key = "(" + parenthesized(a) + " // " + parenthesized(b) + ")"; break;
-    case Kind::kMod: key = "(" + parenthesized(a) + " % " + parenthesized(b) + ")"; break;
-    case Kind::kMax: key = "max(" + a.str() + ", " + b.str() + ")"; break;
-    case Kind::kMin: key = "min(" + a.str() + ", " + b.str() + ")"; break;
-    default: fail(ErrorCode::kInternal, "not an opaque operation");
+    case Kind::kFloorDiv:
+      key = "(" + parenthesized(a) + " // " + parenthesized(b) + ")";
+      break;
+    case Kind::kMod:
+      key = "(" + parenthesized(a) + " % " + parenthesized(b) + ")";
+      break;
+    case Kind::kMax:
+      key = "max(" + a.str() + ", " + b.str() + ")";
+      break;
+    case Kind::kMin:
+      key = "min(" + a.str() + ", " + b.str() + ")";
+      break;
+    default:
+      fail(ErrorCode::kInternal, "not an opaque operation");
   }
   return Expr(Terms{Term{1, {Atom{kind, std::move(key), std::make_shared<const std::pair<Expr, Expr>>(a, b)}}}});
 }
 
-bool Expr::is_constant() const {
-  return !terms_ || (terms_->size() == 1 && terms_->front().factors.empty());
-}
+bool Expr::is_constant() const { return !terms_ || (terms_->size() == 1 && terms_->front().factors.empty()); }
 
 std::int64_t Expr::value() const {
   TORCHTRT_CHECK(is_constant(), kInternal, "not a constant dimension: ", str());
   return terms_ ? terms_->front().coefficient : 0;
 }
 
-bool Expr::is_symbol() const {
-  return kind() == Kind::kSymbol;
-}
+bool Expr::is_symbol() const { return kind() == Kind::kSymbol; }
 
 const std::string& Expr::symbol_name() const {
   TORCHTRT_CHECK(is_symbol(), kInternal, "not a lone symbol: ", str());
@@ -314,8 +322,8 @@ std::string Expr::str() const {
   bool first = true;
   for (const Term& term : *terms_) {
     // The magnitude in unsigned arithmetic: the smallest int64 has no positive counterpart.
-    const std::uint64_t magnitude =
-        term.coefficient < 0 ? 0 - static_cast<std::uint64_t>(term.coefficient) : static_cast<std::uint64_t>(term.coefficient);
+    const std::uint64_t magnitude = term.coefficient < 0 ? 0 - static_cast<std::uint64_t>(term.coefficient)
+                                                         : static_cast<std::uint64_t>(term.coefficient);
     if (first) {
       out << (term.coefficient < 0 ? "-" : "");
     } else {
@@ -341,10 +349,9 @@ std::int64_t Expr::evaluate(const std::function<std::int64_t(const std::string&)
   for (const Term& term : *terms_) {
     std::int64_t product = term.coefficient;
     for (const Atom& atom : term.factors) {
-      const std::int64_t factor =
-          atom.kind == Kind::kSymbol
-              ? lookup(atom.key)
-              : apply(atom.kind, atom.operands->first.evaluate(lookup), atom.operands->second.evaluate(lookup));
+      const std::int64_t factor = atom.kind == Kind::kSymbol ? lookup(atom.key)
+                                                             : apply(atom.kind, atom.operands->first.evaluate(lookup),
+                                                                     atom.operands->second.evaluate(lookup));
       product = checked_mul(product, factor);
     }
     sum = checked_add(sum, product);
@@ -384,10 +391,18 @@ Expr Expr::substitute(const std::function<Expr(const std::string&)>& replacement
       const Expr a = atom.operands->first.substitute(replacement);
       const Expr b = atom.operands->second.substitute(replacement);
       switch (atom.kind) {
-        case Kind::kFloorDiv: product = product * floor_div(a, b); break;
-        case Kind::kMod: product = product * mod(a, b); break;
-        case Kind::kMax: product = product * max(a, b); break;
-        default: product = product * min(a, b); break;
+        case Kind::kFloorDiv:
+          product = product * floor_div(a, b);
+          break;
+        case Kind::kMod:
+          product = product * mod(a, b);
+          break;
+        case Kind::kMax:
+          product = product * max(a, b);
+          break;
+        default:
+          product = product * min(a, b);
+          break;
       }
     }
     sum = sum + product;
@@ -407,7 +422,8 @@ std::vector<Expr> Expr::operands() const {
   std::vector<Expr> result;
   switch (kind()) {
     case Kind::kConstant:
-    case Kind::kSymbol: break;
+    case Kind::kSymbol:
+      break;
     case Kind::kAdd:
       for (const Term& term : *terms_) result.push_back(Expr(Terms{term}));
       break;
@@ -427,10 +443,9 @@ std::vector<Expr> Expr::operands() const {
 
 bool operator==(const Expr& a, const Expr& b) {
   if (!a.terms_ || !b.terms_) return !a.terms_ && !b.terms_;
-  return std::equal(a.terms_->begin(), a.terms_->end(), b.terms_->begin(), b.terms_->end(),
-                    [](const Expr::Term& x, const Expr::Term& y) {
-                      return x.coefficient == y.coefficient && x.same_factors(y);
-                    });
+  return std::equal(
+      a.terms_->begin(), a.terms_->end(), b.terms_->begin(), b.terms_->end(),
+      [](const Expr::Term& x, const Expr::Term& y) { return x.coefficient == y.coefficient && x.same_factors(y); });
 }
 
 Expr operator+(const Expr& a, const Expr& b) {
@@ -443,8 +458,9 @@ Expr operator+(const Expr& a, const Expr& b) {
 Expr operator*(const Expr& a, const Expr& b) {
   Expr::Terms terms;
   if (!a.terms_ || !b.terms_) return Expr(0);
-  TORCHTRT_CHECK(a.terms_->size() <= kMaxTerms / b.terms_->size(), kOutOfRange, "a product of dimension expressions of ",
-                 a.terms_->size(), " and ", b.terms_->size(), " terms is too large");
+  TORCHTRT_CHECK(a.terms_->size() <= kMaxTerms / b.terms_->size(), kOutOfRange,
+                 "a product of dimension expressions of ", a.terms_->size(), " and ", b.terms_->size(),
+                 " terms is too large");
   for (const Expr::Term& x : *a.terms_) {
     for (const Expr::Term& y : *b.terms_) {
       Expr::Term product{checked_mul(x.coefficient, y.coefficient), x.factors};
@@ -456,9 +472,7 @@ Expr operator*(const Expr& a, const Expr& b) {
   return Expr(std::move(terms));
 }
 
-Expr operator-(const Expr& a, const Expr& b) {
-  return a + Expr(-1) * b;
-}
+Expr operator-(const Expr& a, const Expr& b) { return a + Expr(-1) * b; }
 
 Expr floor_div(const Expr& a, const Expr& b) {
   TORCHTRT_CHECK(!(b.is_constant() && b.value() == 0), kOutOfRange, "division by zero: ", a, " // 0");
@@ -510,9 +524,7 @@ Expr min(const Expr& a, const Expr& b) {
   return b.str() < a.str() ? Expr::from_atom(Expr::Kind::kMin, b, a) : Expr::from_atom(Expr::Kind::kMin, a, b);
 }
 
-std::ostream& operator<<(std::ostream& out, const Expr& expr) {
-  return out << expr.str();
-}
+std::ostream& operator<<(std::ostream& out, const Expr& expr) { return out << expr.str(); }
 
 std::string to_string(const Dims& dims) {
   std::string text = "[";

@@ -55,7 +55,8 @@ TEST(ExprTest, PrecedenceIsPythons) {
 }
 
 TEST(ExprTest, RejectsWhatIsNotAnExpression) {
-  for (const std::string text : {"", "s0 +", "(s0", "s0 s1", "1.5", "f(s0, 1)", "s0 / 2", "99999999999999999999", "3 // 0"}) {
+  for (const std::string text :
+       {"", "s0 +", "(s0", "s0 s1", "1.5", "f(s0, 1)", "s0 / 2", "99999999999999999999", "3 // 0"}) {
     EXPECT_THROW(Expr::parse(text), Error) << text;
   }
   EXPECT_THROW(Expr::parse(std::string(100000, '(')), Error);
@@ -75,15 +76,30 @@ TEST(ExprTest, BoundsAndTextHoldForRandomExpressions) {
   for (int round = 0; round < 300; ++round) {
     Expr expr = Expr::symbol(random() % 2 ? "a" : "b");
     for (int step = 0; step < 4; ++step) {
-      const Expr other = random() % 2 ? Expr::symbol(random() % 2 ? "a" : "b") : Expr(static_cast<int>(random() % 7) + 1);
+      const Expr other =
+          random() % 2 ? Expr::symbol(random() % 2 ? "a" : "b") : Expr(static_cast<int>(random() % 7) + 1);
       switch (random() % 7) {
-        case 0: expr = expr + other; break;
-        case 1: expr = expr - other; break;
-        case 2: expr = expr * other; break;
-        case 3: expr = floor_div(expr, other); break;
-        case 4: expr = mod(expr, other); break;
-        case 5: expr = max(expr, other); break;
-        default: expr = min(expr, other); break;
+        case 0:
+          expr = expr + other;
+          break;
+        case 1:
+          expr = expr - other;
+          break;
+        case 2:
+          expr = expr * other;
+          break;
+        case 3:
+          expr = floor_div(expr, other);
+          break;
+        case 4:
+          expr = mod(expr, other);
+          break;
+        case 5:
+          expr = max(expr, other);
+          break;
+        default:
+          expr = min(expr, other);
+          break;
       }
     }
     const Interval bounds = expr.bounds(ranges);

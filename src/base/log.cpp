@@ -43,13 +43,9 @@ Sink& sink() {
 
 }  // namespace
 
-void set_log_level(LogLevel level) {
-  level_variable().store(level, std::memory_order_relaxed);
-}
+void set_log_level(LogLevel level) { level_variable().store(level, std::memory_order_relaxed); }
 
-LogLevel log_level() {
-  return level_variable().load(std::memory_order_relaxed);
-}
+LogLevel log_level() { return level_variable().load(std::memory_order_relaxed); }
 
 void set_log_sink(std::function<void(LogLevel, const std::string&)> write) {
   const std::lock_guard lock(sink().mutex);

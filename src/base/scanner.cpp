@@ -24,7 +24,8 @@ bool Scanner::next_line() {
 }
 
 void Scanner::skip_blanks() {
-  while (position_ < line_end_ && (text_[position_] == ' ' || text_[position_] == '\t' || text_[position_] == '\r')) ++position_;
+  while (position_ < line_end_ && (text_[position_] == ' ' || text_[position_] == '\t' || text_[position_] == '\r'))
+    ++position_;
 }
 
 char Scanner::peek() {

@@ -61,8 +61,9 @@ backend::Builder* open(const Target& target) {
     }
     const auto entry = reinterpret_cast<backend::BuilderEntry>(dlsym(module, backend::kBuilderSymbol));
     backend::Builder* result = entry == nullptr ? nullptr : entry(backend::kBuilderInterfaceVersion);
-    TORCHTRT_CHECK(result != nullptr, kVersionMismatch, path.string(), " was built for another release of torchtrt (interface ",
-                   backend::kBuilderInterfaceVersion, " is needed): install libtorchtrt and its modules from one release");
+    TORCHTRT_CHECK(result != nullptr, kVersionMismatch, path.string(),
+                   " was built for another release of torchtrt (interface ", backend::kBuilderInterfaceVersion,
+                   " is needed): install libtorchtrt and its modules from one release");
     TORCHTRT_LOG(kDebug, "opened ", path.string());
     return result;
   }
@@ -84,7 +85,8 @@ backend::Builder& builder(std::string_view name) {
       return *result;
     }
   }
-  fail(ErrorCode::kInvalidArgument, "unknown target \"", name, "\": expected \"openvino\", \"tensorrt_rtx\" or \"tensorrt\"");
+  fail(ErrorCode::kInvalidArgument, "unknown target \"", name,
+       "\": expected \"openvino\", \"tensorrt_rtx\" or \"tensorrt\"");
 }
 
 }  // namespace torchtrt::compiler

@@ -92,7 +92,8 @@ class Driver {
   void add_input(const std::string& name, const graph::TensorMeta& meta, const std::string& input_name) {
     const ValueId input = net_.add_input(input_name, meta.dtype, meta.dims);
     // Engines with narrower integers take 64-bit inputs whose values fit; the runtime checks that they do.
-    const bool narrow = std::any_of(backends_.begin(), backends_.end(), [](const Builder* builder) { return builder->narrows_int64(); });
+    const bool narrow = std::any_of(backends_.begin(), backends_.end(),
+                                    [](const Builder* builder) { return builder->narrows_int64(); });
     if (meta.dtype == DataType::kInt64 && narrow) net_.refine_range(input, kInt32Range);
     context_.bind(name, input);
   }
@@ -133,10 +134,11 @@ class Driver {
       const ValueId* value = context_.lookup(output.name);
       // A result that the converter does not give is fine as long as nobody reads it.
       if (value == nullptr && !is_used(output.name)) continue;
-      TORCHTRT_CHECK(value != nullptr, kInternal, "the converter of ", node.target, " gave no value for %", output.name);
+      TORCHTRT_CHECK(value != nullptr, kInternal, "the converter of ", node.target, " gave no value for %",
+                     output.name);
       const DataType dtype = net_.value(*value).dtype;
-      TORCHTRT_CHECK(dtype == output.meta->dtype, kInternal, "the converter of ", node.target, " gave ", to_string(dtype),
-                     " for %", output.name, ", captured as ", to_string(output.meta->dtype));
+      TORCHTRT_CHECK(dtype == output.meta->dtype, kInternal, "the converter of ", node.target, " gave ",
+                     to_string(dtype), " for %", output.name, ", captured as ", to_string(output.meta->dtype));
       net_.refine_dims(*value, output.meta->dims);
     }
     for (std::size_t i = before.layers; i < net_.layers().size(); ++i) {
@@ -202,9 +204,9 @@ Network convert(const graph::Graph& graph, std::span<Builder* const> backends) {
 }
 
 ConversionError::ConversionError(NodeRefusal refusal)
-    : Error(ErrorCode::kUnsupported,
-            detail::concat("node ", refusal.node, " (", refusal.target, ") cannot be converted: ", refusal.refusal.message,
-                           refusal.source.empty() ? "" : "; from ", refusal.source)),
+    : Error(ErrorCode::kUnsupported, detail::concat("node ", refusal.node, " (", refusal.target,
+                                                    ") cannot be converted: ", refusal.refusal.message,
+                                                    refusal.source.empty() ? "" : "; from ", refusal.source)),
       refusal_(std::move(refusal)) {}
 
 }  // namespace torchtrt::compiler

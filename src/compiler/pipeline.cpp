@@ -72,7 +72,8 @@ CompiledEngine compile(const graph::Graph& graph, const CompileSettings& setting
   format::Metadata metadata = describe(net, settings);
   format::PayloadWriter payload;
   for (backend::Builder* builder : builders) {
-    TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder->name(), ": ", compiled.layer_count, " layers");
+    TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder->name(), ": ", compiled.layer_count,
+                 " layers");
     const backend::BuiltEngine built = builder->build(net, settings.build);
     format::TargetSpec target{std::string(builder->name()), built.producer, built.properties, {}};
     for (const backend::Section& section : built.sections) {

@@ -34,7 +34,8 @@ std::optional<Expr> as_expr(const Argument& argument) {
 
 std::int64_t constant_of(const Expr& expr, const Node& node, std::string_view name) {
   if (!expr.is_constant()) {
-    refuse(Reason::kDynamicShape, node.target, ": argument `", name, "` is ", expr, ", and only constants are supported");
+    refuse(Reason::kDynamicShape, node.target, ": argument `", name, "` is ", expr,
+           ", and only constants are supported");
   }
   return expr.value();
 }
@@ -179,9 +180,7 @@ std::int64_t Context::normalize_axis(std::int64_t axis, std::size_t rank) {
   return axis < 0 ? axis + count : axis;
 }
 
-ValueId Context::cast(ValueId value, DataType to) {
-  return dtype_of(value) == to ? value : net_.add_cast(value, to);
-}
+ValueId Context::cast(ValueId value, DataType to) { return dtype_of(value) == to ? value : net_.add_cast(value, to); }
 
 ValueId Context::expand_rank(ValueId value, std::size_t rank) {
   const Dims& dims = dims_of(value);

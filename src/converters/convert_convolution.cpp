@@ -19,10 +19,12 @@ struct Operands {
 };
 
 Operands read_operands(Context& ctx, const Node& node) {
-  Operands operands{ctx.tensor(node, 0, "input"), ctx.tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"), 0};
+  Operands operands{ctx.tensor(node, 0, "input"), ctx.tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
+                    0};
   require_floating(ctx, node, operands.x);
   const std::size_t rank = ctx.rank_of(operands.weight);
-  if (rank < 3 || rank > 5) refuse(Reason::kAttribute, node.target, " has weights of rank ", rank, "; engines take 3 to 5");
+  if (rank < 3 || rank > 5)
+    refuse(Reason::kAttribute, node.target, " has weights of rank ", rank, "; engines take 3 to 5");
   operands.spatial = rank - 2;
   return operands;
 }

@@ -78,7 +78,8 @@ void convert_div(Context& ctx, const Node& node) {
 
 ValueId power(Context& ctx, ValueId x, std::int64_t exponent) {
   ValueId result = x;
-  for (std::int64_t i = 1; i < exponent; ++i) result = ctx.net().add_elementwise(result, x, ElementWiseOperation::kProd);
+  for (std::int64_t i = 1; i < exponent; ++i)
+    result = ctx.net().add_elementwise(result, x, ElementWiseOperation::kProd);
   return result;
 }
 
@@ -123,12 +124,24 @@ void convert_comparison(Context& ctx, const Node& node) {
   ValueId result;
   // "not greater" would call NaN less or equal, so <= and >= are put together from two comparisons.
   switch (comparison) {
-    case Comparison::kEq: result = equal(); break;
-    case Comparison::kNe: result = net.add_unary(equal(), UnaryOperation::kNot); break;
-    case Comparison::kLt: result = less(); break;
-    case Comparison::kGt: result = greater(); break;
-    case Comparison::kLe: result = net.add_elementwise(less(), equal(), ElementWiseOperation::kOr); break;
-    case Comparison::kGe: result = net.add_elementwise(greater(), equal(), ElementWiseOperation::kOr); break;
+    case Comparison::kEq:
+      result = equal();
+      break;
+    case Comparison::kNe:
+      result = net.add_unary(equal(), UnaryOperation::kNot);
+      break;
+    case Comparison::kLt:
+      result = less();
+      break;
+    case Comparison::kGt:
+      result = greater();
+      break;
+    case Comparison::kLe:
+      result = net.add_elementwise(less(), equal(), ElementWiseOperation::kOr);
+      break;
+    case Comparison::kGe:
+      result = net.add_elementwise(greater(), equal(), ElementWiseOperation::kOr);
+      break;
   }
   ctx.set_output(node, result);
 }

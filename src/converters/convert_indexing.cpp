@@ -53,8 +53,8 @@ void convert_gather(Context& ctx, const Node& node) {
   }
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
   index = proven_index(ctx, node, index, ctx.dims_of(x)[static_cast<std::size_t>(axis)], NegativeIndices::kRefused);
-  // The layer wants equal sizes in the other dimensions: a smaller index is filled up with zeros, and what they read is cut
-  // off. (Cutting the data instead does not survive OpenVINO, which drops a slice in front of a gather.)
+  // The layer wants equal sizes in the other dimensions: a smaller index is filled up with zeros, and what they read is
+  // cut off. (Cutting the data instead does not survive OpenVINO, which drops a slice in front of a gather.)
   const Dims wanted = ctx.dims_of(index);
   Dims filled = ctx.dims_of(x);
   filled[static_cast<std::size_t>(axis)] = wanted[static_cast<std::size_t>(axis)];
@@ -68,7 +68,8 @@ void convert_gather(Context& ctx, const Node& node) {
   ctx.set_output(node, crop(ctx, result, wanted));
 }
 
-// --- aten.index.Tensor ---------------------------------------------------------------------------------------------------
+// --- aten.index.Tensor
+// ---------------------------------------------------------------------------------------------------
 
 struct AxisIndex {
   std::size_t axis = 0;
@@ -116,8 +117,8 @@ bool are_consecutive(const std::vector<AxisIndex>& indices) {
   return indices.back().axis - indices.front().axis + 1 == indices.size();
 }
 
-// x[arange(n)[:, None], arange(m)] and the like: every index only counts along a dimension of its own, in order. Then the
-// result is x under another shape.
+// x[arange(n)[:, None], arange(m)] and the like: every index only counts along a dimension of its own, in order. Then
+// the result is x under another shape.
 bool only_reshapes(const Network& net, const Dims& dims, const std::vector<AxisIndex>& indices, std::size_t rank) {
   if (!are_consecutive(indices)) return false;
   std::optional<std::size_t> previous;
@@ -138,11 +139,11 @@ ValueId gather_tuples(Context& ctx, ValueId x, const std::vector<AxisIndex>& ind
   std::vector<std::int64_t> permutation;
   for (const AxisIndex& item : indices) permutation.push_back(static_cast<std::int64_t>(item.axis));
   for (std::size_t i = 0; i < rank; ++i) {
-    const bool indexed = std::any_of(indices.begin(), indices.end(), [&](const AxisIndex& item) { return item.axis == i; });
+    const bool indexed =
+        std::any_of(indices.begin(), indices.end(), [&](const AxisIndex& item) { return item.axis == i; });
     if (!indexed) permutation.push_back(static_cast<std::int64_t>(i));
   }
-  const ValueId data =
-      std::is_sorted(permutation.begin(), permutation.end()) ? x : net.add_transpose(x, permutation);
+  const ValueId data = std::is_sorted(permutation.begin(), permutation.end()) ? x : net.add_transpose(x, permutation);
   Dims column = shape;
   column.emplace_back(1);
   std::vector<ValueId> columns;
@@ -186,7 +187,8 @@ void convert_index(Context& ctx, const Node& node) {
                            : gather_tuples(ctx, x, indices, shape));
 }
 
-// --- writing ---------------------------------------------------------------------------------------------------------------
+// --- writing
+// ---------------------------------------------------------------------------------------------------------------
 
 // aten.scatter.{src,value}(self, dim, index, src | value)
 template <bool from_tensor>
@@ -207,7 +209,8 @@ void convert_scatter(Context& ctx, const Node& node) {
   } else {
     updates = ctx.net().add_broadcast(ctx.tensor_or_scalar(node, 3, "value", ctx.dtype_of(x), rank), written);
   }
-  ctx.set_output(node, ctx.net().add_layer(network::Scatter{network::ScatterMode::kElement, axis}, {x, index, updates})[0]);
+  ctx.set_output(node,
+                 ctx.net().add_layer(network::Scatter{network::ScatterMode::kElement, axis}, {x, index, updates})[0]);
 }
 
 // x with [begin, begin + length) along `axis` replaced by `part`.
@@ -251,7 +254,8 @@ void convert_slice_scatter(Context& ctx, const Node& node) {
   // Slices without an end come with the largest integer.
   const Expr end = given_end == Expr(INT64_MAX) ? size : clamp_position(node, ctx.net(), given_end, size);
   const Expr length = ctx.dims_of(source).at(axis);
-  if (ctx.net().bounds(end - begin).min < 0 || (end - begin != length && !(length.is_constant() && (end - begin).is_constant()))) {
+  if (ctx.net().bounds(end - begin).min < 0 ||
+      (end - begin != length && !(length.is_constant() && (end - begin).is_constant()))) {
     refuse(Reason::kDynamicShape, node.target, ": whether [", begin, ", ", end, ") has ", length,
            " elements is known only from data");
   }
@@ -270,7 +274,8 @@ void convert_select_scatter(Context& ctx, const Node& node) {
   ctx.set_output(node, replace_range(ctx, x, source, axis, index, Expr(1)));
 }
 
-// --- padding -----------------------------------------------------------------------------------------------------------------
+// --- padding
+// -----------------------------------------------------------------------------------------------------------------
 
 // Pads are listed from the last dimension on: (before, after) for each.
 void set_padded(Context& ctx, const Node& node, network::SliceMode mode) {

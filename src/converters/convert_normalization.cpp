@@ -17,8 +17,8 @@ using network::ElementWiseOperation;
 using network::NormalizationKind;
 using network::UnaryOperation;
 
-// Adds the layer; scale and bias are per element of `parameter_dims`. Where they have another dtype than x (PyTorch takes
-// float32 parameters with half-precision inputs), everything is computed in float32.
+// Adds the layer; scale and bias are per element of `parameter_dims`. Where they have another dtype than x (PyTorch
+// takes float32 parameters with half-precision inputs), everything is computed in float32.
 ValueId add_normalization(Context& ctx, const Node& node, ValueId x, network::Normalization op,
                           std::optional<ValueId> scale, std::optional<ValueId> bias, const Dims& parameter_dims) {
   require_floating(ctx, node, x);
@@ -49,7 +49,8 @@ std::vector<std::int64_t> trailing_axes(Context& ctx, const Node& node, ValueId 
   return axes;
 }
 
-// aten.layer_norm(input, normalized_shape, weight, bias, eps, ..); native_layer_norm also returns mean and 1 / deviation
+// aten.layer_norm(input, normalized_shape, weight, bias, eps, ..); native_layer_norm also returns mean and 1 /
+// deviation
 void convert_layer_norm(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "input");
   const Dims shape = ctx.dims(node, 1, "normalized_shape");
@@ -113,8 +114,8 @@ struct BatchNorm {
   double epsilon = 0;
 };
 
-// (x - mean) / sqrt(variance + epsilon) * weight + bias, with everything but x known: two or three layers, which engines
-// fold into a convolution before them.
+// (x - mean) / sqrt(variance + epsilon) * weight + bias, with everything but x known: two or three layers, which
+// engines fold into a convolution before them.
 ValueId add_folded(Context& ctx, const BatchNorm& norm, const Dims& per_channel, const std::vector<float>& mean,
                    const std::vector<float>& variance, const std::vector<float>& weight,
                    const std::vector<float>& bias) {
@@ -129,7 +130,8 @@ ValueId add_folded(Context& ctx, const BatchNorm& norm, const Dims& per_channel,
     scale[i] = static_cast<float>(factor);
     const double offset = bias.empty() ? 0.0 : static_cast<double>(bias[i]);
     center[i] = -mean[i];
-    shift[i] = static_cast<float>(dtype == DataType::kFloat32 ? offset - static_cast<double>(mean[i]) * factor : offset);
+    shift[i] =
+        static_cast<float>(dtype == DataType::kFloat32 ? offset - static_cast<double>(mean[i]) * factor : offset);
   }
   const auto constant = [&](const std::vector<float>& values) { return add_floats(net, per_channel, dtype, values); };
   ValueId result = norm.x;
@@ -142,9 +144,7 @@ ValueId add_folded(Context& ctx, const BatchNorm& norm, const Dims& per_channel,
 // The same formula on values that are not constants, in float32.
 ValueId add_composed(Context& ctx, const BatchNorm& norm, const Dims& per_channel) {
   Network& net = ctx.net();
-  const auto parameter = [&](ValueId value) {
-    return ctx.cast(view_as(net, value, per_channel), DataType::kFloat32);
-  };
+  const auto parameter = [&](ValueId value) { return ctx.cast(view_as(net, value, per_channel), DataType::kFloat32); };
   const ValueId epsilon = net.add_scalar(DataType::kFloat32, norm.epsilon, per_channel.size());
   const ValueId variance = net.add_elementwise(parameter(norm.variance), epsilon, ElementWiseOperation::kSum);
   ValueId scale = net.add_unary(net.add_unary(variance, UnaryOperation::kSqrt), UnaryOperation::kRecip);
@@ -173,32 +173,32 @@ void set_batch_norm(Context& ctx, const Node& node, const BatchNorm& norm) {
 
 // aten._native_batch_norm_legit_no_training(input, weight, bias, running_mean, running_var, momentum, eps)
 void convert_batch_norm_inference(Context& ctx, const Node& node) {
-  set_batch_norm(ctx, node,
-                 {ctx.tensor(node, 0, "input"), ctx.optional_tensor(node, 1, "weight"),
-                  ctx.optional_tensor(node, 2, "bias"), ctx.tensor(node, 3, "running_mean"),
-                  ctx.tensor(node, 4, "running_var"), ctx.number(node, 6, "eps")});
+  set_batch_norm(
+      ctx, node,
+      {ctx.tensor(node, 0, "input"), ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
+       ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 6, "eps")});
 }
 
-// aten.{batch_norm,native_batch_norm,cudnn_batch_norm}(input, weight, bias, running_mean, running_var, training, momentum,
-// eps, ..)
+// aten.{batch_norm,native_batch_norm,cudnn_batch_norm}(input, weight, bias, running_mean, running_var, training,
+// momentum, eps, ..)
 void convert_batch_norm(Context& ctx, const Node& node) {
   if (ctx.boolean(node, 5, "training")) {
     refuse(Reason::kAttribute, node.target, " in training mode updates its statistics, which engines do not");
   }
-  set_batch_norm(ctx, node,
-                 {ctx.tensor(node, 0, "input"), ctx.optional_tensor(node, 1, "weight"),
-                  ctx.optional_tensor(node, 2, "bias"), ctx.tensor(node, 3, "running_mean"),
-                  ctx.tensor(node, 4, "running_var"), ctx.number(node, 7, "eps")});
+  set_batch_norm(
+      ctx, node,
+      {ctx.tensor(node, 0, "input"), ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
+       ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 7, "eps")});
 }
 
 // aten.instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled)
 void convert_instance_norm(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "input");
   if (!ctx.boolean(node, 5, "use_input_stats")) {
-    set_batch_norm(ctx, node,
-                   {x, ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
-                    ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"),
-                    ctx.number(node, 7, "eps")});
+    set_batch_norm(
+        ctx, node,
+        {x, ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
+         ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 7, "eps")});
     return;
   }
   if (!ctx.is_none(node, 3, "running_mean")) {

@@ -25,8 +25,8 @@ void convert_max_pool(Context& ctx, const Node& node) {
   network::Pooling op;
   op.type = PoolingType::kMax;
   op.window = integers_per_axis(ctx, node, 1, "kernel_size", spatial, 1);
-  op.stride = ctx.integers(node, 2, "stride").empty() ? op.window
-                                                      : integers_per_axis(ctx, node, 2, "stride", spatial, 1);
+  op.stride =
+      ctx.integers(node, 2, "stride").empty() ? op.window : integers_per_axis(ctx, node, 2, "stride", spatial, 1);
   op.pre_padding = op.post_padding = integers_per_axis(ctx, node, 3, "padding", spatial, 0);
   op.dilation = integers_per_axis(ctx, node, 4, "dilation", spatial, 1);
   op.ceil_mode = ctx.boolean(node, 5, "ceil_mode", false);
@@ -42,8 +42,8 @@ void convert_avg_pool(Context& ctx, const Node& node) {
   network::Pooling op;
   op.type = PoolingType::kAverage;
   op.window = integers_per_axis(ctx, node, 1, "kernel_size", spatial, 1);
-  op.stride = ctx.integers(node, 2, "stride").empty() ? op.window
-                                                      : integers_per_axis(ctx, node, 2, "stride", spatial, 1);
+  op.stride =
+      ctx.integers(node, 2, "stride").empty() ? op.window : integers_per_axis(ctx, node, 2, "stride", spatial, 1);
   op.pre_padding = op.post_padding = integers_per_axis(ctx, node, 3, "padding", spatial, 0);
   op.dilation.assign(spatial, 1);
   op.ceil_mode = ctx.boolean(node, 4, "ceil_mode", false);
@@ -55,7 +55,8 @@ void convert_avg_pool(Context& ctx, const Node& node) {
   ctx.set_output(node, unbatched_like(ctx, result, x));
 }
 
-// One spatial axis of adaptive pooling whose windows differ in size: window i covers [i * in / out, ceil((i + 1) * in / out)).
+// One spatial axis of adaptive pooling whose windows differ in size: window i covers [i * in / out, ceil((i + 1) * in /
+// out)).
 ValueId reduce_windows(Context& ctx, ValueId x, ReduceOperation operation, std::int64_t axis, std::int64_t out) {
   const Dims dims = ctx.dims_of(x);
   const std::int64_t in = dims[static_cast<std::size_t>(axis)].value();

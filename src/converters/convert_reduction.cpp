@@ -100,7 +100,8 @@ void convert_log_softmax(Context& ctx, const Node& node) {
   const ValueId highest = net.add_reduce(x, ReduceOperation::kMax, axes, true);
   const ValueId shifted = net.add_elementwise(x, highest, ElementWiseOperation::kSub);
   const ValueId sum = net.add_reduce(net.add_unary(shifted, UnaryOperation::kExp), ReduceOperation::kSum, axes, true);
-  ctx.set_output(node, net.add_elementwise(shifted, net.add_unary(sum, UnaryOperation::kLog), ElementWiseOperation::kSub));
+  ctx.set_output(node,
+                 net.add_elementwise(shifted, net.add_unary(sum, UnaryOperation::kLog), ElementWiseOperation::kSub));
 }
 
 void convert_cumsum(Context& ctx, const Node& node) {

@@ -22,7 +22,8 @@ struct Target {
   std::vector<std::optional<double>> factors;
 };
 
-// The .vec overloads take output_size or scale_factors; the others a size and, one argument each, the factors it came from.
+// The .vec overloads take output_size or scale_factors; the others a size and, one argument each, the factors it came
+// from.
 Target read_target(Context& ctx, const Node& node, std::size_t spatial, std::size_t first_factor) {
   Target target{ctx.tensor(node, 0, "input"), {}, std::vector<std::optional<double>>(spatial)};
   require_floating(ctx, node, target.x);
@@ -33,12 +34,14 @@ Target read_target(Context& ctx, const Node& node, std::size_t spatial, std::siz
   target.size.assign(captured.begin() + 2, captured.end());
   if (!node.target.ends_with(".vec")) {
     for (std::size_t i = 0; i < spatial; ++i) {
-      if (!ctx.is_none(node, first_factor + i, "scales")) target.factors[i] = ctx.number(node, first_factor + i, "scales");
+      if (!ctx.is_none(node, first_factor + i, "scales"))
+        target.factors[i] = ctx.number(node, first_factor + i, "scales");
     }
   } else if (ctx.is_none(node, 1, "output_size")) {
     const graph::Argument* argument = ctx.find(node, first_factor, "scale_factors");
     const auto* list = argument == nullptr ? nullptr : std::get_if<graph::List>(&argument->value);
-    if (list == nullptr || list->size() != spatial) refuse(Reason::kAttribute, node.target, " without a size or scales");
+    if (list == nullptr || list->size() != spatial)
+      refuse(Reason::kAttribute, node.target, " without a size or scales");
     for (std::size_t i = 0; i < spatial; ++i) {
       if (const auto* number = std::get_if<double>(&(*list)[i].value)) {
         target.factors[i] = *number;
@@ -52,8 +55,8 @@ Target read_target(Context& ctx, const Node& node, std::size_t spatial, std::siz
   return target;
 }
 
-// With factors, PyTorch's coordinates follow from them and not from the sizes, which are rounded down. The layer goes by
-// sizes: the two must say the same.
+// With factors, PyTorch's coordinates follow from them and not from the sizes, which are rounded down. The layer goes
+// by sizes: the two must say the same.
 void require_exact_factors(Context& ctx, const Node& node, const Target& target) {
   const Dims& dims = ctx.dims_of(target.x);
   for (std::size_t i = 0; i < target.factors.size(); ++i) {
@@ -86,8 +89,8 @@ void convert_interpolation(Context& ctx, const Node& node) {
 
 // Where PyTorch reads for each position of a nearest-neighbor result, in its own float32 arithmetic.
 std::vector<std::int64_t> nearest_sources(std::int64_t in, std::int64_t out, std::optional<double> factor) {
-  const float scale = factor && *factor > 0 ? static_cast<float>(1.0 / *factor)
-                                            : static_cast<float>(in) / static_cast<float>(out);
+  const float scale =
+      factor && *factor > 0 ? static_cast<float>(1.0 / *factor) : static_cast<float>(in) / static_cast<float>(out);
   std::vector<std::int64_t> sources;
   for (std::int64_t i = 0; i < out; ++i) {
     const std::int64_t source = out == in       ? i
@@ -108,8 +111,8 @@ std::optional<std::int64_t> repetition(const std::vector<std::int64_t>& sources,
   return out / in;
 }
 
-// aten.upsample_nearest{1,2,3}d(input, output_size, scales..): repetitions by the resize layer, anything else, where its
-// rounding would decide, by a gather at the positions that PyTorch computes.
+// aten.upsample_nearest{1,2,3}d(input, output_size, scales..): repetitions by the resize layer, anything else, where
+// its rounding would decide, by a gather at the positions that PyTorch computes.
 template <std::size_t spatial>
 void convert_nearest(Context& ctx, const Node& node) {
   const Target target = read_target(ctx, node, spatial, 2);

@@ -17,9 +17,7 @@ void convert_reshape(Context& ctx, const Node& node) {
 }
 
 // clone, contiguous, detach, ..: nothing to do, as engines' values are never written again.
-void convert_same(Context& ctx, const Node& node) {
-  ctx.set_output(node, ctx.tensor(node, 0, "self"));
-}
+void convert_same(Context& ctx, const Node& node) { ctx.set_output(node, ctx.tensor(node, 0, "self")); }
 
 void convert_dropout(Context& ctx, const Node& node) {
   if (ctx.boolean(node, 2, "train")) refuse(Reason::kAttribute, node.target, " in training mode");

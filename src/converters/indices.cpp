@@ -105,9 +105,10 @@ ValueId proven_index(Context& ctx, const Node& node, ValueId index, const Expr& 
   if (!allows_negative || (bounds && net.bounds(bounds->low).min >= 0)) return index;
   const DataType dtype = ctx.dtype_of(index);
   const std::size_t rank = ctx.rank_of(index);
-  const ValueId extent = size.is_constant()
-                             ? net.add_int_scalar(dtype, size.value(), rank)
-                             : ctx.expand_rank(ctx.cast(net.add_layer(network::ShapeOf{{size}, /*scalar=*/true}, {})[0], dtype), rank);
+  const ValueId extent =
+      size.is_constant()
+          ? net.add_int_scalar(dtype, size.value(), rank)
+          : ctx.expand_rank(ctx.cast(net.add_layer(network::ShapeOf{{size}, /*scalar=*/true}, {})[0], dtype), rank);
   const ValueId shifted = net.add_elementwise(index, extent, ElementWiseOperation::kSum);
   const ValueId is_negative =
       net.add_elementwise(index, net.add_int_scalar(dtype, 0, rank), ElementWiseOperation::kLess);

@@ -35,7 +35,8 @@ std::vector<std::int64_t> integers_per_axis(Context& ctx, const Node& node, std:
 ValueId batched(Context& ctx, const Node& node, ValueId x, std::size_t spatial) {
   const std::size_t rank = ctx.rank_of(x);
   if (rank != spatial + 2 && rank != spatial + 1) {
-    refuse(Reason::kAttribute, node.target, " takes an input of rank ", spatial + 1, " or ", spatial + 2, ", not ", rank);
+    refuse(Reason::kAttribute, node.target, " takes an input of rank ", spatial + 1, " or ", spatial + 2, ", not ",
+           rank);
   }
   return ctx.expand_rank(x, spatial + 2);
 }

@@ -8,9 +8,7 @@ namespace {
 
 using backend::Reason;
 
-int category(DataType dtype) {
-  return is_floating(dtype) ? 2 : is_integral(dtype) ? 1 : 0;
-}
+int category(DataType dtype) { return is_floating(dtype) ? 2 : is_integral(dtype) ? 1 : 0; }
 
 std::optional<DataType> merge(std::optional<DataType> a, std::optional<DataType> b) {
   if (!a || !b) return a ? a : b;
@@ -23,7 +21,8 @@ DataType promote(DataType a, DataType b) {
   if (a == b) return a;
   if (category(a) != category(b)) return category(a) > category(b) ? a : b;
   if (is_floating(a)) {
-    const bool halves = (a == DataType::kFloat16 || a == DataType::kBFloat16) && (b == DataType::kFloat16 || b == DataType::kBFloat16);
+    const bool halves =
+        (a == DataType::kFloat16 || a == DataType::kBFloat16) && (b == DataType::kFloat16 || b == DataType::kBFloat16);
     if (a == DataType::kFloat8E4M3 || b == DataType::kFloat8E4M3) refuse(Reason::kDataType, "float8 is not promoted");
     if (halves) return DataType::kFloat32;
     return size_of(a) > size_of(b) ? a : b;

@@ -21,7 +21,8 @@ class Verifier {
     }
     for (const Constant& constant : graph_.constants) {
       define(constant.name);
-      check(is_static(constant.meta.dims), "constant %", constant.name, " has the shape ", to_string(constant.meta.dims));
+      check(is_static(constant.meta.dims), "constant %", constant.name, " has the shape ",
+            to_string(constant.meta.dims));
       const auto bytes = static_cast<std::size_t>(volume(constant.meta.dims).value()) * size_of(constant.meta.dtype);
       check(constant.weights.bytes == bytes, "constant %", constant.name, " has ", constant.weights.bytes,
             " bytes, its shape and dtype need ", bytes);
@@ -72,8 +73,6 @@ class Verifier {
 
 }  // namespace
 
-void Graph::verify() const {
-  Verifier(*this).run();
-}
+void Graph::verify() const { Verifier(*this).run(); }
 
 }  // namespace torchtrt::graph

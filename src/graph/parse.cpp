@@ -45,7 +45,8 @@ class Parser {
       if (!is_static(constant.meta.dims)) scanner_.fail_here("a constant's shape is static");
       const std::int64_t count = volume(constant.meta.dims).value();
       if (count < 0 || count > (std::int64_t{1} << 32)) scanner_.fail_here("a constant of ", count, " elements");
-      auto zeros = std::make_shared<std::vector<unsigned char>>(static_cast<std::size_t>(count) * size_of(constant.meta.dtype));
+      auto zeros =
+          std::make_shared<std::vector<unsigned char>>(static_cast<std::size_t>(count) * size_of(constant.meta.dtype));
       constant.weights = {std::shared_ptr<const void>(zeros, zeros->data()), zeros->size()};
       graph_.constants.push_back(std::move(constant));
     } else if (scanner_.accept("output ")) {
@@ -176,8 +177,6 @@ class Parser {
 
 }  // namespace
 
-Graph parse(std::string_view text) {
-  return Parser(text).run();
-}
+Graph parse(std::string_view text) { return Parser(text).run(); }
 
 }  // namespace torchtrt::graph

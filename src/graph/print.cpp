@@ -45,9 +45,7 @@ std::string argument_text(const Argument& argument) {
   return std::visit(Visitor{}, argument.value);
 }
 
-std::string type_text(const TensorMeta& meta) {
-  return std::string(to_string(meta.dtype)) + to_string(meta.dims);
-}
+std::string type_text(const TensorMeta& meta) { return std::string(to_string(meta.dtype)) + to_string(meta.dims); }
 
 }  // namespace
 

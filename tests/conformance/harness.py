@@ -93,7 +93,9 @@ def check(
     return outcome
 
 
-def check_refused(function: Callable[..., Any], *inputs: Any, dynamic: Any = None, reason: str, **settings: Any) -> Outcome:
+def check_refused(
+    function: Callable[..., Any], *inputs: Any, dynamic: Any = None, reason: str, **settings: Any
+) -> Outcome:
     """Something is left to PyTorch for `reason`, and the answer is eager's all the same."""
     outcome = compile_function(function, *inputs, dynamic=dynamic, **settings)
     if outcome.engines:

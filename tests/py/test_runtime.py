@@ -151,6 +151,18 @@ def test_cudagraphs_mode(module: Any, model: Mlp) -> None:
     runtime.set_cudagraphs_mode(False)
 
 
+def test_cpu_settings(model: Mlp) -> None:
+    before = runtime.get_cpu_settings()
+    with runtime.set_cpu_settings(streams=2, threads=2):
+        assert runtime.get_cpu_settings() == (2, 2)
+        module = torch_tensorrt.compile(model, inputs=[torch.rand(3, 16)])
+        x = torch.rand(3, 16)
+        assert_same(module(x), model(x))
+    assert runtime.get_cpu_settings() == before
+    with pytest.raises(ValueError, match="streams"):
+        runtime.set_cpu_settings(streams=0)
+
+
 def test_allocation_modes(module: Any, model: Mlp) -> None:
     x = torch.rand(2, 16)
     with runtime.enable_output_allocator(module):

@@ -20,16 +20,16 @@ namespace torchtrt::backend {
 
 /// Why something stays in PyTorch. The codes are stable: reports, tests and users' scripts may depend on them.
 enum class Reason : std::uint8_t {
-  kNoConverter,      ///< No converter is registered for the operator.
-  kAttribute,        ///< A combination of arguments that no layer expresses.
-  kDataType,         ///< A dtype that the network or the backend does not compute as PyTorch does.
-  kDynamicShape,     ///< Possible with static shapes only.
-  kDataDependent,    ///< The result's shape or a needed value is known only from data.
-  kBackend,          ///< The backend has no such layer, or not with these limits.
-  kAliasing,         ///< The result must share memory with an input or another output.
-  kUser,             ///< torch_executed_ops.
-  kBlockSize,        ///< Supported, but its block is smaller than min_block_size.
-  kBuildFailure,     ///< The backend's builder failed on the block.
+  kNoConverter,    ///< No converter is registered for the operator.
+  kAttribute,      ///< A combination of arguments that no layer expresses.
+  kDataType,       ///< A dtype that the network or the backend does not compute as PyTorch does.
+  kDynamicShape,   ///< Possible with static shapes only.
+  kDataDependent,  ///< The result's shape or a needed value is known only from data.
+  kBackend,        ///< The backend has no such layer, or not with these limits.
+  kAliasing,       ///< The result must share memory with an input or another output.
+  kUser,           ///< torch_executed_ops.
+  kBlockSize,      ///< Supported, but its block is smaller than min_block_size.
+  kBuildFailure,   ///< The backend's builder failed on the block.
 };
 /// "NO_CONVERTER", "ATTRIBUTE", ...
 TORCHTRT_API std::string_view to_string(Reason reason);
@@ -42,9 +42,9 @@ struct Refusal {
 /// Settings that builders understand; all have defaults that are right for most. One struct for every backend: each
 /// field says who reads it.
 struct BuildSettings {
-  std::size_t workspace_size = 0;            ///< tensorrt*: bytes; 0 = the library's default.
-  std::optional<int> optimization_level;     ///< tensorrt: 0..5.
-  std::vector<int> compute_capabilities;     ///< tensorrt_rtx: e.g. {86, 89, 120}; empty = the library's default set.
+  std::size_t workspace_size = 0;         ///< tensorrt*: bytes; 0 = the library's default.
+  std::optional<int> optimization_level;  ///< tensorrt: 0..5.
+  std::vector<int> compute_capabilities;  ///< tensorrt_rtx: e.g. {86, 89, 120}; empty = the library's default set.
   /// openvino: "auto" (float32 exactly as float32; bfloat16 when every floating value of the network is bfloat16),
   /// "float32" or "bfloat16".
   std::string inference_precision = "auto";
@@ -85,7 +85,8 @@ class Builder {
   virtual BuiltEngine build(const network::Network& network, const BuildSettings& settings) = 0;
 };
 
-/// `Builder* torchtrt_builder(std::uint32_t interface_version)`: nullptr if the version is not the one it was built for.
+/// `Builder* torchtrt_builder(std::uint32_t interface_version)`: nullptr if the version is not the one it was built
+/// for.
 using BuilderEntry = Builder* (*)(std::uint32_t interface_version);
 inline constexpr std::uint32_t kBuilderInterfaceVersion = 1;
 inline constexpr const char* kBuilderSymbol = "torchtrt_builder";

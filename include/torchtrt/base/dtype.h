@@ -37,8 +37,6 @@ TORCHTRT_API std::size_t size_of(DataType dtype);
          dtype == DataType::kBFloat16 || dtype == DataType::kFloat8E4M3;
 }
 /// Integers; bool is not one.
-[[nodiscard]] constexpr bool is_integral(DataType dtype) {
-  return !is_floating(dtype) && dtype != DataType::kBool;
-}
+[[nodiscard]] constexpr bool is_integral(DataType dtype) { return !is_floating(dtype) && dtype != DataType::kBool; }
 
 }  // namespace torchtrt

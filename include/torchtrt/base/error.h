@@ -12,15 +12,15 @@ namespace torchtrt {
 
 /// What kind of thing went wrong. The Python binding and the torch adapter choose the Python exception type from it.
 enum class ErrorCode {
-  kInvalidArgument,  ///< The caller passed something that can never work (ValueError).
-  kTypeMismatch,     ///< A wrong dtype or a wrong kind of object (TypeError).
-  kOutOfRange,       ///< A dimension or value outside the range that was compiled (ValueError).
-  kUnsupported,      ///< Valid, but no engine can do it (RuntimeError).
-  kIncompatibleMode, ///< Runtime modes that exclude each other (RuntimeError).
-  kNotFound,         ///< A file, library or backend is missing (FileNotFoundError / RuntimeError).
-  kVersionMismatch,  ///< A file or a vendor library of a version that cannot be used (RuntimeError).
-  kDataLoss,         ///< Truncated, corrupted or foreign bytes (RuntimeError).
-  kInternal,         ///< A broken invariant: a defect of torchtrt or of a vendor library (RuntimeError).
+  kInvalidArgument,   ///< The caller passed something that can never work (ValueError).
+  kTypeMismatch,      ///< A wrong dtype or a wrong kind of object (TypeError).
+  kOutOfRange,        ///< A dimension or value outside the range that was compiled (ValueError).
+  kUnsupported,       ///< Valid, but no engine can do it (RuntimeError).
+  kIncompatibleMode,  ///< Runtime modes that exclude each other (RuntimeError).
+  kNotFound,          ///< A file, library or backend is missing (FileNotFoundError / RuntimeError).
+  kVersionMismatch,   ///< A file or a vendor library of a version that cannot be used (RuntimeError).
+  kDataLoss,          ///< Truncated, corrupted or foreign bytes (RuntimeError).
+  kInternal,          ///< A broken invariant: a defect of torchtrt or of a vendor library (RuntimeError).
 };
 
 /// Returns the enumerator's name without its `k`, for messages and tests.

@@ -5,9 +5,11 @@ from ._modes import (
     enable_cudagraphs,
     enable_output_allocator,
     enable_pre_allocated_outputs,
+    get_cpu_settings,
     get_cudagraphs_mode,
     get_multi_device_safe_mode,
     get_whole_cudagraphs_mode,
+    set_cpu_settings,
     set_cudagraphs_mode,
     set_multi_device_safe_mode,
 )
@@ -24,9 +26,11 @@ __all__ = [
     "enable_output_allocator",
     "enable_pre_allocated_outputs",
     "engine_modules",
+    "get_cpu_settings",
     "get_cudagraphs_mode",
     "get_multi_device_safe_mode",
     "get_whole_cudagraphs_mode",
+    "set_cpu_settings",
     "set_cudagraphs_mode",
     "set_multi_device_safe_mode",
 ]

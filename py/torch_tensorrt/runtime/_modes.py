@@ -68,6 +68,27 @@ def get_whole_cudagraphs_mode() -> bool:
     return int(torch.ops.tensorrt.get_cudagraphs_mode()) == 2
 
 
+def set_cpu_settings(*, streams: int = 1, threads: int = 0) -> _Restore:
+    """How CPU engines use the machine; for engines that run for the first time after the call.
+
+    Used as a context manager it restores the former settings at the end.
+
+    Args:
+        streams: 1 gives a call all threads: lowest latency. More let that many concurrent calls run side by side, each on
+            threads / streams of them: best throughput for a server; a lone call then takes up to `streams` times longer.
+        threads: threads per engine; 0: as many as ``torch.get_num_threads()``.
+    """
+    previous = get_cpu_settings()
+    torch.ops.tensorrt.set_cpu_settings(streams, threads)
+    return _Restore(lambda settings: torch.ops.tensorrt.set_cpu_settings(*settings), previous)
+
+
+def get_cpu_settings() -> tuple[int, int]:
+    """(streams, threads)."""
+    streams, threads = torch.ops.tensorrt.get_cpu_settings()
+    return int(streams), int(threads)
+
+
 class enable_cudagraphs:  # noqa: N801 - the name that scripts use
     """``with enable_cudagraphs(module) as module:``: CUDA graphs within the block, restored at its end."""
 

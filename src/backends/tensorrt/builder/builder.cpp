@@ -19,7 +19,7 @@ namespace {
 void add_profile(const network::Network& net, nvinfer1::IBuilder& builder, nvinfer1::IBuilderConfig& config,
                  std::vector<std::shared_ptr<std::int64_t>>& values) {
   nvinfer1::IOptimizationProfile* profile = nullptr;
-  const auto at = [&](const Expr& dim, std::int64_t network::SymbolRange::*which) {
+  const auto at = [&](const Expr& dim, std::int64_t network::SymbolRange::* which) {
     return dim.evaluate([&](const std::string& name) { return net.symbols().at(name).*which; });
   };
   constexpr std::pair<nvinfer1::OptProfileSelector, std::int64_t network::SymbolRange::*> kSelectors[]{
@@ -42,8 +42,9 @@ void add_profile(const network::Network& net, nvinfer1::IBuilder& builder, nvinf
         std::vector<std::int64_t> dims;
         for (const Expr& dim : value.dims) {
           const std::int64_t size = at(dim, which);
-          TORCHTRT_CHECK(size <= INT32_MAX, kUnsupported, kProductName, " needs an upper limit for every dimension: input ",
-                         value.name, " has ", to_string(value.dims), ", and no maximum is known");
+          TORCHTRT_CHECK(size <= INT32_MAX, kUnsupported, kProductName,
+                         " needs an upper limit for every dimension: input ", value.name, " has ",
+                         to_string(value.dims), ", and no maximum is known");
           dims.push_back(size);
         }
         accepted = profile->setDimensions(value.name.c_str(), selector, to_dims(dims));
@@ -63,13 +64,15 @@ void set_compute_capabilities(nvinfer1::IBuilderConfig& config, const std::vecto
   if (capabilities.empty()) return;
   config.setNbComputeCapabilities(static_cast<std::int32_t>(capabilities.size()));
   for (std::size_t i = 0; i < capabilities.size(); ++i) {
-    TORCHTRT_CHECK(config.setComputeCapability(static_cast<nvinfer1::ComputeCapability>(capabilities[i]), static_cast<std::int32_t>(i)),
+    TORCHTRT_CHECK(config.setComputeCapability(static_cast<nvinfer1::ComputeCapability>(capabilities[i]),
+                                               static_cast<std::int32_t>(i)),
                    kInvalidArgument, kProductName, " does not build for compute capability ", capabilities[i],
                    " (expected 75, 80, 86, 89, 120 or 121)");
   }
 #else
   (void)config;
-  TORCHTRT_CHECK(capabilities.empty(), kInvalidArgument, "compute_capabilities is a setting of TensorRT-RTX; TensorRT builds for "
+  TORCHTRT_CHECK(capabilities.empty(), kInvalidArgument,
+                 "compute_capabilities is a setting of TensorRT-RTX; TensorRT builds for "
                  "the GPU of this machine");
 #endif
 }
@@ -95,7 +98,8 @@ class TensorRtBuilder final : public backend::Builder {
     const std::unique_ptr<nvinfer1::IBuilder> builder = Library::get().create_builder();
     const std::unique_ptr<nvinfer1::INetworkDefinition> definition(builder->createNetworkV2(compat::network_flags()));
     const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
-    TORCHTRT_CHECK(definition && config, kUnsupported, kProductName, " gives no network or configuration: ", Logger::take_errors());
+    TORCHTRT_CHECK(definition && config, kUnsupported, kProductName,
+                   " gives no network or configuration: ", Logger::take_errors());
 
     Lowering lowering(net, *definition);  // holds constants until the build is over
     lowering.run();
@@ -108,7 +112,8 @@ class TensorRtBuilder final : public backend::Builder {
     if (settings.optimization_level) config->setBuilderOptimizationLevel(*settings.optimization_level);
 
     const std::shared_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*definition, *config));
-    TORCHTRT_CHECK(plan != nullptr, kUnsupported, kProductName, " cannot build engine ", net.name(), ": ", Logger::take_errors());
+    TORCHTRT_CHECK(plan != nullptr, kUnsupported, kProductName, " cannot build engine ", net.name(), ": ",
+                   Logger::take_errors());
     return {{{"plan", plan, plan->data(), plan->size()}},
             {{"version", version()}, {"compute_capabilities", joined(settings.compute_capabilities)}},
             std::string(kProductName) + " " + version()};

@@ -23,10 +23,14 @@ Refusal refusal(Reason reason, const Parts&... parts) {
 
 std::optional<Refusal> check_value(const network::Value& value) {
   switch (value.dtype) {
-    case DataType::kFloat64: return refusal(Reason::kDataType, "there is no float64");
-    case DataType::kInt16: return refusal(Reason::kDataType, "there is no int16");
-    case DataType::kFloat8E4M3: return refusal(Reason::kDataType, "float8 values exist only between quantization layers");
-    default: break;
+    case DataType::kFloat64:
+      return refusal(Reason::kDataType, "there is no float64");
+    case DataType::kInt16:
+      return refusal(Reason::kDataType, "there is no int16");
+    case DataType::kFloat8E4M3:
+      return refusal(Reason::kDataType, "float8 values exist only between quantization layers");
+    default:
+      break;
   }
   if (value.dims.size() > kMaxRank) {
     return refusal(Reason::kBackend, "tensors have at most ", kMaxRank, " dimensions, not ", value.dims.size());
@@ -50,7 +54,8 @@ class Check {
   std::optional<Refusal> operator()(const network::TopK& op) const {
     if (dims(0).size() < 2) return refusal(Reason::kBackend, "topk needs at least two dimensions");
     const Interval k = net_.bounds(op.k);
-    if (k.max > kMaxTopK) return refusal(Reason::kBackend, "topk takes at most ", kMaxTopK, " elements, not up to ", k.max);
+    if (k.max > kMaxTopK)
+      return refusal(Reason::kBackend, "topk takes at most ", kMaxTopK, " elements, not up to ", k.max);
     if (dtype(0) == DataType::kInt64) return refusal(Reason::kDataType, "there is no topk of int64");
     // PyTorch gives the first of equal elements to argmax and NaN the greatest rank; the library promises neither.
     return refusal(Reason::kBackend, "the order of equal elements and of NaN is not PyTorch's");
@@ -72,7 +77,8 @@ class Check {
     const bool dilated = std::any_of(op.dilation.begin(), op.dilation.end(), [](std::int64_t d) { return d != 1; });
     if (dilated) return refusal(Reason::kBackend, "pooling has no dilation");
     // The library's rounding keeps windows that start in the padding at the end; PyTorch drops them.
-    const bool padded = std::any_of(op.post_padding.begin(), op.post_padding.end(), [](std::int64_t p) { return p != 0; });
+    const bool padded =
+        std::any_of(op.post_padding.begin(), op.post_padding.end(), [](std::int64_t p) { return p != 0; });
     if (op.ceil_mode && padded) return refusal(Reason::kAttribute, "ceil_mode with padding counts other windows");
     if (op.window.size() > 1 + 2) return refusal(Reason::kBackend, "pooling has at most three dimensions");
     return std::nullopt;

@@ -11,15 +11,24 @@ namespace torchtrt::tensorrt {
 
 nvinfer1::DataType data_type(DataType dtype) {
   switch (dtype) {
-    case DataType::kFloat32: return nvinfer1::DataType::kFLOAT;
-    case DataType::kFloat16: return nvinfer1::DataType::kHALF;
-    case DataType::kBFloat16: return nvinfer1::DataType::kBF16;
-    case DataType::kInt64: return nvinfer1::DataType::kINT64;
-    case DataType::kInt32: return nvinfer1::DataType::kINT32;
-    case DataType::kInt8: return nvinfer1::DataType::kINT8;
-    case DataType::kUInt8: return nvinfer1::DataType::kUINT8;
-    case DataType::kBool: return nvinfer1::DataType::kBOOL;
-    default: fail(ErrorCode::kUnsupported, kProductName, " has no values of dtype ", to_string(dtype));
+    case DataType::kFloat32:
+      return nvinfer1::DataType::kFLOAT;
+    case DataType::kFloat16:
+      return nvinfer1::DataType::kHALF;
+    case DataType::kBFloat16:
+      return nvinfer1::DataType::kBF16;
+    case DataType::kInt64:
+      return nvinfer1::DataType::kINT64;
+    case DataType::kInt32:
+      return nvinfer1::DataType::kINT32;
+    case DataType::kInt8:
+      return nvinfer1::DataType::kINT8;
+    case DataType::kUInt8:
+      return nvinfer1::DataType::kUINT8;
+    case DataType::kBool:
+      return nvinfer1::DataType::kBOOL;
+    default:
+      fail(ErrorCode::kUnsupported, kProductName, " has no values of dtype ", to_string(dtype));
   }
 }
 
@@ -42,7 +51,8 @@ void Lowering::add_inputs() {
   for (const network::Input& input : net_.inputs()) {
     const network::Value& value = net_.value(input.value);
     Tensor tensor = trt_.addInput(value.name.c_str(), data_type(value.dtype), to_dims(value.dims));
-    TORCHTRT_CHECK(tensor != nullptr, kUnsupported, kProductName, " refuses input ", value.name, ": ", Logger::take_errors());
+    TORCHTRT_CHECK(tensor != nullptr, kUnsupported, kProductName, " refuses input ", value.name, ": ",
+                   Logger::take_errors());
     values_[input.value.index] = tensor;
   }
 }
@@ -55,8 +65,8 @@ void Lowering::lower(const Layer& layer) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const network::Value& value = net_.value(layer.outputs[i]);
     TORCHTRT_CHECK(outputs[i]->getType() == data_type(value.dtype), kUnsupported, "layer \"", layer.name, "\" gives ",
-                   to_string(value.dtype), ", ", kProductName, " gives type number ", static_cast<int>(outputs[i]->getType()),
-                   ": ", Logger::take_errors());
+                   to_string(value.dtype), ", ", kProductName, " gives type number ",
+                   static_cast<int>(outputs[i]->getType()), ": ", Logger::take_errors());
     values_[layer.outputs[i].index] = outputs[i];
   }
 }
@@ -82,7 +92,8 @@ void Lowering::run() {
   mark_outputs();
 }
 
-// --- building blocks ------------------------------------------------------------------------------------------------------
+// --- building blocks
+// ------------------------------------------------------------------------------------------------------
 
 Lowering::Tensor Lowering::elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation) {
   return output(trt_.addElementWise(*a, *b, operation));
@@ -95,8 +106,10 @@ Lowering::Tensor Lowering::cast(Tensor x, nvinfer1::DataType type) {
 Lowering::Tensor Lowering::integers(const std::vector<std::int64_t>& values) {
   auto storage = std::make_shared<std::vector<std::int64_t>>(values);
   storage_.push_back(storage);
-  const nvinfer1::Weights weights{nvinfer1::DataType::kINT64, storage->data(), static_cast<std::int64_t>(values.size())};
-  return output(trt_.addConstant(to_dims(std::vector<std::int64_t>{static_cast<std::int64_t>(values.size())}), weights));
+  const nvinfer1::Weights weights{nvinfer1::DataType::kINT64, storage->data(),
+                                  static_cast<std::int64_t>(values.size())};
+  return output(
+      trt_.addConstant(to_dims(std::vector<std::int64_t>{static_cast<std::int64_t>(values.size())}), weights));
 }
 
 Lowering::Tensor Lowering::number(DataType dtype, double value, std::size_t rank) {

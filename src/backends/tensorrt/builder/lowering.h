@@ -61,16 +61,26 @@ class Lowering {
   std::vector<Tensor> lower(const Layer& layer, const network::CumulativeSum& op);
   std::vector<Tensor> lower(const Layer& layer, const network::NonZero& op);
 
-  // --- operands ---------------------------------------------------------------------------------------------------------
-  [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) const { return values_.at(layer.inputs.at(index).index); }
-  [[nodiscard]] const Dims& dims(const Layer& layer, std::size_t index) const { return net_.value(layer.inputs.at(index)).dims; }
-  [[nodiscard]] DataType dtype(const Layer& layer, std::size_t index) const { return net_.value(layer.inputs.at(index)).dtype; }
+  // --- operands
+  // ---------------------------------------------------------------------------------------------------------
+  [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) const {
+    return values_.at(layer.inputs.at(index).index);
+  }
+  [[nodiscard]] const Dims& dims(const Layer& layer, std::size_t index) const {
+    return net_.value(layer.inputs.at(index)).dims;
+  }
+  [[nodiscard]] DataType dtype(const Layer& layer, std::size_t index) const {
+    return net_.value(layer.inputs.at(index)).dtype;
+  }
 
-  // --- building blocks: each checks what TensorRT returns -----------------------------------------------------------------
+  // --- building blocks: each checks what TensorRT returns
+  // -----------------------------------------------------------------
   template <typename TrtLayer>
   TrtLayer* checked(TrtLayer* layer);
   template <typename TrtLayer>
-  Tensor output(TrtLayer* layer) { return checked(layer)->getOutput(0); }
+  Tensor output(TrtLayer* layer) {
+    return checked(layer)->getOutput(0);
+  }
   Tensor elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation);
   Tensor cast(Tensor x, nvinfer1::DataType type);
   Tensor number(DataType dtype, double value, std::size_t rank);
@@ -78,7 +88,8 @@ class Lowering {
   Tensor integers(const std::vector<std::int64_t>& values);
   Tensor reshape(Tensor x, const Dims& to);
 
-  // --- shapes as data (lowering_shapes.cpp) ---------------------------------------------------------------------------------
+  // --- shapes as data (lowering_shapes.cpp)
+  // ---------------------------------------------------------------------------------
   Tensor materialize(const Expr& expr);  ///< int64, [1]
   Tensor materialize(const Dims& dims);  ///< int64, [dims.size()]
   Tensor materialize_symbol(const std::string& name);
@@ -86,7 +97,7 @@ class Lowering {
   const network::Network& net_;
   nvinfer1::INetworkDefinition& trt_;
   std::unordered_map<std::uint32_t, Tensor> values_;
-  std::map<std::string, Tensor> expressions_;  // by text
+  std::map<std::string, Tensor> expressions_;   // by text
   std::vector<std::shared_ptr<void>> storage_;  // constants made here, until the engine is built
   const Layer* current_ = nullptr;              // for error messages
 };

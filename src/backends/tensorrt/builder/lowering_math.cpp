@@ -31,21 +31,36 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   using Trt = nvinfer1::ActivationType;
   using enum network::ActivationType;
   switch (op.type) {
-    case kRelu: return {add(Trt::kRELU)};
-    case kSigmoid: return {add(Trt::kSIGMOID)};
-    case kTanh: return {add(Trt::kTANH)};
-    case kLeakyRelu: return {add(Trt::kLEAKY_RELU, op.alpha)};
-    case kElu: return {add(Trt::kELU, op.alpha)};
-    case kSelu: return {add(Trt::kSELU, op.alpha, op.beta)};
-    case kSoftsign: return {add(Trt::kSOFTSIGN)};
-    case kSoftplus: return {add(Trt::kSOFTPLUS, op.alpha, op.beta)};
-    case kClip: return {add(Trt::kCLIP, op.alpha, op.beta)};
-    case kHardSigmoid: return {add(Trt::kHARD_SIGMOID, op.alpha, op.beta)};
-    case kGeluErf: return {add(Trt::kGELU_ERF)};
-    case kGeluTanh: return {add(Trt::kGELU_TANH)};
-    // x * sigmoid(x), x * hard_sigmoid(x), x * tanh(softplus(x)): there are no layers for them, the library fuses these.
-    case kSilu: return {times_x(add(Trt::kSIGMOID))};
-    case kHardSwish: return {times_x(add(Trt::kHARD_SIGMOID, 1.0 / 6.0, 0.5))};
+    case kRelu:
+      return {add(Trt::kRELU)};
+    case kSigmoid:
+      return {add(Trt::kSIGMOID)};
+    case kTanh:
+      return {add(Trt::kTANH)};
+    case kLeakyRelu:
+      return {add(Trt::kLEAKY_RELU, op.alpha)};
+    case kElu:
+      return {add(Trt::kELU, op.alpha)};
+    case kSelu:
+      return {add(Trt::kSELU, op.alpha, op.beta)};
+    case kSoftsign:
+      return {add(Trt::kSOFTSIGN)};
+    case kSoftplus:
+      return {add(Trt::kSOFTPLUS, op.alpha, op.beta)};
+    case kClip:
+      return {add(Trt::kCLIP, op.alpha, op.beta)};
+    case kHardSigmoid:
+      return {add(Trt::kHARD_SIGMOID, op.alpha, op.beta)};
+    case kGeluErf:
+      return {add(Trt::kGELU_ERF)};
+    case kGeluTanh:
+      return {add(Trt::kGELU_TANH)};
+    // x * sigmoid(x), x * hard_sigmoid(x), x * tanh(softplus(x)): there are no layers for them, the library fuses
+    // these.
+    case kSilu:
+      return {times_x(add(Trt::kSIGMOID))};
+    case kHardSwish:
+      return {times_x(add(Trt::kHARD_SIGMOID, 1.0 / 6.0, 0.5))};
     case kMish: {
       Tensor soft = add(Trt::kSOFTPLUS, 1, 1);
       return {times_x(output(trt_.addActivation(*soft, Trt::kTANH)))};
@@ -67,21 +82,32 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   Tensor b = operand(layer, 1);
   using enum network::ElementWiseOperation;
   switch (op.operation) {
-    case kSum: return {elementwise(a, b, ElementWiseOperation::kSUM)};
-    case kProd: return {elementwise(a, b, ElementWiseOperation::kPROD)};
-    case kMax: return {elementwise(a, b, ElementWiseOperation::kMAX)};
-    case kMin: return {elementwise(a, b, ElementWiseOperation::kMIN)};
-    case kSub: return {elementwise(a, b, ElementWiseOperation::kSUB)};
-    case kDiv: return {elementwise(a, b, ElementWiseOperation::kDIV)};
-    case kPow: return {elementwise(a, b, ElementWiseOperation::kPOW)};
-    case kFloorDiv: return {elementwise(a, b, ElementWiseOperation::kFLOOR_DIV)};
+    case kSum:
+      return {elementwise(a, b, ElementWiseOperation::kSUM)};
+    case kProd:
+      return {elementwise(a, b, ElementWiseOperation::kPROD)};
+    case kMax:
+      return {elementwise(a, b, ElementWiseOperation::kMAX)};
+    case kMin:
+      return {elementwise(a, b, ElementWiseOperation::kMIN)};
+    case kSub:
+      return {elementwise(a, b, ElementWiseOperation::kSUB)};
+    case kDiv:
+      return {elementwise(a, b, ElementWiseOperation::kDIV)};
+    case kPow:
+      return {elementwise(a, b, ElementWiseOperation::kPOW)};
+    case kFloorDiv:
+      return {elementwise(a, b, ElementWiseOperation::kFLOOR_DIV)};
     case kMod: {
       Tensor quotient = elementwise(a, b, ElementWiseOperation::kFLOOR_DIV);
       return {elementwise(a, elementwise(quotient, b, ElementWiseOperation::kPROD), ElementWiseOperation::kSUB)};
     }
-    case kAnd: return {elementwise(a, b, ElementWiseOperation::kAND)};
-    case kOr: return {elementwise(a, b, ElementWiseOperation::kOR)};
-    case kXor: return {elementwise(a, b, ElementWiseOperation::kXOR)};
+    case kAnd:
+      return {elementwise(a, b, ElementWiseOperation::kAND)};
+    case kOr:
+      return {elementwise(a, b, ElementWiseOperation::kOR)};
+    case kXor:
+      return {elementwise(a, b, ElementWiseOperation::kXOR)};
     case kEqual: {
       // Equality of bools has no layer: it is the opposite of xor.
       if (dtype(layer, 0) == DataType::kBool) {
@@ -89,8 +115,10 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
       }
       return {elementwise(a, b, ElementWiseOperation::kEQUAL)};
     }
-    case kGreater: return {elementwise(a, b, ElementWiseOperation::kGREATER)};
-    case kLess: return {elementwise(a, b, ElementWiseOperation::kLESS)};
+    case kGreater:
+      return {elementwise(a, b, ElementWiseOperation::kGREATER)};
+    case kLess:
+      return {elementwise(a, b, ElementWiseOperation::kLESS)};
   }
   fail(ErrorCode::kInternal, "no such elementwise operation");
 }
@@ -110,7 +138,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     return which == network::MatrixOperation::kTranspose ? nvinfer1::MatrixOperation::kTRANSPOSE
                                                          : nvinfer1::MatrixOperation::kNONE;
   };
-  return {output(trt_.addMatrixMultiply(*operand(layer, 0), operation(op.op_a), *operand(layer, 1), operation(op.op_b)))};
+  return {
+      output(trt_.addMatrixMultiply(*operand(layer, 0), operation(op.op_a), *operand(layer, 1), operation(op.op_b)))};
 }
 
 namespace {
@@ -169,7 +198,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   std::vector<std::int64_t> post = op.post_padding;
   for (std::size_t i = 0; i < post.size(); ++i) post[i] -= op.output_padding[i];  // less is cut off at the end
   const nvinfer1::Weights none{widen ? nvinfer1::DataType::kFLOAT : data_type(type), nullptr, 0};
-  auto* layer_ = checked(trt_.addDeconvolutionNd(*x, (kernel_dims[1] * Expr(op.groups)).value(), spatial(kernel, 1), none, none));
+  auto* layer_ =
+      checked(trt_.addDeconvolutionNd(*x, (kernel_dims[1] * Expr(op.groups)).value(), spatial(kernel, 1), none, none));
   layer_->setInput(1, *weights);
   layer_->setStrideNd(spatial(op.stride, 1));
   layer_->setDilationNd(spatial(op.dilation, 1));
@@ -187,7 +217,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     return to_dims(flat ? with_leading(values, neutral) : values);
   };
   Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
-  const auto type = op.type == network::PoolingType::kMax ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE;
+  const auto type =
+      op.type == network::PoolingType::kMax ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE;
   auto* pooling = checked(trt_.addPoolingNd(*x, type, spatial(op.window, 1)));
   pooling->setStrideNd(spatial(op.stride, 1));
   pooling->setPrePadding(spatial(op.pre_padding, 0));
@@ -223,7 +254,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::TopK& op) {
-  const auto operation = op.operation == network::TopKOperation::kMax ? nvinfer1::TopKOperation::kMAX : nvinfer1::TopKOperation::kMIN;
+  const auto operation =
+      op.operation == network::TopKOperation::kMax ? nvinfer1::TopKOperation::kMAX : nvinfer1::TopKOperation::kMIN;
   const auto k = static_cast<std::int32_t>(op.k.is_constant() ? op.k.value() : 1);
   auto* topk = checked(trt_.addTopK(*operand(layer, 0), operation, k, 1U << op.axis, nvinfer1::DataType::kINT64));
   if (!op.k.is_constant()) topk->setInput(1, *reshape(materialize(op.k), {}));
@@ -232,15 +264,22 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::CumulativeSum& op) {
   Tensor axis = number(DataType::kInt32, static_cast<double>(op.axis), 0);
-  return {output(trt_.addCumulative(*operand(layer, 0), *axis, nvinfer1::CumulativeOperation::kSUM, op.exclusive, op.reverse))};
+  return {output(
+      trt_.addCumulative(*operand(layer, 0), *axis, nvinfer1::CumulativeOperation::kSUM, op.exclusive, op.reverse))};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Resize& op) {
   auto* resize = checked(trt_.addResize(*operand(layer, 0)));
   switch (op.mode) {
-    case network::InterpolationMode::kNearest: resize->setResizeMode(nvinfer1::InterpolationMode::kNEAREST); break;
-    case network::InterpolationMode::kLinear: resize->setResizeMode(nvinfer1::InterpolationMode::kLINEAR); break;
-    case network::InterpolationMode::kCubic: resize->setResizeMode(nvinfer1::InterpolationMode::kCUBIC); break;
+    case network::InterpolationMode::kNearest:
+      resize->setResizeMode(nvinfer1::InterpolationMode::kNEAREST);
+      break;
+    case network::InterpolationMode::kLinear:
+      resize->setResizeMode(nvinfer1::InterpolationMode::kLINEAR);
+      break;
+    case network::InterpolationMode::kCubic:
+      resize->setResizeMode(nvinfer1::InterpolationMode::kCUBIC);
+      break;
   }
   switch (op.transformation) {
     case network::CoordinateTransformation::kAlignCorners:
@@ -321,8 +360,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   const auto causal = op.is_causal ? nvinfer1::CausalMaskKind::kUPPER_LEFT : nvinfer1::CausalMaskKind::kNONE;
   auto* attention = trt_.addAttentionV2(*q, *operand(layer, 1), *operand(layer, 2),
                                         nvinfer1::AttentionNormalizationOp::kSOFTMAX, causal);
-  TORCHTRT_CHECK(attention != nullptr, kUnsupported, kProductName, " refuses the attention layer \"", layer.name, "\": ",
-                 Logger::take_errors());
+  TORCHTRT_CHECK(attention != nullptr, kUnsupported, kProductName, " refuses the attention layer \"", layer.name,
+                 "\": ", Logger::take_errors());
   attention->setDecomposable(true);
   if (layer.inputs.size() > 3) {
     // The mask is [b, h, l, s] with 1 where it is shared.

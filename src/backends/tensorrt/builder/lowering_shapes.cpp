@@ -39,17 +39,29 @@ Lowering::Tensor Lowering::materialize(const Expr& expr) {
     for (std::size_t i = 1; i < operands.size(); ++i) {
       Tensor next = materialize(operands[i]);
       switch (expr.kind()) {
-        case Expr::Kind::kAdd: result = elementwise(result, next, ElementWiseOperation::kSUM); break;
-        case Expr::Kind::kMul: result = elementwise(result, next, ElementWiseOperation::kPROD); break;
-        case Expr::Kind::kFloorDiv: result = elementwise(result, next, ElementWiseOperation::kFLOOR_DIV); break;
-        case Expr::Kind::kMax: result = elementwise(result, next, ElementWiseOperation::kMAX); break;
-        case Expr::Kind::kMin: result = elementwise(result, next, ElementWiseOperation::kMIN); break;
+        case Expr::Kind::kAdd:
+          result = elementwise(result, next, ElementWiseOperation::kSUM);
+          break;
+        case Expr::Kind::kMul:
+          result = elementwise(result, next, ElementWiseOperation::kPROD);
+          break;
+        case Expr::Kind::kFloorDiv:
+          result = elementwise(result, next, ElementWiseOperation::kFLOOR_DIV);
+          break;
+        case Expr::Kind::kMax:
+          result = elementwise(result, next, ElementWiseOperation::kMAX);
+          break;
+        case Expr::Kind::kMin:
+          result = elementwise(result, next, ElementWiseOperation::kMIN);
+          break;
         case Expr::Kind::kMod: {
           Tensor quotient = elementwise(result, next, ElementWiseOperation::kFLOOR_DIV);
-          result = elementwise(result, elementwise(quotient, next, ElementWiseOperation::kPROD), ElementWiseOperation::kSUB);
+          result =
+              elementwise(result, elementwise(quotient, next, ElementWiseOperation::kPROD), ElementWiseOperation::kSUB);
           break;
         }
-        default: fail(ErrorCode::kInternal, "an expression without operands: ", text);
+        default:
+          fail(ErrorCode::kInternal, "an expression without operands: ", text);
       }
     }
   }
@@ -128,10 +140,18 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Slice& op) {
   auto* slice = checked(trt_.addSlice(*operand(layer, 0), to_dims(op.start), to_dims(op.size), to_dims(op.stride)));
   switch (op.mode) {
-    case network::SliceMode::kStrict: slice->setMode(nvinfer1::SampleMode::kSTRICT_BOUNDS); break;
-    case network::SliceMode::kFill: slice->setMode(nvinfer1::SampleMode::kFILL); break;
-    case network::SliceMode::kReflect: slice->setMode(nvinfer1::SampleMode::kREFLECT); break;
-    case network::SliceMode::kClamp: slice->setMode(nvinfer1::SampleMode::kCLAMP); break;
+    case network::SliceMode::kStrict:
+      slice->setMode(nvinfer1::SampleMode::kSTRICT_BOUNDS);
+      break;
+    case network::SliceMode::kFill:
+      slice->setMode(nvinfer1::SampleMode::kFILL);
+      break;
+    case network::SliceMode::kReflect:
+      slice->setMode(nvinfer1::SampleMode::kREFLECT);
+      break;
+    case network::SliceMode::kClamp:
+      slice->setMode(nvinfer1::SampleMode::kCLAMP);
+      break;
   }
   if (!is_static(op.start) || !is_static(op.size)) {
     slice->setInput(1, *materialize(op.start));
@@ -167,7 +187,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Scatter& op) {
-  const auto mode = op.mode == network::ScatterMode::kElement ? nvinfer1::ScatterMode::kELEMENT : nvinfer1::ScatterMode::kND;
+  const auto mode =
+      op.mode == network::ScatterMode::kElement ? nvinfer1::ScatterMode::kELEMENT : nvinfer1::ScatterMode::kND;
   auto* scatter = checked(trt_.addScatter(*operand(layer, 0), *operand(layer, 1), *operand(layer, 2), mode));
   if (op.mode == network::ScatterMode::kElement) scatter->setAxis(static_cast<std::int32_t>(op.axis));
   return {scatter->getOutput(0)};
@@ -180,7 +201,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Shape
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Fill& op) {
   // 0, 1, 2, .. in 64 bits, then start + i * step.
-  auto* fill = checked(trt_.addFill(to_dims(Dims{op.length}), nvinfer1::FillOperation::kLINSPACE, nvinfer1::DataType::kINT64));
+  auto* fill =
+      checked(trt_.addFill(to_dims(Dims{op.length}), nvinfer1::FillOperation::kLINSPACE, nvinfer1::DataType::kINT64));
   if (!op.length.is_constant()) fill->setInput(0, *materialize(op.length));
   fill->setInput(1, *number(DataType::kInt64, 0, 0));
   fill->setInput(2, *number(DataType::kInt64, 1, 1));

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scaled dot-product attention and the modules around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.export import Dim
+
+from .harness import FLOATS, check
+
+attention = F.scaled_dot_product_attention
+
+
+def operands(*, queries: int = 10, keys: int = 7, rank: int = 4, key_heads: int = 4) -> tuple[torch.Tensor, ...]:
+    q, k, v = torch.randn(2, 4, queries, 16), torch.randn(2, key_heads, keys, 16), torch.randn(2, key_heads, keys, 8)
+    first = (0,) * (4 - rank)
+    return q[first], k[first], v[first]
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("arguments", [{}, {"is_causal": True}, {"scale": 0.3}], ids=str)
+@pytest.mark.parametrize("rank", [2, 3, 4])
+def test_without_a_mask(rank: int, arguments: dict[str, Any], dtype: torch.dtype) -> None:
+    inputs = [x.to(dtype) for x in operands(rank=rank)]
+    check(lambda q, k, v: attention(q, k, v, **arguments), *inputs)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("shape", [(10, 7), (2, 1, 10, 7), (2, 1, 1, 7), (2, 4, 10, 7), (1, 4, 10, 7)], ids=str)
+def test_bool_mask(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    mask = torch.rand(shape) > 0.4
+    mask[..., 0] = True
+    check(attention, *(x.to(dtype) for x in operands()), mask)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_float_mask(dtype: torch.dtype) -> None:
+    check(attention, *(x.to(dtype) for x in operands()), torch.randn(2, 4, 10, 7).to(dtype))
+
+
+def test_a_row_that_sees_nothing() -> None:
+    mask = torch.rand(2, 1, 10, 7) > 0.4
+    mask[0, 0, 3] = False
+    check(attention, *operands(), mask)
+    check(attention, *operands(), torch.zeros(mask.shape).masked_fill(~mask, -torch.inf))
+
+
+def test_masked_values_do_not_matter() -> None:
+    q, k, v = operands()
+    v[:, :, 6] = 1e30
+    check(attention, q, k, v, (torch.arange(7) < 6).expand(2, 1, 10, 7).contiguous())
+
+
+def test_large_logits() -> None:
+    check(lambda q, k, v: attention(q * 100, k, v), *operands())
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_grouped_queries(heads: int) -> None:
+    check(lambda q, k, v: attention(q, k, v, enable_gqa=True), *operands(key_heads=heads))
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize(("queries", "keys"), [(5, 9), (9, 5), (1, 8)])
+def test_lengths(queries: int, keys: int, is_causal: bool) -> None:
+    check(lambda q, k, v: attention(q, k, v, is_causal=is_causal), *operands(queries=queries, keys=keys))
+
+
+def test_dynamic_lengths() -> None:
+    batch, queries, keys = Dim("b", min=1, max=4), Dim("l", min=1, max=32), Dim("s", min=1, max=32)
+    dynamic = ({0: batch, 2: queries}, {0: batch, 2: keys}, {0: batch, 2: keys})
+    more = [tuple(x[:1] for x in operands(queries=3, keys=32))]
+    for is_causal in (False, True):
+        check(lambda q, k, v, c=is_causal: attention(q, k, v, is_causal=c), *operands(), dynamic=dynamic, more=more)
+
+
+def test_modules() -> None:
+    x = torch.randn(2, 5, 16)
+    check(nn.MultiheadAttention(16, 4, batch_first=True), x, x.clone(), x.clone())
+    check(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), x)

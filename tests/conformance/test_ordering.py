@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Largest and smallest elements, their positions, and sorting: ties, NaN and infinities as in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.export import Dim
+
+from .harness import FLOATS, INTEGERS, check, check_refused
+
+nan, inf = torch.nan, torch.inf
+SPECIAL = torch.tensor([[1.0, nan, inf, -inf, nan], [inf, 6e4, 0.0, -0.0, -inf], [-inf, -inf, -inf, -inf, -inf]])
+TIES = torch.randint(0, 4, (5, 50))
+
+FUNCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "topk_values": lambda x: x.topk(3, 1)[0],
+    "topk_smallest_values": lambda x: x.topk(3, 1, largest=False)[0],
+    "sort": lambda x: x.sort(dim=1, stable=True),
+    "sort_descending": lambda x: x.sort(dim=1, descending=True, stable=True),
+    "sort_first_dim": lambda x: x.sort(dim=0, stable=True),
+    "argmax": lambda x: x.argmax(1),
+    "argmin": lambda x: x.argmin(-1, keepdim=True),
+    "argmax_of_all": lambda x: x.argmax(),
+    "argmin_of_all": lambda x: x.argmin(keepdim=True),
+    "max": lambda x: x.max(1),
+    "min": lambda x: x.min(1, keepdim=True),
+}
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS], ids=str)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_ties(name: str, dtype: torch.dtype) -> None:
+    check(FUNCTIONS[name], TIES.to(dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_nan_and_infinities(name: str, dtype: torch.dtype) -> None:
+    check(FUNCTIONS[name], SPECIAL.to(dtype))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_dynamic_sizes(name: str) -> None:
+    sizes = ({0: Dim("n", min=1, max=9), 1: Dim("s", min=3, max=12)},)
+    more = [(torch.randn(9, 12),), (torch.randn(1, 3),)]
+    check(FUNCTIONS[name], torch.randn(4, 7), dynamic=sizes, more=more)
+
+
+def test_topk_with_indices() -> None:
+    check(lambda x: x.topk(4), torch.randperm(40).float().view(4, 10))
+    sizes = ({1: Dim("s", min=3, max=12)},)
+    check(lambda x: x.topk(x.shape[1] - 1), torch.randn(4, 7), dynamic=sizes, more=[(torch.randn(4, 12),)])
+
+
+def test_large() -> None:
+    logits = torch.randn(2, 50257)
+    check(lambda x: x.argmax(-1), logits)
+    check(lambda x: x.topk(4000), logits)
+
+
+def test_what_stays_in_pytorch() -> None:
+    check_refused(lambda x: x.argmax(), torch.tensor(3.0), reason="ATTRIBUTE")
+    check_refused(lambda x: x.sort()[0], torch.rand(5) > 0.5, reason="DATA_TYPE")
+    check_refused(lambda x: x.argmax(0), torch.randn(5).double(), reason="DATA_TYPE")

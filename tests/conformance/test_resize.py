@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interpolation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.export import Dim
+
+from .harness import FLOATS, check, check_refused
+
+MODES = [("nearest", None), ("bilinear", False), ("bilinear", True), ("bicubic", False), ("bicubic", True)]
+SIZES = [(10, 14), (5, 7), (3, 4), (13, 9), (1, 1), (15, 21), (11, 7), (2, 28)]
+
+
+def resize(x: torch.Tensor, mode: str, align_corners: bool | None, **target: Any) -> torch.Tensor:
+    return F.interpolate(x, mode=mode, align_corners=align_corners, **target)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("mode", "align_corners"), MODES)
+def test_size(mode: str, align_corners: bool | None, size: tuple[int, int]) -> None:
+    check(lambda x: resize(x, mode, align_corners, size=size), torch.randn(2, 3, 5, 7))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 1.5, 0.5, (2, 3), 2.5], ids=str)
+@pytest.mark.parametrize(("mode", "align_corners"), MODES)
+def test_scale_factor(mode: str, align_corners: bool | None, factor: Any) -> None:
+    check(lambda x: resize(x, mode, align_corners, scale_factor=factor), torch.randn(2, 3, 6, 8))
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize(("mode", "align_corners"), MODES)
+def test_dtype(mode: str, align_corners: bool | None, dtype: torch.dtype) -> None:
+    check(lambda x: resize(x, mode, align_corners, scale_factor=2), torch.randn(1, 2, 5, 6).to(dtype))
+
+
+def test_other_ranks() -> None:
+    line, volume = torch.randn(2, 3, 6), torch.randn(2, 3, 4, 5, 6)
+    check(lambda x: F.interpolate(x, scale_factor=2), line)
+    check(lambda x: F.interpolate(x, size=11, mode="linear"), line)
+    check(lambda x: F.interpolate(x, scale_factor=2), volume)
+    check(lambda x: F.interpolate(x, size=(3, 7, 11)), volume)
+    check(lambda x: F.interpolate(x, scale_factor=2, mode="trilinear"), volume)
+    check(lambda x: F.interpolate(x, size=(7, 3, 9), mode="trilinear", align_corners=True), volume)
+
+
+@pytest.mark.parametrize(("mode", "align_corners"), MODES)
+def test_dynamic_size(mode: str, align_corners: bool | None) -> None:
+    sizes = ({0: Dim("n", min=1, max=9), 2: Dim("h", min=3, max=12)},)
+    x, other = torch.randn(2, 3, 5, 7), torch.randn(1, 3, 12, 7)
+    check(lambda x: resize(x, mode, align_corners, scale_factor=2), x, dynamic=sizes, more=[(other,)])
+
+
+def test_size_of_another_input() -> None:
+    sizes = ({2: Dim("h", min=3, max=12)}, {2: Dim("g", min=3, max=12)})
+    inputs = (torch.randn(2, 3, 5, 7), torch.randn(2, 3, 11, 13))
+    more = [(torch.randn(2, 3, 12, 7), torch.randn(2, 3, 3, 13))]
+    check(lambda x, y: F.interpolate(x, size=y.shape[-2:], mode="bilinear"), *inputs, dynamic=sizes, more=more)
+
+
+def test_shuffles() -> None:
+    check(lambda x: F.pixel_shuffle(x, 2), torch.randn(2, 8, 3, 4))
+    check(lambda x: F.pixel_unshuffle(x, 2), torch.randn(2, 2, 6, 4))
+
+
+def test_what_stays_in_pytorch() -> None:
+    x = torch.randn(2, 3, 5, 7)
+    check_refused(F.grid_sample, x, torch.rand(2, 4, 4, 2), reason="DATA_DEPENDENT")
+    check_refused(lambda x: F.interpolate(x, scale_factor=1 / 3, mode="bilinear"), x, reason="ATTRIBUTE")
+    sizes = ({2: Dim("h", min=3, max=12)},)
+    check_refused(lambda x: F.interpolate(x, scale_factor=3), x, dynamic=sizes, reason="DYNAMIC_SHAPE")
