@@ -60,16 +60,11 @@ std::int64_t mod_values(std::int64_t a, std::int64_t b) { return a - floor_div_v
 
 std::int64_t apply(Expr::Kind kind, std::int64_t a, std::int64_t b) {
   switch (kind) {
-    case Expr::Kind::kFloorDiv:
-      return floor_div_values(a, b);
-    case Expr::Kind::kMod:
-      return mod_values(a, b);
-    case Expr::Kind::kMax:
-      return std::max(a, b);
-    case Expr::Kind::kMin:
-      return std::min(a, b);
-    default:
-      break;
+    case Expr::Kind::kFloorDiv: return floor_div_values(a, b);
+    case Expr::Kind::kMod: return mod_values(a, b);
+    case Expr::Kind::kMax: return std::max(a, b);
+    case Expr::Kind::kMin: return std::min(a, b);
+    default: break;
   }
   fail(ErrorCode::kInternal, "not an opaque operation");
 }
@@ -99,10 +94,8 @@ Interval multiply(const Interval& a, const Interval& b) {
 
 Interval bounds_of(Expr::Kind kind, const Interval& a, const Interval& b) {
   switch (kind) {
-    case Expr::Kind::kMax:
-      return {std::max(a.min, b.min), std::max(a.max, b.max)};
-    case Expr::Kind::kMin:
-      return {std::min(a.min, b.min), std::min(a.max, b.max)};
+    case Expr::Kind::kMax: return {std::max(a.min, b.min), std::max(a.max, b.max)};
+    case Expr::Kind::kMin: return {std::min(a.min, b.min), std::min(a.max, b.max)};
     case Expr::Kind::kMod:
       if (b.min > 0) {
         return {0,
@@ -119,8 +112,7 @@ Interval bounds_of(Expr::Kind kind, const Interval& a, const Interval& b) {
                 std::max(divide(a.max, b.min), divide(a.max, b.max))};
       }
       return {kMinInt, kMaxInt};
-    default:
-      break;
+    default: break;
   }
   fail(ErrorCode::kInternal, "not an opaque operation");
 }
@@ -270,20 +262,11 @@ Expr Expr::from_atom(Kind kind, const Expr& a, const Expr& b) {
   };
   std::string key;
   switch (kind) {
-    case Kind::kFloorDiv:
-      key = "(" + parenthesized(a) + " // " + parenthesized(b) + ")";
-      break;
-    case Kind::kMod:
-      key = "(" + parenthesized(a) + " % " + parenthesized(b) + ")";
-      break;
-    case Kind::kMax:
-      key = "max(" + a.str() + ", " + b.str() + ")";
-      break;
-    case Kind::kMin:
-      key = "min(" + a.str() + ", " + b.str() + ")";
-      break;
-    default:
-      fail(ErrorCode::kInternal, "not an opaque operation");
+    case Kind::kFloorDiv: key = "(" + parenthesized(a) + " // " + parenthesized(b) + ")"; break;
+    case Kind::kMod: key = "(" + parenthesized(a) + " % " + parenthesized(b) + ")"; break;
+    case Kind::kMax: key = "max(" + a.str() + ", " + b.str() + ")"; break;
+    case Kind::kMin: key = "min(" + a.str() + ", " + b.str() + ")"; break;
+    default: fail(ErrorCode::kInternal, "not an opaque operation");
   }
   return Expr(Terms{Term{1, {Atom{kind, std::move(key), std::make_shared<const std::pair<Expr, Expr>>(a, b)}}}});
 }
@@ -391,18 +374,10 @@ Expr Expr::substitute(const std::function<Expr(const std::string&)>& replacement
       const Expr a = atom.operands->first.substitute(replacement);
       const Expr b = atom.operands->second.substitute(replacement);
       switch (atom.kind) {
-        case Kind::kFloorDiv:
-          product = product * floor_div(a, b);
-          break;
-        case Kind::kMod:
-          product = product * mod(a, b);
-          break;
-        case Kind::kMax:
-          product = product * max(a, b);
-          break;
-        default:
-          product = product * min(a, b);
-          break;
+        case Kind::kFloorDiv: product = product * floor_div(a, b); break;
+        case Kind::kMod: product = product * mod(a, b); break;
+        case Kind::kMax: product = product * max(a, b); break;
+        default: product = product * min(a, b); break;
       }
     }
     sum = sum + product;
@@ -422,8 +397,7 @@ std::vector<Expr> Expr::operands() const {
   std::vector<Expr> result;
   switch (kind()) {
     case Kind::kConstant:
-    case Kind::kSymbol:
-      break;
+    case Kind::kSymbol: break;
     case Kind::kAdd:
       for (const Term& term : *terms_) result.push_back(Expr(Terms{term}));
       break;

@@ -79,27 +79,13 @@ TEST(ExprTest, BoundsAndTextHoldForRandomExpressions) {
       const Expr other =
           random() % 2 ? Expr::symbol(random() % 2 ? "a" : "b") : Expr(static_cast<int>(random() % 7) + 1);
       switch (random() % 7) {
-        case 0:
-          expr = expr + other;
-          break;
-        case 1:
-          expr = expr - other;
-          break;
-        case 2:
-          expr = expr * other;
-          break;
-        case 3:
-          expr = floor_div(expr, other);
-          break;
-        case 4:
-          expr = mod(expr, other);
-          break;
-        case 5:
-          expr = max(expr, other);
-          break;
-        default:
-          expr = min(expr, other);
-          break;
+        case 0: expr = expr + other; break;
+        case 1: expr = expr - other; break;
+        case 2: expr = expr * other; break;
+        case 3: expr = floor_div(expr, other); break;
+        case 4: expr = mod(expr, other); break;
+        case 5: expr = max(expr, other); break;
+        default: expr = min(expr, other); break;
       }
     }
     const Interval bounds = expr.bounds(ranges);

@@ -37,31 +37,20 @@ std::optional<std::vector<float>> read_floats(const Network& net, ValueId value)
   const network::Weights* weights = net.constant(value);
   if (weights == nullptr) return std::nullopt;
   switch (net.value(value).dtype) {
-    case DataType::kFloat32:
-      return copy<float>(*weights);
-    case DataType::kFloat16:
-      return transform(copy<std::uint16_t>(*weights), from_float16);
-    case DataType::kBFloat16:
-      return transform(copy<std::uint16_t>(*weights), from_bfloat16);
-    default:
-      return std::nullopt;
+    case DataType::kFloat32: return copy<float>(*weights);
+    case DataType::kFloat16: return transform(copy<std::uint16_t>(*weights), from_float16);
+    case DataType::kBFloat16: return transform(copy<std::uint16_t>(*weights), from_bfloat16);
+    default: return std::nullopt;
   }
 }
 
 ValueId add_floats(Network& net, Dims dims, DataType dtype, const std::vector<float>& elements) {
   network::Weights weights;
   switch (dtype) {
-    case DataType::kFloat32:
-      weights = own(elements);
-      break;
-    case DataType::kFloat16:
-      weights = own(transform(elements, to_float16));
-      break;
-    case DataType::kBFloat16:
-      weights = own(transform(elements, to_bfloat16));
-      break;
-    default:
-      fail(ErrorCode::kInternal, "no folded constants of dtype ", to_string(dtype));
+    case DataType::kFloat32: weights = own(elements); break;
+    case DataType::kFloat16: weights = own(transform(elements, to_float16)); break;
+    case DataType::kBFloat16: weights = own(transform(elements, to_bfloat16)); break;
+    default: fail(ErrorCode::kInternal, "no folded constants of dtype ", to_string(dtype));
   }
   return net.add_constant(std::move(dims), dtype, std::move(weights));
 }

@@ -124,24 +124,12 @@ void convert_comparison(Context& ctx, const Node& node) {
   ValueId result;
   // "not greater" would call NaN less or equal, so <= and >= are put together from two comparisons.
   switch (comparison) {
-    case Comparison::kEq:
-      result = equal();
-      break;
-    case Comparison::kNe:
-      result = net.add_unary(equal(), UnaryOperation::kNot);
-      break;
-    case Comparison::kLt:
-      result = less();
-      break;
-    case Comparison::kGt:
-      result = greater();
-      break;
-    case Comparison::kLe:
-      result = net.add_elementwise(less(), equal(), ElementWiseOperation::kOr);
-      break;
-    case Comparison::kGe:
-      result = net.add_elementwise(greater(), equal(), ElementWiseOperation::kOr);
-      break;
+    case Comparison::kEq: result = equal(); break;
+    case Comparison::kNe: result = net.add_unary(equal(), UnaryOperation::kNot); break;
+    case Comparison::kLt: result = less(); break;
+    case Comparison::kGt: result = greater(); break;
+    case Comparison::kLe: result = net.add_elementwise(less(), equal(), ElementWiseOperation::kOr); break;
+    case Comparison::kGe: result = net.add_elementwise(greater(), equal(), ElementWiseOperation::kOr); break;
   }
   ctx.set_output(node, result);
 }

@@ -50,56 +50,35 @@ std::optional<std::uint16_t> to_half(const std::string& text, std::uint16_t (*co
 // The element as a number, which need not say all of it; empty where the dtype has no such text.
 std::string number_text(DataType dtype, const void* element) {
   switch (dtype) {
-    case DataType::kFloat64:
-      return to_text(load<double>(element));
-    case DataType::kFloat32:
-      return to_text(load<float>(element));
-    case DataType::kFloat16:
-      return to_text(from_float16(load<std::uint16_t>(element)));
-    case DataType::kBFloat16:
-      return to_text(from_bfloat16(load<std::uint16_t>(element)));
-    case DataType::kInt64:
-      return to_text(load<std::int64_t>(element));
-    case DataType::kInt32:
-      return to_text(load<std::int32_t>(element));
-    case DataType::kInt16:
-      return to_text(load<std::int16_t>(element));
-    case DataType::kInt8:
-      return to_text(static_cast<int>(load<std::int8_t>(element)));
-    case DataType::kUInt8:
-      return to_text(static_cast<int>(load<std::uint8_t>(element)));
-    case DataType::kBool:
-      return load<std::uint8_t>(element) != 0 ? "true" : "false";
-    case DataType::kFloat8E4M3:
-      return "";
+    case DataType::kFloat64: return to_text(load<double>(element));
+    case DataType::kFloat32: return to_text(load<float>(element));
+    case DataType::kFloat16: return to_text(from_float16(load<std::uint16_t>(element)));
+    case DataType::kBFloat16: return to_text(from_bfloat16(load<std::uint16_t>(element)));
+    case DataType::kInt64: return to_text(load<std::int64_t>(element));
+    case DataType::kInt32: return to_text(load<std::int32_t>(element));
+    case DataType::kInt16: return to_text(load<std::int16_t>(element));
+    case DataType::kInt8: return to_text(static_cast<int>(load<std::int8_t>(element)));
+    case DataType::kUInt8: return to_text(static_cast<int>(load<std::uint8_t>(element)));
+    case DataType::kBool: return load<std::uint8_t>(element) != 0 ? "true" : "false";
+    case DataType::kFloat8E4M3: return "";
   }
   return "";
 }
 
 bool read_number(DataType dtype, const std::string& text, void* element) {
   switch (dtype) {
-    case DataType::kFloat64:
-      return store(to_number<double>(text), element);
-    case DataType::kFloat32:
-      return store(to_number<float>(text), element);
-    case DataType::kFloat16:
-      return store(to_half(text, to_float16), element);
-    case DataType::kBFloat16:
-      return store(to_half(text, to_bfloat16), element);
-    case DataType::kInt64:
-      return store(to_number<std::int64_t>(text), element);
-    case DataType::kInt32:
-      return store(to_number<std::int32_t>(text), element);
-    case DataType::kInt16:
-      return store(to_number<std::int16_t>(text), element);
-    case DataType::kInt8:
-      return store(to_number<std::int8_t>(text), element);
-    case DataType::kUInt8:
-      return store(to_number<std::uint8_t>(text), element);
+    case DataType::kFloat64: return store(to_number<double>(text), element);
+    case DataType::kFloat32: return store(to_number<float>(text), element);
+    case DataType::kFloat16: return store(to_half(text, to_float16), element);
+    case DataType::kBFloat16: return store(to_half(text, to_bfloat16), element);
+    case DataType::kInt64: return store(to_number<std::int64_t>(text), element);
+    case DataType::kInt32: return store(to_number<std::int32_t>(text), element);
+    case DataType::kInt16: return store(to_number<std::int16_t>(text), element);
+    case DataType::kInt8: return store(to_number<std::int8_t>(text), element);
+    case DataType::kUInt8: return store(to_number<std::uint8_t>(text), element);
     case DataType::kBool:
       return (text == "true" || text == "false") && store(std::optional<std::uint8_t>(text == "true"), element);
-    case DataType::kFloat8E4M3:
-      return false;
+    case DataType::kFloat8E4M3: return false;
   }
   return false;
 }

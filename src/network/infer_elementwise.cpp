@@ -17,11 +17,8 @@ ValueTypes infer_types(const Operands& in, const Unary& op) {
       break;
     case UnaryOperation::kAbs:
     case UnaryOperation::kNeg:
-    case UnaryOperation::kSign:
-      in.require_number(0);
-      break;
-    default:
-      in.require_floating(0);
+    case UnaryOperation::kSign: in.require_number(0); break;
+    default: in.require_floating(0);
   }
   const bool test = op.operation == UnaryOperation::kIsInf || op.operation == UnaryOperation::kIsNan;
   return {{test ? DataType::kBool : in.dtype(0), in.dims(0)}};

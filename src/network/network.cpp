@@ -237,20 +237,11 @@ Weights one_element(T value) {
 ValueId Network::add_scalar(DataType dtype, double number, std::size_t rank) {
   Weights weights;
   switch (dtype) {
-    case DataType::kFloat64:
-      weights = one_element(number);
-      break;
-    case DataType::kFloat32:
-      weights = one_element(static_cast<float>(number));
-      break;
-    case DataType::kFloat16:
-      weights = one_element(to_float16(static_cast<float>(number)));
-      break;
-    case DataType::kBFloat16:
-      weights = one_element(to_bfloat16(static_cast<float>(number)));
-      break;
-    case DataType::kFloat8E4M3:
-      fail(ErrorCode::kUnsupported, "no float8 scalar constants");
+    case DataType::kFloat64: weights = one_element(number); break;
+    case DataType::kFloat32: weights = one_element(static_cast<float>(number)); break;
+    case DataType::kFloat16: weights = one_element(to_float16(static_cast<float>(number))); break;
+    case DataType::kBFloat16: weights = one_element(to_bfloat16(static_cast<float>(number))); break;
+    case DataType::kFloat8E4M3: fail(ErrorCode::kUnsupported, "no float8 scalar constants");
     default:
       TORCHTRT_CHECK(std::nearbyint(number) == number && std::fabs(number) < 9.2e18, kInvalidArgument, "the number ",
                      number, " is not a value of dtype ", to_string(dtype));
@@ -266,9 +257,7 @@ ValueId Network::add_int_scalar(DataType dtype, std::int64_t number, std::size_t
   };
   Weights weights;
   switch (dtype) {
-    case DataType::kInt64:
-      weights = one_element(number);
-      break;
+    case DataType::kInt64: weights = one_element(number); break;
     case DataType::kInt32:
       fits(INT32_MIN, INT32_MAX);
       weights = one_element(static_cast<std::int32_t>(number));
@@ -285,11 +274,8 @@ ValueId Network::add_int_scalar(DataType dtype, std::int64_t number, std::size_t
       fits(0, UINT8_MAX);
       weights = one_element(static_cast<std::uint8_t>(number));
       break;
-    case DataType::kBool:
-      weights = one_element(static_cast<std::uint8_t>(number != 0));
-      break;
-    default:
-      return add_scalar(dtype, static_cast<double>(number), rank);
+    case DataType::kBool: weights = one_element(static_cast<std::uint8_t>(number != 0)); break;
+    default: return add_scalar(dtype, static_cast<double>(number), rank);
   }
   return add_constant(Dims(rank, Expr(1)), dtype, std::move(weights));
 }

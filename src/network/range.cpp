@@ -80,30 +80,21 @@ class RangeInference {
 
   Interval operator()(const Constant& op) const {
     switch (op.dtype) {
-      case DataType::kInt64:
-        return scan<std::int64_t>(*op.weights);
-      case DataType::kInt32:
-        return scan<std::int32_t>(*op.weights);
-      case DataType::kInt16:
-        return scan<std::int16_t>(*op.weights);
-      case DataType::kInt8:
-        return scan<std::int8_t>(*op.weights);
-      case DataType::kUInt8:
-        return scan<std::uint8_t>(*op.weights);
-      default:
-        return kUnknown;
+      case DataType::kInt64: return scan<std::int64_t>(*op.weights);
+      case DataType::kInt32: return scan<std::int32_t>(*op.weights);
+      case DataType::kInt16: return scan<std::int16_t>(*op.weights);
+      case DataType::kInt8: return scan<std::int8_t>(*op.weights);
+      case DataType::kUInt8: return scan<std::uint8_t>(*op.weights);
+      default: return kUnknown;
     }
   }
   Interval operator()(const Unary& op) const {
     switch (op.operation) {
-      case UnaryOperation::kNeg:
-        return negate(range(0));
+      case UnaryOperation::kNeg: return negate(range(0));
       case UnaryOperation::kSign:
         return {range(0).min > 0 ? 1 : range(0).min == 0 ? 0 : -1, range(0).max < 0 ? -1 : range(0).max == 0 ? 0 : 1};
-      case UnaryOperation::kAbs:
-        return absolute(range(0));
-      default:
-        return kUnknown;
+      case UnaryOperation::kAbs: return absolute(range(0));
+      default: return kUnknown;
     }
   }
   Interval operator()(const ElementWise& op) const {
@@ -111,24 +102,15 @@ class RangeInference {
     const Interval b = range(1);
     using enum ElementWiseOperation;
     switch (op.operation) {
-      case kSum:
-        return from_wide(Wide{a.min} + b.min, Wide{a.max} + b.max);
-      case kSub:
-        return from_wide(Wide{a.min} - b.max, Wide{a.max} - b.min);
-      case kProd:
-        return multiply(a, b);
-      case kMax:
-        return {std::max(a.min, b.min), std::max(a.max, b.max)};
-      case kMin:
-        return {std::min(a.min, b.min), std::min(a.max, b.max)};
-      case kDiv:
-        return divide(a, b, [](std::int64_t x, std::int64_t y) { return x / y; });
-      case kFloorDiv:
-        return divide(a, b, floor_divide);
-      case kMod:
-        return modulo(a, b);
-      default:
-        return kUnknown;
+      case kSum: return from_wide(Wide{a.min} + b.min, Wide{a.max} + b.max);
+      case kSub: return from_wide(Wide{a.min} - b.max, Wide{a.max} - b.min);
+      case kProd: return multiply(a, b);
+      case kMax: return {std::max(a.min, b.min), std::max(a.max, b.max)};
+      case kMin: return {std::min(a.min, b.min), std::min(a.max, b.max)};
+      case kDiv: return divide(a, b, [](std::int64_t x, std::int64_t y) { return x / y; });
+      case kFloorDiv: return divide(a, b, floor_divide);
+      case kMod: return modulo(a, b);
+      default: return kUnknown;
     }
   }
   Interval operator()(const Pooling&) const { return range(0); }  // of integers: the maximum
@@ -214,18 +196,12 @@ class RangeInference {
 
 Interval range_of(DataType dtype) {
   switch (dtype) {
-    case DataType::kInt32:
-      return {INT32_MIN, INT32_MAX};
-    case DataType::kInt16:
-      return {INT16_MIN, INT16_MAX};
-    case DataType::kInt8:
-      return {INT8_MIN, INT8_MAX};
-    case DataType::kUInt8:
-      return {0, UINT8_MAX};
-    case DataType::kBool:
-      return {0, 1};
-    default:
-      return kUnknown;
+    case DataType::kInt32: return {INT32_MIN, INT32_MAX};
+    case DataType::kInt16: return {INT16_MIN, INT16_MAX};
+    case DataType::kInt8: return {INT8_MIN, INT8_MAX};
+    case DataType::kUInt8: return {0, UINT8_MAX};
+    case DataType::kBool: return {0, 1};
+    default: return kUnknown;
   }
 }
 

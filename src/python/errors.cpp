@@ -27,14 +27,10 @@ std::array<PyObject*, kNamed.size()> types = {};
 PyObject* type_of(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
-    case ErrorCode::kOutOfRange:
-      return PyExc_ValueError;
-    case ErrorCode::kTypeMismatch:
-      return PyExc_TypeError;
-    case ErrorCode::kNotFound:
-      return PyExc_FileNotFoundError;
-    default:
-      break;
+    case ErrorCode::kOutOfRange: return PyExc_ValueError;
+    case ErrorCode::kTypeMismatch: return PyExc_TypeError;
+    case ErrorCode::kNotFound: return PyExc_FileNotFoundError;
+    default: break;
   }
   for (std::size_t i = 0; i < kNamed.size(); ++i) {
     if (kNamed[i].first == code) return types[i];

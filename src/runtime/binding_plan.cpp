@@ -29,12 +29,9 @@ std::string text_of(Shape shape) {
 
 std::string text_of(DLDevice device) {
   switch (device.device_type) {
-    case kDLCPU:
-      return "cpu";
-    case kDLCUDA:
-      return "cuda:" + std::to_string(device.device_id);
-    default:
-      return "a device of DLPack type " + std::to_string(static_cast<int>(device.device_type));
+    case kDLCPU: return "cpu";
+    case kDLCUDA: return "cuda:" + std::to_string(device.device_id);
+    default: return "a device of DLPack type " + std::to_string(static_cast<int>(device.device_type));
   }
 }
 
@@ -88,21 +85,15 @@ DLDataType to_dlpack(DataType dtype) {
   switch (dtype) {
     case DataType::kFloat64:
     case DataType::kFloat32:
-    case DataType::kFloat16:
-      return {kDLFloat, bits, 1};
-    case DataType::kBFloat16:
-      return {kDLBfloat, bits, 1};
+    case DataType::kFloat16: return {kDLFloat, bits, 1};
+    case DataType::kBFloat16: return {kDLBfloat, bits, 1};
     case DataType::kInt64:
     case DataType::kInt32:
     case DataType::kInt16:
-    case DataType::kInt8:
-      return {kDLInt, bits, 1};
-    case DataType::kUInt8:
-      return {kDLUInt, bits, 1};
-    case DataType::kBool:
-      return {kDLBool, bits, 1};
-    case DataType::kFloat8E4M3:
-      return {kDLFloat8_e4m3fn, bits, 1};
+    case DataType::kInt8: return {kDLInt, bits, 1};
+    case DataType::kUInt8: return {kDLUInt, bits, 1};
+    case DataType::kBool: return {kDLBool, bits, 1};
+    case DataType::kFloat8E4M3: return {kDLFloat8_e4m3fn, bits, 1};
   }
   fail(ErrorCode::kInternal, "no such DataType: ", static_cast<int>(dtype));
 }

@@ -54,18 +54,12 @@ std::optional<ValueOutside> find(const void* data, std::size_t count, Interval r
 
 std::optional<ValueOutside> find_value_outside(const void* data, std::size_t count, DataType dtype, Interval range) {
   switch (dtype) {
-    case DataType::kInt64:
-      return find<std::int64_t>(data, count, range);
-    case DataType::kInt32:
-      return find<std::int32_t>(data, count, range);
-    case DataType::kInt16:
-      return find<std::int16_t>(data, count, range);
-    case DataType::kInt8:
-      return find<std::int8_t>(data, count, range);
-    case DataType::kUInt8:
-      return find<std::uint8_t>(data, count, range);
-    default:
-      fail(ErrorCode::kInternal, "values of ", to_string(dtype), " have no integer range");
+    case DataType::kInt64: return find<std::int64_t>(data, count, range);
+    case DataType::kInt32: return find<std::int32_t>(data, count, range);
+    case DataType::kInt16: return find<std::int16_t>(data, count, range);
+    case DataType::kInt8: return find<std::int8_t>(data, count, range);
+    case DataType::kUInt8: return find<std::uint8_t>(data, count, range);
+    default: fail(ErrorCode::kInternal, "values of ", to_string(dtype), " have no integer range");
   }
 }
 

@@ -52,12 +52,9 @@ DLDataType to_dlpack_type(at::ScalarType type) {
 DLDevice to_dlpack_device(at::Device device) {
   const int index = device.has_index() ? device.index() : 0;
   switch (device.type()) {
-    case at::kCPU:
-      return {kDLCPU, 0};
-    case at::kCUDA:
-      return {kDLCUDA, index};
-    default:
-      return {kDLExtDev, index};
+    case at::kCPU: return {kDLCPU, 0};
+    case at::kCUDA: return {kDLCUDA, index};
+    default: return {kDLExtDev, index};
   }
 }
 

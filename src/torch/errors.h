@@ -14,12 +14,9 @@ namespace torchtrt::torch_adapter {
   const c10::SourceLocation here{__func__, "src/torch/errors.h", static_cast<std::uint32_t>(__LINE__)};
   switch (error.code()) {
     case ErrorCode::kInvalidArgument:
-    case ErrorCode::kOutOfRange:
-      throw c10::ValueError(here, error.what());
-    case ErrorCode::kTypeMismatch:
-      throw c10::TypeError(here, error.what());
-    default:
-      throw c10::Error(here, error.what());
+    case ErrorCode::kOutOfRange: throw c10::ValueError(here, error.what());
+    case ErrorCode::kTypeMismatch: throw c10::TypeError(here, error.what());
+    default: throw c10::Error(here, error.what());
   }
 }
 

@@ -54,9 +54,7 @@ class Mutator {
       case 0:
         if (at < bytes.size()) bytes[at] ^= static_cast<std::uint8_t>(1U << below(8));
         break;
-      case 1:
-        bytes.insert(position, static_cast<std::uint8_t>(below(256)));
-        break;
+      case 1: bytes.insert(position, static_cast<std::uint8_t>(below(256))); break;
       case 2:  // leave something out
         bytes.erase(position,
                     position + static_cast<std::ptrdiff_t>(below(std::min<std::size_t>(16, bytes.size() - at) + 1)));

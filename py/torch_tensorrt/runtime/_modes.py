@@ -74,8 +74,9 @@ def set_cpu_settings(*, streams: int = 1, threads: int = 0) -> _Restore:
     Used as a context manager it restores the former settings at the end.
 
     Args:
-        streams: 1 gives a call all threads: lowest latency. More let that many concurrent calls run side by side, each on
-            threads / streams of them: best throughput for a server; a lone call then takes up to `streams` times longer.
+        streams: 1 gives a call all threads: lowest latency. More let that many concurrent calls run side by side, each
+            on threads / streams of them: best throughput for a server; a lone call then takes up to `streams` times
+            longer.
         threads: threads per engine; 0: as many as ``torch.get_num_threads()``.
     """
     previous = get_cpu_settings()

@@ -14,28 +14,17 @@ namespace torchtrt::openvino {
 /// OpenVINO's element type of a dtype.
 inline ov::element::Type element_type(DataType dtype) {
   switch (dtype) {
-    case DataType::kFloat64:
-      return ov::element::f64;
-    case DataType::kFloat32:
-      return ov::element::f32;
-    case DataType::kFloat16:
-      return ov::element::f16;
-    case DataType::kBFloat16:
-      return ov::element::bf16;
-    case DataType::kInt64:
-      return ov::element::i64;
-    case DataType::kInt32:
-      return ov::element::i32;
-    case DataType::kInt16:
-      return ov::element::i16;
-    case DataType::kInt8:
-      return ov::element::i8;
-    case DataType::kUInt8:
-      return ov::element::u8;
-    case DataType::kBool:
-      return ov::element::boolean;
-    case DataType::kFloat8E4M3:
-      return ov::element::f8e4m3;
+    case DataType::kFloat64: return ov::element::f64;
+    case DataType::kFloat32: return ov::element::f32;
+    case DataType::kFloat16: return ov::element::f16;
+    case DataType::kBFloat16: return ov::element::bf16;
+    case DataType::kInt64: return ov::element::i64;
+    case DataType::kInt32: return ov::element::i32;
+    case DataType::kInt16: return ov::element::i16;
+    case DataType::kInt8: return ov::element::i8;
+    case DataType::kUInt8: return ov::element::u8;
+    case DataType::kBool: return ov::element::boolean;
+    case DataType::kFloat8E4M3: return ov::element::f8e4m3;
   }
   fail(ErrorCode::kInternal, "no OpenVINO type for dtype ", static_cast<int>(dtype));
 }

@@ -63,20 +63,13 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& 
   const Output x = operand(layer, 0);
   using enum network::ActivationType;
   switch (activation.type) {
-    case kRelu:
-      return unary<op::Relu>(x);
-    case kSigmoid:
-      return unary<op::Sigmoid>(x);
-    case kTanh:
-      return unary<op::Tanh>(x);
-    case kLeakyRelu:
-      return {std::make_shared<op::PRelu>(x, number(x, activation.alpha))};
-    case kElu:
-      return {std::make_shared<op::Elu>(x, activation.alpha)};
-    case kSelu:
-      return {std::make_shared<op::Selu>(x, number(x, activation.alpha), number(x, activation.beta))};
-    case kSoftsign:
-      return unary<op::SoftSign>(x);
+    case kRelu: return unary<op::Relu>(x);
+    case kSigmoid: return unary<op::Sigmoid>(x);
+    case kTanh: return unary<op::Tanh>(x);
+    case kLeakyRelu: return {std::make_shared<op::PRelu>(x, number(x, activation.alpha))};
+    case kElu: return {std::make_shared<op::Elu>(x, activation.alpha)};
+    case kSelu: return {std::make_shared<op::Selu>(x, number(x, activation.alpha), number(x, activation.beta))};
+    case kSoftsign: return unary<op::SoftSign>(x);
     case kSoftplus: {
       Output result =
           activation.beta == 1 ? x : std::make_shared<op::Multiply>(x, number(x, activation.beta))->output(0);
@@ -91,16 +84,11 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& 
       return {std::make_shared<op::Clamp>(x, activation.alpha, activation.beta)};
     case kHardSigmoid:
       return {std::make_shared<op::HardSigmoid>(x, number(x, activation.alpha), number(x, activation.beta))};
-    case kGeluErf:
-      return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::ERF)};
-    case kGeluTanh:
-      return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::TANH)};
-    case kSilu:
-      return unary<op::Swish>(x);
-    case kHardSwish:
-      return unary<op::HSwish>(x);
-    case kMish:
-      return unary<op::Mish>(x);
+    case kGeluErf: return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::ERF)};
+    case kGeluTanh: return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::TANH)};
+    case kSilu: return unary<op::Swish>(x);
+    case kHardSwish: return unary<op::HSwish>(x);
+    case kMish: return unary<op::Mish>(x);
   }
   fail(ErrorCode::kInternal, "no such activation");
 }
@@ -109,58 +97,34 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Unary& opera
   const Output x = operand(layer, 0);
   using enum network::UnaryOperation;
   switch (operation.operation) {
-    case kExp:
-      return {std::make_shared<op::Select>(std::make_shared<op::IsNaN>(x), x, std::make_shared<op::Exp>(x))};
-    case kLog:
-      return unary<op::Log>(x);
-    case kSqrt:
-      return unary<op::Sqrt>(x);
-    case kRecip:
-      return {std::make_shared<op::Divide>(number(x, 1), x)};
-    case kAbs:
-      return unary<op::Abs>(x);
-    case kNeg:
-      return unary<op::Negative>(x);
-    case kSin:
-      return unary<op::Sin>(x);
-    case kCos:
-      return unary<op::Cos>(x);
-    case kTan:
-      return unary<op::Tan>(x);
-    case kSinh:
-      return unary<op::Sinh>(x);
-    case kCosh:
-      return unary<op::Cosh>(x);
-    case kAsin:
-      return unary<op::Asin>(x);
-    case kAcos:
-      return unary<op::Acos>(x);
-    case kAtan:
-      return unary<op::Atan>(x);
-    case kAsinh:
-      return unary<op::Asinh>(x);
-    case kAcosh:
-      return unary<op::Acosh>(x);
-    case kAtanh:
-      return unary<op::Atanh>(x);
-    case kCeil:
-      return unary<op::Ceiling>(x);
-    case kFloor:
-      return unary<op::Floor>(x);
-    case kErf:
-      return unary<op::Erf>(x);
-    case kNot:
-      return unary<op::LogicalNot>(x);
+    case kExp: return {std::make_shared<op::Select>(std::make_shared<op::IsNaN>(x), x, std::make_shared<op::Exp>(x))};
+    case kLog: return unary<op::Log>(x);
+    case kSqrt: return unary<op::Sqrt>(x);
+    case kRecip: return {std::make_shared<op::Divide>(number(x, 1), x)};
+    case kAbs: return unary<op::Abs>(x);
+    case kNeg: return unary<op::Negative>(x);
+    case kSin: return unary<op::Sin>(x);
+    case kCos: return unary<op::Cos>(x);
+    case kTan: return unary<op::Tan>(x);
+    case kSinh: return unary<op::Sinh>(x);
+    case kCosh: return unary<op::Cosh>(x);
+    case kAsin: return unary<op::Asin>(x);
+    case kAcos: return unary<op::Acos>(x);
+    case kAtan: return unary<op::Atan>(x);
+    case kAsinh: return unary<op::Asinh>(x);
+    case kAcosh: return unary<op::Acosh>(x);
+    case kAtanh: return unary<op::Atanh>(x);
+    case kCeil: return unary<op::Ceiling>(x);
+    case kFloor: return unary<op::Floor>(x);
+    case kErf: return unary<op::Erf>(x);
+    case kNot: return unary<op::LogicalNot>(x);
     case kSign:
       if (x.get_element_type().is_integral_number()) return unary<op::Sign>(x);
       return {
           std::make_shared<op::Select>(std::make_shared<op::IsNaN>(x), number(x, 0), std::make_shared<op::Sign>(x))};
-    case kRound:
-      return {std::make_shared<op::Round>(x, op::Round::RoundMode::HALF_TO_EVEN)};
-    case kIsInf:
-      return unary<op::IsInf>(x);
-    case kIsNan:
-      return unary<op::IsNaN>(x);
+    case kRound: return {std::make_shared<op::Round>(x, op::Round::RoundMode::HALF_TO_EVEN)};
+    case kIsInf: return unary<op::IsInf>(x);
+    case kIsNan: return unary<op::IsNaN>(x);
   }
   fail(ErrorCode::kInternal, "no such unary operation");
 }
@@ -171,17 +135,13 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise&
   const ov::element::Type type = a.get_element_type();
   using enum network::ElementWiseOperation;
   switch (operation.operation) {
-    case kAnd:
-      return binary<op::LogicalAnd>(a, b);
-    case kOr:
-      return binary<op::LogicalOr>(a, b);
-    case kXor:
-      return binary<op::LogicalXor>(a, b);
+    case kAnd: return binary<op::LogicalAnd>(a, b);
+    case kOr: return binary<op::LogicalOr>(a, b);
+    case kXor: return binary<op::LogicalXor>(a, b);
     case kDiv:
       if (type.is_real()) return {std::make_shared<op::Divide>(a, b)};
       break;
-    case kPow:
-      return binary<op::Power>(a, b);
+    case kPow: return binary<op::Power>(a, b);
     case kMax:
       if (!type.is_real()) return binary<op::Maximum>(a, b);
       if (never_nan(a)) std::swap(a, b);
@@ -192,10 +152,8 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise&
       return {smaller(a, b, !never_nan(b))};
     case kEqual:
     case kGreater:
-    case kLess:
-      return {compare(layer, operation.operation)};
-    default:
-      break;
+    case kLess: return {compare(layer, operation.operation)};
+    default: break;
   }
   // 8- and 16-bit integers would saturate: they are computed in 32 bits and wrap around on the way back.
   const bool narrow = type.is_integral_number() && type.size() < 4;
@@ -205,26 +163,13 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise&
   }
   Output result;
   switch (operation.operation) {
-    case kSum:
-      result = std::make_shared<op::Add>(a, b);
-      break;
-    case kProd:
-      result = std::make_shared<op::Multiply>(a, b);
-      break;
-    case kSub:
-      result = std::make_shared<op::Subtract>(a, b);
-      break;
-    case kDiv:
-      result = std::make_shared<op::Divide>(a, b, /*pythondiv=*/false);
-      break;
-    case kFloorDiv:
-      result = floor_divide(a, b);
-      break;
-    case kMod:
-      result = std::make_shared<op::FloorMod>(a, b);
-      break;
-    default:
-      fail(ErrorCode::kInternal, "no such elementwise operation");
+    case kSum: result = std::make_shared<op::Add>(a, b); break;
+    case kProd: result = std::make_shared<op::Multiply>(a, b); break;
+    case kSub: result = std::make_shared<op::Subtract>(a, b); break;
+    case kDiv: result = std::make_shared<op::Divide>(a, b, /*pythondiv=*/false); break;
+    case kFloorDiv: result = floor_divide(a, b); break;
+    case kMod: result = std::make_shared<op::FloorMod>(a, b); break;
+    default: fail(ErrorCode::kInternal, "no such elementwise operation");
   }
   if (narrow) result = std::make_shared<op::Convert>(result, type);
   return {result};
@@ -264,15 +209,11 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Reduce& redu
   const auto axes = int_constant(reduce.axes);
   using enum network::ReduceOperation;
   switch (reduce.operation) {
-    case kSum:
-      return {std::make_shared<op::ReduceSum>(x, axes, reduce.keep_dims)};
-    case kProd:
-      return {std::make_shared<op::ReduceProd>(x, axes, reduce.keep_dims)};
+    case kSum: return {std::make_shared<op::ReduceSum>(x, axes, reduce.keep_dims)};
+    case kProd: return {std::make_shared<op::ReduceProd>(x, axes, reduce.keep_dims)};
     case kMax:
-    case kMin:
-      return {extreme(x, reduce)};
-    case kAvg:
-      return {std::make_shared<op::ReduceMean>(x, axes, reduce.keep_dims)};
+    case kMin: return {extreme(x, reduce)};
+    case kAvg: return {std::make_shared<op::ReduceMean>(x, axes, reduce.keep_dims)};
   }
   fail(ErrorCode::kInternal, "no such reduction");
 }

@@ -203,15 +203,9 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Resize& resi
   using Interpolate = ov::op::v11::Interpolate;
   Interpolate::InterpolateAttrs attributes;
   switch (resize.mode) {
-    case network::InterpolationMode::kNearest:
-      attributes.mode = Interpolate::InterpolateMode::NEAREST;
-      break;
-    case network::InterpolationMode::kLinear:
-      attributes.mode = Interpolate::InterpolateMode::LINEAR_ONNX;
-      break;
-    case network::InterpolationMode::kCubic:
-      attributes.mode = Interpolate::InterpolateMode::CUBIC;
-      break;
+    case network::InterpolationMode::kNearest: attributes.mode = Interpolate::InterpolateMode::NEAREST; break;
+    case network::InterpolationMode::kLinear: attributes.mode = Interpolate::InterpolateMode::LINEAR_ONNX; break;
+    case network::InterpolationMode::kCubic: attributes.mode = Interpolate::InterpolateMode::CUBIC; break;
   }
   switch (resize.transformation) {
     case network::CoordinateTransformation::kAlignCorners:

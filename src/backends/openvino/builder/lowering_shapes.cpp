@@ -80,28 +80,17 @@ ov::Output<ov::Node> Lowering::materialize(const Expr& expr) {
   for (std::size_t i = 1; i < operands.size(); ++i) {
     const Output next = materialize(operands[i]);
     switch (expr.kind()) {
-      case Expr::Kind::kAdd:
-        result = std::make_shared<op::v1::Add>(result, next);
-        break;
-      case Expr::Kind::kMul:
-        result = std::make_shared<op::v1::Multiply>(result, next);
-        break;
+      case Expr::Kind::kAdd: result = std::make_shared<op::v1::Add>(result, next); break;
+      case Expr::Kind::kMul: result = std::make_shared<op::v1::Multiply>(result, next); break;
       case Expr::Kind::kFloorDiv:
         result = net_.bounds(operands[0]).min >= 0 && net_.bounds(operands[1]).min >= 0
                      ? std::make_shared<op::v1::Divide>(result, next, /*pythondiv=*/false)->output(0)
                      : floor_divide(result, next);
         break;
-      case Expr::Kind::kMod:
-        result = std::make_shared<op::v1::FloorMod>(result, next);
-        break;
-      case Expr::Kind::kMax:
-        result = std::make_shared<op::v1::Maximum>(result, next);
-        break;
-      case Expr::Kind::kMin:
-        result = std::make_shared<op::v1::Minimum>(result, next);
-        break;
-      default:
-        fail(ErrorCode::kInternal, "an expression without operands: ", text);
+      case Expr::Kind::kMod: result = std::make_shared<op::v1::FloorMod>(result, next); break;
+      case Expr::Kind::kMax: result = std::make_shared<op::v1::Maximum>(result, next); break;
+      case Expr::Kind::kMin: result = std::make_shared<op::v1::Minimum>(result, next); break;
+      default: fail(ErrorCode::kInternal, "an expression without operands: ", text);
     }
   }
   return expressions_[text] = result;
@@ -196,12 +185,9 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const netw
   const Output data = operand(layer, 0);
   const Output indices = operand(layer, 1);
   switch (op.mode) {
-    case network::GatherMode::kElement:
-      return {std::make_shared<op::v6::GatherElements>(data, indices, op.axis)};
-    case network::GatherMode::kNd:
-      return {std::make_shared<op::v8::GatherND>(data, indices)};
-    case network::GatherMode::kDefault:
-      break;
+    case network::GatherMode::kElement: return {std::make_shared<op::v6::GatherElements>(data, indices, op.axis)};
+    case network::GatherMode::kNd: return {std::make_shared<op::v8::GatherND>(data, indices)};
+    case network::GatherMode::kDefault: break;
   }
   return {std::make_shared<op::v8::Gather>(data, indices, scalar(op.axis))};
 }

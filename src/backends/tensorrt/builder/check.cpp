@@ -23,14 +23,11 @@ Refusal refusal(Reason reason, const Parts&... parts) {
 
 std::optional<Refusal> check_value(const network::Value& value) {
   switch (value.dtype) {
-    case DataType::kFloat64:
-      return refusal(Reason::kDataType, "there is no float64");
-    case DataType::kInt16:
-      return refusal(Reason::kDataType, "there is no int16");
+    case DataType::kFloat64: return refusal(Reason::kDataType, "there is no float64");
+    case DataType::kInt16: return refusal(Reason::kDataType, "there is no int16");
     case DataType::kFloat8E4M3:
       return refusal(Reason::kDataType, "float8 values exist only between quantization layers");
-    default:
-      break;
+    default: break;
   }
   if (value.dims.size() > kMaxRank) {
     return refusal(Reason::kBackend, "tensors have at most ", kMaxRank, " dimensions, not ", value.dims.size());

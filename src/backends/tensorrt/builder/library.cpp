@@ -100,14 +100,9 @@ void Logger::log(Severity severity, const char* message) noexcept {
         errors += (errors.empty() ? "" : "; ") + std::string(message);
         TORCHTRT_LOG(kInfo, kProductName, ": ", message);
         break;
-      case Severity::kWARNING:
-        TORCHTRT_LOG(kInfo, kProductName, ": ", message);
-        break;
-      case Severity::kINFO:
-        TORCHTRT_LOG(kDebug, kProductName, ": ", message);
-        break;
-      default:
-        TORCHTRT_LOG(kGraph, kProductName, ": ", message);
+      case Severity::kWARNING: TORCHTRT_LOG(kInfo, kProductName, ": ", message); break;
+      case Severity::kINFO: TORCHTRT_LOG(kDebug, kProductName, ": ", message); break;
+      default: TORCHTRT_LOG(kGraph, kProductName, ": ", message);
     }
   } catch (...) {
     // A message that cannot be written is lost; TensorRT must not see an exception.

@@ -11,24 +11,15 @@ namespace torchtrt::tensorrt {
 
 nvinfer1::DataType data_type(DataType dtype) {
   switch (dtype) {
-    case DataType::kFloat32:
-      return nvinfer1::DataType::kFLOAT;
-    case DataType::kFloat16:
-      return nvinfer1::DataType::kHALF;
-    case DataType::kBFloat16:
-      return nvinfer1::DataType::kBF16;
-    case DataType::kInt64:
-      return nvinfer1::DataType::kINT64;
-    case DataType::kInt32:
-      return nvinfer1::DataType::kINT32;
-    case DataType::kInt8:
-      return nvinfer1::DataType::kINT8;
-    case DataType::kUInt8:
-      return nvinfer1::DataType::kUINT8;
-    case DataType::kBool:
-      return nvinfer1::DataType::kBOOL;
-    default:
-      fail(ErrorCode::kUnsupported, kProductName, " has no values of dtype ", to_string(dtype));
+    case DataType::kFloat32: return nvinfer1::DataType::kFLOAT;
+    case DataType::kFloat16: return nvinfer1::DataType::kHALF;
+    case DataType::kBFloat16: return nvinfer1::DataType::kBF16;
+    case DataType::kInt64: return nvinfer1::DataType::kINT64;
+    case DataType::kInt32: return nvinfer1::DataType::kINT32;
+    case DataType::kInt8: return nvinfer1::DataType::kINT8;
+    case DataType::kUInt8: return nvinfer1::DataType::kUINT8;
+    case DataType::kBool: return nvinfer1::DataType::kBOOL;
+    default: fail(ErrorCode::kUnsupported, kProductName, " has no values of dtype ", to_string(dtype));
   }
 }
 

@@ -31,36 +31,22 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   using Trt = nvinfer1::ActivationType;
   using enum network::ActivationType;
   switch (op.type) {
-    case kRelu:
-      return {add(Trt::kRELU)};
-    case kSigmoid:
-      return {add(Trt::kSIGMOID)};
-    case kTanh:
-      return {add(Trt::kTANH)};
-    case kLeakyRelu:
-      return {add(Trt::kLEAKY_RELU, op.alpha)};
-    case kElu:
-      return {add(Trt::kELU, op.alpha)};
-    case kSelu:
-      return {add(Trt::kSELU, op.alpha, op.beta)};
-    case kSoftsign:
-      return {add(Trt::kSOFTSIGN)};
-    case kSoftplus:
-      return {add(Trt::kSOFTPLUS, op.alpha, op.beta)};
-    case kClip:
-      return {add(Trt::kCLIP, op.alpha, op.beta)};
-    case kHardSigmoid:
-      return {add(Trt::kHARD_SIGMOID, op.alpha, op.beta)};
-    case kGeluErf:
-      return {add(Trt::kGELU_ERF)};
-    case kGeluTanh:
-      return {add(Trt::kGELU_TANH)};
+    case kRelu: return {add(Trt::kRELU)};
+    case kSigmoid: return {add(Trt::kSIGMOID)};
+    case kTanh: return {add(Trt::kTANH)};
+    case kLeakyRelu: return {add(Trt::kLEAKY_RELU, op.alpha)};
+    case kElu: return {add(Trt::kELU, op.alpha)};
+    case kSelu: return {add(Trt::kSELU, op.alpha, op.beta)};
+    case kSoftsign: return {add(Trt::kSOFTSIGN)};
+    case kSoftplus: return {add(Trt::kSOFTPLUS, op.alpha, op.beta)};
+    case kClip: return {add(Trt::kCLIP, op.alpha, op.beta)};
+    case kHardSigmoid: return {add(Trt::kHARD_SIGMOID, op.alpha, op.beta)};
+    case kGeluErf: return {add(Trt::kGELU_ERF)};
+    case kGeluTanh: return {add(Trt::kGELU_TANH)};
     // x * sigmoid(x), x * hard_sigmoid(x), x * tanh(softplus(x)): there are no layers for them, the library fuses
     // these.
-    case kSilu:
-      return {times_x(add(Trt::kSIGMOID))};
-    case kHardSwish:
-      return {times_x(add(Trt::kHARD_SIGMOID, 1.0 / 6.0, 0.5))};
+    case kSilu: return {times_x(add(Trt::kSIGMOID))};
+    case kHardSwish: return {times_x(add(Trt::kHARD_SIGMOID, 1.0 / 6.0, 0.5))};
     case kMish: {
       Tensor soft = add(Trt::kSOFTPLUS, 1, 1);
       return {times_x(output(trt_.addActivation(*soft, Trt::kTANH)))};
@@ -82,32 +68,21 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   Tensor b = operand(layer, 1);
   using enum network::ElementWiseOperation;
   switch (op.operation) {
-    case kSum:
-      return {elementwise(a, b, ElementWiseOperation::kSUM)};
-    case kProd:
-      return {elementwise(a, b, ElementWiseOperation::kPROD)};
-    case kMax:
-      return {elementwise(a, b, ElementWiseOperation::kMAX)};
-    case kMin:
-      return {elementwise(a, b, ElementWiseOperation::kMIN)};
-    case kSub:
-      return {elementwise(a, b, ElementWiseOperation::kSUB)};
-    case kDiv:
-      return {elementwise(a, b, ElementWiseOperation::kDIV)};
-    case kPow:
-      return {elementwise(a, b, ElementWiseOperation::kPOW)};
-    case kFloorDiv:
-      return {elementwise(a, b, ElementWiseOperation::kFLOOR_DIV)};
+    case kSum: return {elementwise(a, b, ElementWiseOperation::kSUM)};
+    case kProd: return {elementwise(a, b, ElementWiseOperation::kPROD)};
+    case kMax: return {elementwise(a, b, ElementWiseOperation::kMAX)};
+    case kMin: return {elementwise(a, b, ElementWiseOperation::kMIN)};
+    case kSub: return {elementwise(a, b, ElementWiseOperation::kSUB)};
+    case kDiv: return {elementwise(a, b, ElementWiseOperation::kDIV)};
+    case kPow: return {elementwise(a, b, ElementWiseOperation::kPOW)};
+    case kFloorDiv: return {elementwise(a, b, ElementWiseOperation::kFLOOR_DIV)};
     case kMod: {
       Tensor quotient = elementwise(a, b, ElementWiseOperation::kFLOOR_DIV);
       return {elementwise(a, elementwise(quotient, b, ElementWiseOperation::kPROD), ElementWiseOperation::kSUB)};
     }
-    case kAnd:
-      return {elementwise(a, b, ElementWiseOperation::kAND)};
-    case kOr:
-      return {elementwise(a, b, ElementWiseOperation::kOR)};
-    case kXor:
-      return {elementwise(a, b, ElementWiseOperation::kXOR)};
+    case kAnd: return {elementwise(a, b, ElementWiseOperation::kAND)};
+    case kOr: return {elementwise(a, b, ElementWiseOperation::kOR)};
+    case kXor: return {elementwise(a, b, ElementWiseOperation::kXOR)};
     case kEqual: {
       // Equality of bools has no layer: it is the opposite of xor.
       if (dtype(layer, 0) == DataType::kBool) {
@@ -115,10 +90,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
       }
       return {elementwise(a, b, ElementWiseOperation::kEQUAL)};
     }
-    case kGreater:
-      return {elementwise(a, b, ElementWiseOperation::kGREATER)};
-    case kLess:
-      return {elementwise(a, b, ElementWiseOperation::kLESS)};
+    case kGreater: return {elementwise(a, b, ElementWiseOperation::kGREATER)};
+    case kLess: return {elementwise(a, b, ElementWiseOperation::kLESS)};
   }
   fail(ErrorCode::kInternal, "no such elementwise operation");
 }
@@ -271,15 +244,9 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Resize& op) {
   auto* resize = checked(trt_.addResize(*operand(layer, 0)));
   switch (op.mode) {
-    case network::InterpolationMode::kNearest:
-      resize->setResizeMode(nvinfer1::InterpolationMode::kNEAREST);
-      break;
-    case network::InterpolationMode::kLinear:
-      resize->setResizeMode(nvinfer1::InterpolationMode::kLINEAR);
-      break;
-    case network::InterpolationMode::kCubic:
-      resize->setResizeMode(nvinfer1::InterpolationMode::kCUBIC);
-      break;
+    case network::InterpolationMode::kNearest: resize->setResizeMode(nvinfer1::InterpolationMode::kNEAREST); break;
+    case network::InterpolationMode::kLinear: resize->setResizeMode(nvinfer1::InterpolationMode::kLINEAR); break;
+    case network::InterpolationMode::kCubic: resize->setResizeMode(nvinfer1::InterpolationMode::kCUBIC); break;
   }
   switch (op.transformation) {
     case network::CoordinateTransformation::kAlignCorners:

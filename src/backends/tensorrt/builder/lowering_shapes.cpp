@@ -39,29 +39,18 @@ Lowering::Tensor Lowering::materialize(const Expr& expr) {
     for (std::size_t i = 1; i < operands.size(); ++i) {
       Tensor next = materialize(operands[i]);
       switch (expr.kind()) {
-        case Expr::Kind::kAdd:
-          result = elementwise(result, next, ElementWiseOperation::kSUM);
-          break;
-        case Expr::Kind::kMul:
-          result = elementwise(result, next, ElementWiseOperation::kPROD);
-          break;
-        case Expr::Kind::kFloorDiv:
-          result = elementwise(result, next, ElementWiseOperation::kFLOOR_DIV);
-          break;
-        case Expr::Kind::kMax:
-          result = elementwise(result, next, ElementWiseOperation::kMAX);
-          break;
-        case Expr::Kind::kMin:
-          result = elementwise(result, next, ElementWiseOperation::kMIN);
-          break;
+        case Expr::Kind::kAdd: result = elementwise(result, next, ElementWiseOperation::kSUM); break;
+        case Expr::Kind::kMul: result = elementwise(result, next, ElementWiseOperation::kPROD); break;
+        case Expr::Kind::kFloorDiv: result = elementwise(result, next, ElementWiseOperation::kFLOOR_DIV); break;
+        case Expr::Kind::kMax: result = elementwise(result, next, ElementWiseOperation::kMAX); break;
+        case Expr::Kind::kMin: result = elementwise(result, next, ElementWiseOperation::kMIN); break;
         case Expr::Kind::kMod: {
           Tensor quotient = elementwise(result, next, ElementWiseOperation::kFLOOR_DIV);
           result =
               elementwise(result, elementwise(quotient, next, ElementWiseOperation::kPROD), ElementWiseOperation::kSUB);
           break;
         }
-        default:
-          fail(ErrorCode::kInternal, "an expression without operands: ", text);
+        default: fail(ErrorCode::kInternal, "an expression without operands: ", text);
       }
     }
   }
@@ -140,18 +129,10 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Slice& op) {
   auto* slice = checked(trt_.addSlice(*operand(layer, 0), to_dims(op.start), to_dims(op.size), to_dims(op.stride)));
   switch (op.mode) {
-    case network::SliceMode::kStrict:
-      slice->setMode(nvinfer1::SampleMode::kSTRICT_BOUNDS);
-      break;
-    case network::SliceMode::kFill:
-      slice->setMode(nvinfer1::SampleMode::kFILL);
-      break;
-    case network::SliceMode::kReflect:
-      slice->setMode(nvinfer1::SampleMode::kREFLECT);
-      break;
-    case network::SliceMode::kClamp:
-      slice->setMode(nvinfer1::SampleMode::kCLAMP);
-      break;
+    case network::SliceMode::kStrict: slice->setMode(nvinfer1::SampleMode::kSTRICT_BOUNDS); break;
+    case network::SliceMode::kFill: slice->setMode(nvinfer1::SampleMode::kFILL); break;
+    case network::SliceMode::kReflect: slice->setMode(nvinfer1::SampleMode::kREFLECT); break;
+    case network::SliceMode::kClamp: slice->setMode(nvinfer1::SampleMode::kCLAMP); break;
   }
   if (!is_static(op.start) || !is_static(op.size)) {
     slice->setInput(1, *materialize(op.start));
