@@ -23,8 +23,8 @@ Generated from the tables in `src/converters` by `scripts/generate_operator_tabl
 
 An operator in this list can become part of an engine. Whether a given call does is asked of its converter and of the
 backend, with its dtypes, attributes and shapes: `torch_tensorrt.compile(..., dryrun=True)` prints a reason for every
-call that stays in PyTorch. Operators that `run_decompositions` takes apart before (most of PyTorch's composites) need no
-converter of their own.
+call that stays in PyTorch. Operators that `run_decompositions` takes apart before (most of PyTorch's composites) need
+no converter of their own.
 
 | family | operators |
 | --- | --- |
