@@ -15,10 +15,10 @@
 
 /// What a converter sees: the node's arguments as network values or plain numbers, and the network to add layers to.
 ///
-/// A converter is `void convert_<op>(Context& ctx, const graph::Node& node)`. It reads arguments by their position in
-/// the ATen schema (defaults included), adds layers through `ctx.net()`, and sets each output with `ctx.set_output`.
-/// What it cannot express exactly it refuses with `refuse(Reason, ...)` before or after adding layers: nothing of a
-/// refused node is kept. The same code answers the support query (there, the network is thrown away).
+/// A converter is `void convert_<op>(Context& ctx, const graph::Node& node)`. It reads arguments by their position in the
+/// ATen schema (defaults included), adds layers through `ctx.net()`, and sets each output with `ctx.set_output`. What it
+/// cannot express exactly it refuses with `refuse(Reason, ...)` before or after adding layers: nothing of a refused node
+/// is kept. The same code answers the support query (there, the network is thrown away).
 namespace torchtrt::converters {
 
 using network::Network;
@@ -30,8 +30,7 @@ class Context {
 
   [[nodiscard]] Network& net() { return net_; }
 
-  // --- arguments: `index` is the position in the schema, `name` its name there (an argument may come either way)
-  // -------
+  // --- arguments: `index` is the position in the schema, `name` its name there (an argument may come either way) -------
   [[nodiscard]] const graph::Argument* find(const graph::Node& node, std::size_t index, std::string_view name) const;
   [[nodiscard]] bool is_none(const graph::Node& node, std::size_t index, std::string_view name) const;
   /// A tensor argument.
@@ -54,8 +53,7 @@ class Context {
   ValueId tensor_or_scalar(const graph::Node& node, std::size_t index, std::string_view name, DataType dtype,
                            std::size_t rank);
 
-  // --- values
-  // ----------------------------------------------------------------------------------------------------------
+  // --- values ----------------------------------------------------------------------------------------------------------
   [[nodiscard]] DataType dtype_of(ValueId value) const { return net_.value(value).dtype; }
   [[nodiscard]] const Dims& dims_of(ValueId value) const { return net_.value(value).dims; }
   [[nodiscard]] std::size_t rank_of(ValueId value) const { return dims_of(value).size(); }
@@ -71,8 +69,7 @@ class Context {
   /// Gives output number `output` of the node its value. The driver checks it against the captured metadata.
   void set_output(const graph::Node& node, ValueId value, std::size_t output = 0);
 
-  // --- used by the driver
-  // ----------------------------------------------------------------------------------------------
+  // --- used by the driver ----------------------------------------------------------------------------------------------
   void bind(const std::string& name, ValueId value) { values_[name] = value; }
   void unbind(const std::string& name) { values_.erase(name); }
   [[nodiscard]] const ValueId* lookup(const std::string& name) const;

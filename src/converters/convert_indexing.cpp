@@ -53,8 +53,8 @@ void convert_gather(Context& ctx, const Node& node) {
   }
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
   index = proven_index(ctx, node, index, ctx.dims_of(x)[static_cast<std::size_t>(axis)], NegativeIndices::kRefused);
-  // The layer wants equal sizes in the other dimensions: a smaller index is filled up with zeros, and what they read is
-  // cut off. (Cutting the data instead does not survive OpenVINO, which drops a slice in front of a gather.)
+  // The layer wants equal sizes in the other dimensions: a smaller index is filled up with zeros, and what they read is cut
+  // off. (Cutting the data instead does not survive OpenVINO, which drops a slice in front of a gather.)
   const Dims wanted = ctx.dims_of(index);
   Dims filled = ctx.dims_of(x);
   filled[static_cast<std::size_t>(axis)] = wanted[static_cast<std::size_t>(axis)];
@@ -68,8 +68,7 @@ void convert_gather(Context& ctx, const Node& node) {
   ctx.set_output(node, crop(ctx, result, wanted));
 }
 
-// --- aten.index.Tensor
-// ---------------------------------------------------------------------------------------------------
+// --- aten.index.Tensor ---------------------------------------------------------------------------------------------------
 
 struct AxisIndex {
   std::size_t axis = 0;
@@ -117,8 +116,8 @@ bool are_consecutive(const std::vector<AxisIndex>& indices) {
   return indices.back().axis - indices.front().axis + 1 == indices.size();
 }
 
-// x[arange(n)[:, None], arange(m)] and the like: every index only counts along a dimension of its own, in order. Then
-// the result is x under another shape.
+// x[arange(n)[:, None], arange(m)] and the like: every index only counts along a dimension of its own, in order. Then the
+// result is x under another shape.
 bool only_reshapes(const Network& net, const Dims& dims, const std::vector<AxisIndex>& indices, std::size_t rank) {
   if (!are_consecutive(indices)) return false;
   std::optional<std::size_t> previous;
@@ -187,8 +186,7 @@ void convert_index(Context& ctx, const Node& node) {
                            : gather_tuples(ctx, x, indices, shape));
 }
 
-// --- writing
-// ---------------------------------------------------------------------------------------------------------------
+// --- writing ---------------------------------------------------------------------------------------------------------------
 
 // aten.scatter.{src,value}(self, dim, index, src | value)
 template <bool from_tensor>
@@ -274,8 +272,7 @@ void convert_select_scatter(Context& ctx, const Node& node) {
   ctx.set_output(node, replace_range(ctx, x, source, axis, index, Expr(1)));
 }
 
-// --- padding
-// -----------------------------------------------------------------------------------------------------------------
+// --- padding -----------------------------------------------------------------------------------------------------------------
 
 // Pads are listed from the last dimension on: (before, after) for each.
 void set_padded(Context& ctx, const Node& node, network::SliceMode mode) {

@@ -22,8 +22,7 @@ ValueId with_rank(Context& ctx, ValueId value, std::size_t rank) {
   return view_as(ctx.net(), value, std::move(dims));
 }
 
-// torch.matmul: vectors become matrices for the product, the batch dimensions broadcast. `op_b` transposes b's last
-// two.
+// torch.matmul: vectors become matrices for the product, the batch dimensions broadcast. `op_b` transposes b's last two.
 ValueId product(Context& ctx, const Node& node, ValueId a, ValueId b, MatrixOperation op_b = MatrixOperation::kNone) {
   require_floating(ctx, node, a);
   if (ctx.dtype_of(a) != ctx.dtype_of(b)) {

@@ -17,8 +17,8 @@ using network::ElementWiseOperation;
 using network::NormalizationKind;
 using network::UnaryOperation;
 
-// Adds the layer; scale and bias are per element of `parameter_dims`. Where they have another dtype than x (PyTorch
-// takes float32 parameters with half-precision inputs), everything is computed in float32.
+// Adds the layer; scale and bias are per element of `parameter_dims`. Where they have another dtype than x (PyTorch takes
+// float32 parameters with half-precision inputs), everything is computed in float32.
 ValueId add_normalization(Context& ctx, const Node& node, ValueId x, network::Normalization op,
                           std::optional<ValueId> scale, std::optional<ValueId> bias, const Dims& parameter_dims) {
   require_floating(ctx, node, x);
@@ -49,8 +49,7 @@ std::vector<std::int64_t> trailing_axes(Context& ctx, const Node& node, ValueId 
   return axes;
 }
 
-// aten.layer_norm(input, normalized_shape, weight, bias, eps, ..); native_layer_norm also returns mean and 1 /
-// deviation
+// aten.layer_norm(input, normalized_shape, weight, bias, eps, ..); native_layer_norm also returns mean and 1 / deviation
 void convert_layer_norm(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "input");
   const Dims shape = ctx.dims(node, 1, "normalized_shape");
@@ -114,8 +113,8 @@ struct BatchNorm {
   double epsilon = 0;
 };
 
-// (x - mean) / sqrt(variance + epsilon) * weight + bias, with everything but x known: two or three layers, which
-// engines fold into a convolution before them.
+// (x - mean) / sqrt(variance + epsilon) * weight + bias, with everything but x known: two or three layers, which engines
+// fold into a convolution before them.
 ValueId add_folded(Context& ctx, const BatchNorm& norm, const Dims& per_channel, const std::vector<float>& mean,
                    const std::vector<float>& variance, const std::vector<float>& weight,
                    const std::vector<float>& bias) {
@@ -179,8 +178,8 @@ void convert_batch_norm_inference(Context& ctx, const Node& node) {
        ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 6, "eps")});
 }
 
-// aten.{batch_norm,native_batch_norm,cudnn_batch_norm}(input, weight, bias, running_mean, running_var, training,
-// momentum, eps, ..)
+// aten.{batch_norm,native_batch_norm,cudnn_batch_norm}(input, weight, bias, running_mean, running_var, training, momentum,
+// eps, ..)
 void convert_batch_norm(Context& ctx, const Node& node) {
   if (ctx.boolean(node, 5, "training")) {
     refuse(Reason::kAttribute, node.target, " in training mode updates its statistics, which engines do not");

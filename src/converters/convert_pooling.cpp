@@ -55,8 +55,7 @@ void convert_avg_pool(Context& ctx, const Node& node) {
   ctx.set_output(node, unbatched_like(ctx, result, x));
 }
 
-// One spatial axis of adaptive pooling whose windows differ in size: window i covers [i * in / out, ceil((i + 1) * in /
-// out)).
+// One spatial axis of adaptive pooling whose windows differ in size: window i covers [i * in / out, ceil((i + 1) * in / out)).
 ValueId reduce_windows(Context& ctx, ValueId x, ReduceOperation operation, std::int64_t axis, std::int64_t out) {
   const Dims dims = ctx.dims_of(x);
   const std::int64_t in = dims[static_cast<std::size_t>(axis)].value();

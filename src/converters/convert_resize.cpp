@@ -22,8 +22,7 @@ struct Target {
   std::vector<std::optional<double>> factors;
 };
 
-// The .vec overloads take output_size or scale_factors; the others a size and, one argument each, the factors it came
-// from.
+// The .vec overloads take output_size or scale_factors; the others a size and, one argument each, the factors it came from.
 Target read_target(Context& ctx, const Node& node, std::size_t spatial, std::size_t first_factor) {
   Target target{ctx.tensor(node, 0, "input"), {}, std::vector<std::optional<double>>(spatial)};
   require_floating(ctx, node, target.x);
@@ -55,8 +54,8 @@ Target read_target(Context& ctx, const Node& node, std::size_t spatial, std::siz
   return target;
 }
 
-// With factors, PyTorch's coordinates follow from them and not from the sizes, which are rounded down. The layer goes
-// by sizes: the two must say the same.
+// With factors, PyTorch's coordinates follow from them and not from the sizes, which are rounded down. The layer goes by
+// sizes: the two must say the same.
 void require_exact_factors(Context& ctx, const Node& node, const Target& target) {
   const Dims& dims = ctx.dims_of(target.x);
   for (std::size_t i = 0; i < target.factors.size(); ++i) {
@@ -111,8 +110,8 @@ std::optional<std::int64_t> repetition(const std::vector<std::int64_t>& sources,
   return out / in;
 }
 
-// aten.upsample_nearest{1,2,3}d(input, output_size, scales..): repetitions by the resize layer, anything else, where
-// its rounding would decide, by a gather at the positions that PyTorch computes.
+// aten.upsample_nearest{1,2,3}d(input, output_size, scales..): repetitions by the resize layer, anything else, where its
+// rounding would decide, by a gather at the positions that PyTorch computes.
 template <std::size_t spatial>
 void convert_nearest(Context& ctx, const Node& node) {
   const Target target = read_target(ctx, node, spatial, 2);

@@ -20,8 +20,8 @@ std::int64_t static_dim(const graph::Node& node, const Expr& dim, std::string_vi
 std::vector<std::int64_t> integers_per_axis(Context& ctx, const graph::Node& node, std::size_t index,
                                             std::string_view name, std::size_t count, std::int64_t fallback);
 
-/// [c, spatial..] -> [1, c, spatial..] for operators that take inputs with and without a batch dimension; a value of
-/// rank `spatial` + 2 as it is. Refuses every other rank.
+/// [c, spatial..] -> [1, c, spatial..] for operators that take inputs with and without a batch dimension; a value of rank
+/// `spatial` + 2 as it is. Refuses every other rank.
 ValueId batched(Context& ctx, const graph::Node& node, ValueId x, std::size_t spatial);
 /// Undoes `batched`: drops the leading 1 if `original` had no batch dimension.
 ValueId unbatched_like(Context& ctx, ValueId result, ValueId original);

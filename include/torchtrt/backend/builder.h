@@ -85,8 +85,7 @@ class Builder {
   virtual BuiltEngine build(const network::Network& network, const BuildSettings& settings) = 0;
 };
 
-/// `Builder* torchtrt_builder(std::uint32_t interface_version)`: nullptr if the version is not the one it was built
-/// for.
+/// `Builder* torchtrt_builder(std::uint32_t interface_version)`: nullptr if the version is not the one it was built for.
 using BuilderEntry = Builder* (*)(std::uint32_t interface_version);
 inline constexpr std::uint32_t kBuilderInterfaceVersion = 1;
 inline constexpr const char* kBuilderSymbol = "torchtrt_builder";

@@ -52,12 +52,11 @@ struct LoadRequest {
   DLDevice device{kDLCPU, 0};
 };
 
-/// Where an engine's outputs go. Implemented by the caller of Context::run; called on the calling thread, once per
-/// output.
+/// Where an engine's outputs go. Implemented by the caller of Context::run; called on the calling thread, once per output.
 class OutputSink {
  public:
-  /// A buffer for output `index` of the binding's dtype and this shape, contiguous, valid until run() returns and owned
-  /// by the sink. For an empty shape product the pointer may be null.
+  /// A buffer for output `index` of the binding's dtype and this shape, contiguous, valid until run() returns and owned by
+  /// the sink. For an empty shape product the pointer may be null.
   virtual void* allocate(std::size_t index, std::span<const std::int64_t> shape) = 0;
   /// Hands over memory that the engine owns: valid until `owner` is released.
   virtual void adopt(std::size_t index, std::span<const std::int64_t> shape, void* data,
@@ -70,8 +69,7 @@ class OutputSink {
 struct RunRequest {
   /// Contiguous, of the binding's dtype, on the engine's device; shapes already checked against the package's ranges.
   std::span<const DLTensor> inputs;
-  /// Shapes of the outputs where the package's expressions give them; empty span: only the engine knows
-  /// (data-dependent).
+  /// Shapes of the outputs where the package's expressions give them; empty span: only the engine knows (data-dependent).
   std::span<const std::vector<std::int64_t>> output_shapes;
   OutputSink* outputs = nullptr;
   void* stream = nullptr;  ///< The caller's stream on CUDA; null on the CPU.

@@ -188,8 +188,8 @@ struct ShapeOf {
   bool scalar = false;
 };
 /// (q[b, h, l, e], k[b, hk, s, e], v[b, hk, s, ev], mask optional: bool (true = take part) or q's dtype (added),
-/// broadcastable to [b, h, l, s]) -> [b, h, l, ev]: softmax(q k^T * scale + mask) v. h is a multiple of hk.
-/// `is_causal`: upper left. A row whose mask is false everywhere gives zeros, as PyTorch's does.
+/// broadcastable to [b, h, l, s]) -> [b, h, l, ev]: softmax(q k^T * scale + mask) v. h is a multiple of hk. `is_causal`:
+/// upper left. A row whose mask is false everywhere gives zeros, as PyTorch's does.
 struct Attention {
   double scale = 1;
   bool is_causal = false;

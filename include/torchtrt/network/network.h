@@ -166,8 +166,8 @@ TORCHTRT_API Interval range_of(DataType dtype);
 /// Drops layers whose results no output depends on (inputs stay: they are the caller's interface).
 TORCHTRT_API void remove_dead_layers(Network& network);
 
-/// Text form, one line a layer; parse(print(n)) prints the same. Constants up to 16 elements are printed in full,
-/// larger ones as a digest (parse then gives zeros). src/network/README.md has the grammar.
+/// Text form, one line a layer; parse(print(n)) prints the same. Constants up to 16 elements are printed in full, larger
+/// ones as a digest (parse then gives zeros). src/network/README.md has the grammar.
 TORCHTRT_API std::string print(const Network& network);
 /// Error(kInvalidArgument) with line and column.
 TORCHTRT_API Network parse(std::string_view text);

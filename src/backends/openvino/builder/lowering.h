@@ -66,15 +66,13 @@ class Lowering {
   static Output extreme(const Output& x, const network::Reduce& reduce);
 
   // --- operands
-  // ---------------------------------------------------------------------------------------------------------
   [[nodiscard]] Output operand(const network::Layer& layer, std::size_t index) const;
   [[nodiscard]] const network::Value& value_of(const network::Layer& layer, std::size_t index) const;
   [[nodiscard]] bool has_operand(const network::Layer& layer, std::size_t index) const {
     return index < layer.inputs.size();
   }
 
-  // --- shapes as data (shapes.cpp)
-  // -----------------------------------------------------------------------------------------
+  // --- shapes as data (lowering_shapes.cpp)
   /// The expression's value as an i64 tensor of shape [1], made from the parameters' shapes.
   Output materialize(const Expr& expr);
   /// The same as a 0-d tensor.

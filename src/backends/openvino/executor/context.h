@@ -15,9 +15,8 @@ namespace torchtrt::openvino {
 ///
 ///   inputs                    small: copied into the request's own tensor; large: bound where they are
 ///   outputs, static shape     small: computed in the request's own tensor and copied; large: computed in the caller's
-///   buffer outputs, dynamic shape    small: copied; large: the caller gets the request's memory, and with it the
-///   request, which is
-///                             run again only after the caller has released it
+///   outputs, dynamic shape    small: copied; large: the caller gets the request's memory, and with it the request,
+///                             which is run again only after the caller has released it
 ///
 /// A pointer of a caller stays bound after its call, but is never followed: every run copies or binds every input and
 /// every output of static shape anew unless it is at the very same place.

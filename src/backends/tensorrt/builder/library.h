@@ -6,9 +6,9 @@
 
 #include <NvInfer.h>
 
-/// The vendor library behind this module: TensorRT-RTX, TensorRT 11 or TensorRT 10, by the headers it was compiled
-/// with. Nothing is linked; the library is opened on first use, and its version compared before anything of it is
-/// called, because a library of another major version crashes.
+/// The vendor library behind this module: TensorRT-RTX, TensorRT 11 or TensorRT 10, by the headers it was compiled with.
+/// Nothing is linked; the library is opened on first use, and its version compared before anything of it is called,
+/// because a library of another major version crashes.
 namespace torchtrt::tensorrt {
 
 /// The target's name: "tensorrt_rtx" or "tensorrt".
@@ -19,8 +19,8 @@ extern const char* const kProductName;
 class Library {
  public:
   /// The process's one library, opened at the first call. Searched: the path in TORCHTRT_TENSORRT_RTX_LIBRARY
-  /// (TORCHTRT_TENSORRT_LIBRARY), TensorRT_ROOT/lib, the Python wheel's folder beside torchtrt's own, the loader's
-  /// path. Error(kNotFound) that lists what was tried and what to install, Error(kVersionMismatch) for another version.
+  /// (TORCHTRT_TENSORRT_LIBRARY), TensorRT_ROOT/lib, the Python wheel's folder beside torchtrt's own, the loader's path.
+  /// Error(kNotFound) that lists what was tried and what to install, Error(kVersionMismatch) for another version.
   static const Library& get();
 
   /// "1.7.1"

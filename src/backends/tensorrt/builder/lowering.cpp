@@ -83,8 +83,7 @@ void Lowering::run() {
   mark_outputs();
 }
 
-// --- building blocks
-// ------------------------------------------------------------------------------------------------------
+// --- building blocks ------------------------------------------------------------------------------------------------------
 
 Lowering::Tensor Lowering::elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation) {
   return output(trt_.addElementWise(*a, *b, operation));

@@ -61,8 +61,7 @@ class Lowering {
   std::vector<Tensor> lower(const Layer& layer, const network::CumulativeSum& op);
   std::vector<Tensor> lower(const Layer& layer, const network::NonZero& op);
 
-  // --- operands
-  // ---------------------------------------------------------------------------------------------------------
+  // --- operands ---------------------------------------------------------------------------------------------------------
   [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) const {
     return values_.at(layer.inputs.at(index).index);
   }
@@ -73,8 +72,7 @@ class Lowering {
     return net_.value(layer.inputs.at(index)).dtype;
   }
 
-  // --- building blocks: each checks what TensorRT returns
-  // -----------------------------------------------------------------
+  // --- building blocks: each checks what TensorRT returns -----------------------------------------------------------------
   template <typename TrtLayer>
   TrtLayer* checked(TrtLayer* layer);
   template <typename TrtLayer>
@@ -88,8 +86,7 @@ class Lowering {
   Tensor integers(const std::vector<std::int64_t>& values);
   Tensor reshape(Tensor x, const Dims& to);
 
-  // --- shapes as data (lowering_shapes.cpp)
-  // ---------------------------------------------------------------------------------
+  // --- shapes as data (lowering_shapes.cpp) ---------------------------------------------------------------------------------
   Tensor materialize(const Expr& expr);  ///< int64, [1]
   Tensor materialize(const Dims& dims);  ///< int64, [dims.size()]
   Tensor materialize_symbol(const std::string& name);

@@ -43,8 +43,7 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     case kHardSigmoid: return {add(Trt::kHARD_SIGMOID, op.alpha, op.beta)};
     case kGeluErf: return {add(Trt::kGELU_ERF)};
     case kGeluTanh: return {add(Trt::kGELU_TANH)};
-    // x * sigmoid(x), x * hard_sigmoid(x), x * tanh(softplus(x)): there are no layers for them, the library fuses
-    // these.
+    // x * sigmoid(x), x * hard_sigmoid(x), x * tanh(softplus(x)): there are no layers for them, the library fuses these.
     case kSilu: return {times_x(add(Trt::kSIGMOID))};
     case kHardSwish: return {times_x(add(Trt::kHARD_SIGMOID, 1.0 / 6.0, 0.5))};
     case kMish: {

@@ -3,8 +3,8 @@
 
 #include <NvInfer.h>
 
-/// The one place that knows which of the three libraries this is compiled for. TensorRT-RTX's headers define
-/// TRT_MAJOR_RTX and count NV_TENSORRT_MAJOR from 1, so that number alone says nothing.
+/// The one place that knows which of the three libraries this is compiled for. TensorRT-RTX's headers define TRT_MAJOR_RTX
+/// and count NV_TENSORRT_MAJOR from 1, so that number alone says nothing.
 namespace torchtrt::tensorrt::compat {
 
 struct Version {
