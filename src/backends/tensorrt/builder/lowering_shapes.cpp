@@ -181,9 +181,9 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Shape
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Fill& op) {
-  // 0, 1, 2, .. in 64 bits, then start + i * step.
-  auto* fill =
-      checked(trt_.addFill(to_dims(Dims{op.length}), nvinfer1::FillOperation::kLINSPACE, nvinfer1::DataType::kINT64));
+  // 0, 1, 2, .. in 64 bits, then start + i * step. The layer takes no unknown length: 1 stands for one that input 0 gives.
+  const Dims length{op.length.is_constant() ? op.length : Expr(1)};
+  auto* fill = checked(trt_.addFill(to_dims(length), nvinfer1::FillOperation::kLINSPACE, nvinfer1::DataType::kINT64));
   if (!op.length.is_constant()) fill->setInput(0, *materialize(op.length));
   fill->setInput(1, *number(DataType::kInt64, 0, 0));
   fill->setInput(2, *number(DataType::kInt64, 1, 1));
