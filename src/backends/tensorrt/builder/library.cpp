@@ -2,6 +2,7 @@
 #include "backends/tensorrt/builder/library.h"
 
 #include <dlfcn.h>
+#include <link.h>
 
 #include <cstdint>
 #include <cstdlib>
@@ -22,10 +23,11 @@ namespace {
 
 thread_local std::string errors;
 
-// Paths to try, in order; a bare file name leaves the search to the loader.
+// Paths to try, in order; a bare file name leaves the search to the loader. A path that the user gave is the only one:
+// another library than the one asked for would be a surprise.
 std::vector<std::string> candidates() {
+  if (const char* exact = std::getenv(compat::kLibraryVariable)) return {exact};
   std::vector<std::string> paths;
-  if (const char* exact = std::getenv(compat::kLibraryVariable)) paths.emplace_back(exact);
   if (const char* root = std::getenv("TensorRT_ROOT")) {
     paths.push_back(std::string(root) + "/lib/" + compat::kLibraryName);
   }
@@ -41,11 +43,18 @@ std::vector<std::string> candidates() {
   return paths;
 }
 
+// Where the loader found it, for messages.
+std::string path_of(void* handle) {
+  link_map* map = nullptr;
+  return dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 ? map->l_name : "the library";
+}
+
 template <typename Function>
 Function* symbol(void* handle, const char* name) {
   auto* found = reinterpret_cast<Function*>(dlsym(handle, name));
-  TORCHTRT_CHECK(found != nullptr, kVersionMismatch, compat::kProductName, "'s library has no function ", name,
-                 ": it is no library of version ", compat::kVersionText);
+  TORCHTRT_CHECK(found != nullptr, kVersionMismatch, path_of(handle), " is no ", compat::kProductName, " library ",
+                 compat::kVersionText, ", it has no function ", name, ": install ", compat::kPackage, ", or set ",
+                 compat::kLibraryVariable, " to the path of ", compat::kLibraryName);
   return found;
 }
 
@@ -68,8 +77,8 @@ Library::Library() {
   const int number = symbol<int()>(handle_, "getInferLibVersion")();
   const compat::Version found = compat::split(number);
   version_ = std::to_string(found.major) + "." + std::to_string(found.minor) + "." + std::to_string(found.patch);
-  TORCHTRT_CHECK(compat::is_compatible(found), kVersionMismatch, "found ", compat::kProductName, " ", version_,
-                 ", this module needs ", compat::kVersionText, ": install ", compat::kPackage);
+  TORCHTRT_CHECK(compat::is_compatible(found), kVersionMismatch, path_of(handle_), " is ", compat::kProductName, " ",
+                 version_, ", this module needs ", compat::kVersionText, ": install ", compat::kPackage);
 }
 
 const Library& Library::get() {

@@ -18,9 +18,10 @@ extern const char* const kProductName;
 
 class Library {
  public:
-  /// The process's one library, opened at the first call. Searched: the path in TORCHTRT_TENSORRT_RTX_LIBRARY
-  /// (TORCHTRT_TENSORRT_LIBRARY), TensorRT_ROOT/lib, the Python wheel's folder beside torchtrt's own, the loader's path.
-  /// Error(kNotFound) that lists what was tried and what to install, Error(kVersionMismatch) for another version.
+  /// The process's one library, opened at the first call: the path in TORCHTRT_TENSORRT_RTX_LIBRARY
+  /// (TORCHTRT_TENSORRT_LIBRARY) and nothing else if that is set; otherwise searched in TensorRT_ROOT/lib, the Python
+  /// wheel's folder beside torchtrt's own, the loader's path. Error(kNotFound) that lists what was tried and what to
+  /// install, Error(kVersionMismatch) for another version.
   static const Library& get();
 
   /// "1.7.1"

@@ -20,7 +20,7 @@ inline constexpr const char* kLibraryName = "libtensorrt_rtx.so.1";
 inline constexpr const char* kLibraryVariable = "TORCHTRT_TENSORRT_RTX_LIBRARY";
 inline constexpr const char* kWheelFolder = "tensorrt_rtx_libs";
 inline constexpr const char* kPackage = "the Python package tensorrt-rtx-cu13-libs";
-inline constexpr const char* kVersionText = "1.5 or newer of major version 1";
+inline constexpr const char* kVersionText = "1.5 or a newer 1.x";
 // 1.7.1 -> 10701
 constexpr Version split(int number) { return {number / 10000, number / 100 % 100, number % 100}; }
 // Seen to work: headers 1.7 with libraries 1.5, 1.6 and 1.7. Older libraries crash.
