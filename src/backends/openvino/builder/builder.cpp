@@ -11,6 +11,7 @@
 #include "backends/openvino/builder/check.h"
 #include "backends/openvino/builder/lowering.h"
 #include "backends/openvino/element_type.h"
+#include "backends/openvino/nonfinite.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -69,6 +70,7 @@ class OpenVinoBuilder final : public backend::Builder {
     const std::string precision = inference_precision(net, settings.inference_precision);
     try {
       const std::shared_ptr<ov::Model> model = Lowering(net, precision == "bf16").run();
+      make_exact_for_finite_inputs(*model);
       std::ostringstream xml;
       std::ostringstream weights(reserved(weight_bytes(net)));
       ov::pass::Serialize(xml, weights).run_on_model(model);

@@ -120,7 +120,28 @@ class Check {
       return refuse(Reason::kDataType, "the CPU plugin makes bfloat16 of integers by cutting bits off, and values in ",
                     text_of(range(0)), " may need rounding");
     }
+    if (is_floating(op.to) && is_floating(dtype(0)) && size_of(op.to) > size_of(dtype(0)) && is_rounded(0)) {
+      return refuse(Reason::kDataType, "the value was rounded to ", to_string(dtype(0)),
+                    " before; the CPU plugin keeps such values in float32 and forgets the rounding");
+    }
     return std::nullopt;
+  }
+  // Whether the operand is the result of a cast from a wider floating type, maybe moved around since.
+  bool is_rounded(std::size_t index) const {
+    network::ValueId id = layer_.inputs[index];
+    for (const Layer* from = net_.producer(id); from != nullptr; from = net_.producer(id)) {
+      const bool moves =
+          std::holds_alternative<network::Shuffle>(from->op) || std::holds_alternative<network::Slice>(from->op) ||
+          std::holds_alternative<network::Broadcast>(from->op) || std::holds_alternative<network::Gather>(from->op) ||
+          std::holds_alternative<network::Identity>(from->op) ||
+          std::holds_alternative<network::Concatenation>(from->op);
+      const bool casts = std::holds_alternative<network::Cast>(from->op);
+      if (!moves && !casts) return false;
+      id = from->inputs[0];
+      const DataType before = net_.value(id).dtype;
+      if (casts) return is_floating(before) && size_of(before) > size_of(dtype(index));
+    }
+    return false;
   }
 
   // --- reductions and orderings

@@ -6,6 +6,8 @@
 
 #include <torchtrt/base/error.h>
 
+#include "backends/openvino/nonfinite.h"
+
 namespace torchtrt::openvino {
 namespace {
 
@@ -37,19 +39,32 @@ void guarded(const std::string& engine, const char* doing, const Action& action)
 }  // namespace
 
 void OpenVinoContext::run(const backend::RunRequest& run) {
+  const bool exact = engine_.needs_finite_inputs() && any_input_nonfinite(run);
+  RequestPool& pool = exact ? engine_.exact_pool() : engine_.pool();
+  std::unique_ptr<Request>& request = exact ? exact_request_ : request_;
   guarded(engine_.name(), "binding inputs", [&] {
-    if (request_ == nullptr) request_ = engine_.pool().acquire();
-    for (std::size_t i = 0; i < run.inputs.size(); ++i) bind_input(i, run.inputs[i]);
+    if (request == nullptr) request = pool.acquire();
+    for (std::size_t i = 0; i < run.inputs.size(); ++i) bind_input(*request, i, run.inputs[i]);
   });
   for (std::size_t i = 0; i < targets_.size(); ++i) {
-    if (engine_.outputs()[i].is_static) bind_output(i, *run.outputs);
+    if (engine_.outputs()[i].is_static) bind_output(*request, i, *run.outputs);
   }
-  guarded(engine_.name(), "running", [&] { request_->infer.infer(); });
-  deliver(run);
+  guarded(engine_.name(), "running", [&] { request->infer.infer(); });
+  deliver(run, pool, request);
 }
 
-void OpenVinoContext::bind_input(std::size_t index, const DLTensor& tensor) {
-  Request::Binding& bound = request_->inputs[index];
+bool OpenVinoContext::any_input_nonfinite(const backend::RunRequest& run) const {
+  for (std::size_t i = 0; i < run.inputs.size(); ++i) {
+    const DLTensor& tensor = run.inputs[i];
+    const auto* data = static_cast<const std::byte*>(tensor.data) + tensor.byte_offset;
+    const std::size_t count = volume(tensor.shape, static_cast<std::size_t>(tensor.ndim));
+    if (any_nonfinite(engine_.inputs()[i].type, data, count)) return true;
+  }
+  return false;
+}
+
+void OpenVinoContext::bind_input(Request& request, std::size_t index, const DLTensor& tensor) {
+  Request::Binding& bound = request.inputs[index];
   const auto rank = static_cast<std::size_t>(tensor.ndim);
   const ov::element::Type type = engine_.inputs()[index].type;
   auto* data = static_cast<std::byte*>(tensor.data) + tensor.byte_offset;
@@ -62,14 +77,14 @@ void OpenVinoContext::bind_input(std::size_t index, const DLTensor& tensor) {
     bound.tensor = small ? ov::Tensor(type, to_ov(bound.shape)) : ov::Tensor(type, to_ov(bound.shape), data);
     bound.data = small ? bound.tensor.data() : data;
     bound.is_own = small;
-    request_->infer.set_input_tensor(index, bound.tensor);
+    request.infer.set_input_tensor(index, bound.tensor);
   }
   if (small) copy(bound.data, data, bytes);
 }
 
-void OpenVinoContext::bind_output(std::size_t index, backend::OutputSink& sink) {
+void OpenVinoContext::bind_output(Request& request, std::size_t index, backend::OutputSink& sink) {
   const Port& port = engine_.outputs()[index];
-  Request::Binding& bound = request_->outputs[index];
+  Request::Binding& bound = request.outputs[index];
   void* data = sink.allocate(index, port.shape);
   targets_[index] = data;
   const bool small = volume(port.shape.data(), port.shape.size()) * port.type.size() <= kCopyLimit;
@@ -78,32 +93,32 @@ void OpenVinoContext::bind_output(std::size_t index, backend::OutputSink& sink) 
     bound.tensor = small ? ov::Tensor(port.type, to_ov(port.shape)) : ov::Tensor(port.type, to_ov(port.shape), data);
     bound.data = small ? bound.tensor.data() : data;
     bound.is_own = small;
-    request_->infer.set_output_tensor(index, bound.tensor);
+    request.infer.set_output_tensor(index, bound.tensor);
   });
 }
 
 // Whether the memory of an output is an input's or another output's as well (an output that is an input, or that
 // appears twice): that must not be handed out as the output's own.
-bool OpenVinoContext::is_shared(const void* data) const {
+bool OpenVinoContext::is_shared(const Request& request, const void* data) const {
   const auto at_data = [data](const Request::Binding& bound) { return bound.data == data; };
-  return std::any_of(request_->inputs.begin(), request_->inputs.end(), at_data) ||
+  return std::any_of(request.inputs.begin(), request.inputs.end(), at_data) ||
          std::count(produced_.begin(), produced_.end(), data) > 1;
 }
 
-void OpenVinoContext::deliver(const backend::RunRequest& run) {
+void OpenVinoContext::deliver(const backend::RunRequest& run, RequestPool& pool, std::unique_ptr<Request>& request) {
   produced_.assign(targets_.size(), nullptr);
   bool any_dynamic = false;
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     const Port& port = engine_.outputs()[i];
     if (port.is_static) {
-      const Request::Binding& bound = request_->outputs[i];
+      const Request::Binding& bound = request->outputs[i];
       if (bound.is_own) copy(targets_[i], bound.data, bound.tensor.get_byte_size());
     } else {
       guarded(engine_.name(), "reading outputs", [&] {
-        request_->outputs[i].tensor = request_->infer.get_output_tensor(i);
-        request_->outputs[i].data = request_->outputs[i].tensor.data();
+        request->outputs[i].tensor = request->infer.get_output_tensor(i);
+        request->outputs[i].data = request->outputs[i].tensor.data();
       });
-      produced_[i] = request_->outputs[i].data;
+      produced_[i] = request->outputs[i].data;
       any_dynamic = true;
     }
   }
@@ -113,7 +128,7 @@ void OpenVinoContext::deliver(const backend::RunRequest& run) {
   std::vector<std::size_t> lent;
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     if (engine_.outputs()[i].is_static) continue;
-    const ov::Tensor& tensor = request_->outputs[i].tensor;
+    const ov::Tensor& tensor = request->outputs[i].tensor;
     const ov::Shape actual = tensor.get_shape();
     shape_.assign(actual.begin(), actual.end());
     if (!run.output_shapes.empty()) {
@@ -123,7 +138,7 @@ void OpenVinoContext::deliver(const backend::RunRequest& run) {
                      " instead of the compiled one");
     }
     const std::size_t bytes = tensor.get_byte_size();
-    if (bytes > kCopyLimit && !is_shared(produced_[i])) {
+    if (bytes > kCopyLimit && !is_shared(*request, produced_[i])) {
       lent.push_back(i);
     } else {
       copy(run.outputs->allocate(i, shape_), produced_[i], bytes);
@@ -131,7 +146,7 @@ void OpenVinoContext::deliver(const backend::RunRequest& run) {
   }
   if (lent.empty()) return;
   // Until its outputs are released the request is theirs; the next run of this context takes another one.
-  const std::shared_ptr<Request> owner = engine_.pool().lend(std::move(request_));
+  const std::shared_ptr<Request> owner = pool.lend(std::move(request));
   for (const std::size_t i : lent) {
     const ov::Shape actual = owner->outputs[i].tensor.get_shape();
     shape_.assign(actual.begin(), actual.end());

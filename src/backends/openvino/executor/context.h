@@ -26,13 +26,15 @@ class OpenVinoContext final : public backend::Context {
   void run(const backend::RunRequest& run) override;
 
  private:
-  void bind_input(std::size_t index, const DLTensor& tensor);
-  void bind_output(std::size_t index, backend::OutputSink& sink);
-  void deliver(const backend::RunRequest& run);
-  [[nodiscard]] bool is_shared(const void* data) const;
+  [[nodiscard]] bool any_input_nonfinite(const backend::RunRequest& run) const;
+  void bind_input(Request& request, std::size_t index, const DLTensor& tensor);
+  void bind_output(Request& request, std::size_t index, backend::OutputSink& sink);
+  /// Takes `request` where outputs are lent.
+  void deliver(const backend::RunRequest& run, RequestPool& pool, std::unique_ptr<Request>& request);
+  [[nodiscard]] bool is_shared(const Request& request, const void* data) const;
 
   const OpenVinoEngine& engine_;
-  std::unique_ptr<Request> request_;
+  std::unique_ptr<Request> request_, exact_request_;  // of the engine's pool() and exact_pool()
   std::vector<void*> targets_;         // by output: the caller's buffer; null where it is not known before the run
   std::vector<const void*> produced_;  // where the outputs of dynamic shape lie
   std::vector<std::int64_t> shape_;    // scratch

@@ -11,6 +11,7 @@
 
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/executor/context.h"
+#include "backends/openvino/nonfinite.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -164,11 +165,26 @@ void RequestPool::release(std::unique_ptr<Request> request) noexcept {
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(request));
 }
 
-OpenVinoEngine::OpenVinoEngine(const backend::LoadRequest& load) : name_(load.engine_name) {
+OpenVinoEngine::OpenVinoEngine(const backend::LoadRequest& load) : load_(load), name_(load.engine_name) {
   const std::shared_ptr<ov::Model> model = read(load);
   inputs_ = match_ports(load, model->inputs(), load.inputs, "input");
   outputs_ = match_ports(load, model->outputs(), load.outputs, "output");
+  needs_finite_inputs_ = openvino::needs_finite_inputs(*model);
   pool_ = std::make_shared<RequestPool>(compile(load, model), inputs_.size(), outputs_.size(), load.owner);
+}
+
+RequestPool& OpenVinoEngine::exact_pool() const {
+  const std::lock_guard lock(exact_mutex_);
+  if (exact_pool_ == nullptr) {
+    TORCHTRT_LOG(
+        kWarning, "engine \"", name_,
+        "\": an input holds NaN or an infinity. Such calls run a slower form of the engine that treats them as "
+        "PyTorch does; it is compiled now and takes the engine's memory once more.");
+    const std::shared_ptr<ov::Model> model = read(load_);
+    make_exact_for_all_inputs(*model);
+    exact_pool_ = std::make_shared<RequestPool>(compile(load_, model), inputs_.size(), outputs_.size(), load_.owner);
+  }
+  return *exact_pool_;
 }
 
 std::unique_ptr<backend::Context> OpenVinoEngine::create_context() { return std::make_unique<OpenVinoContext>(*this); }

@@ -68,10 +68,19 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   [[nodiscard]] const std::vector<Port>& outputs() const { return outputs_; }
   [[nodiscard]] RequestPool& pool() const { return *pool_; }
 
+  /// Whether requests of pool() are right for finite inputs only (nonfinite.h); then those of exact_pool(), which is
+  /// made at the first call, are right for all.
+  [[nodiscard]] bool needs_finite_inputs() const { return needs_finite_inputs_; }
+  RequestPool& exact_pool() const;
+
  private:
+  const backend::LoadRequest load_;
   std::string name_;
   std::vector<Port> inputs_, outputs_;
+  bool needs_finite_inputs_ = false;
   std::shared_ptr<RequestPool> pool_;
+  mutable std::mutex exact_mutex_;
+  mutable std::shared_ptr<RequestPool> exact_pool_;
 };
 
 }  // namespace torchtrt::openvino
