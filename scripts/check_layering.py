@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "compiler": {"base", "graph", "network", "converters", "backend", "format"},
     "backends/openvino/builder": {"base", "network", "backend", "backends/openvino"},
     "backends/openvino/executor": {"base", "backend", "backends/openvino"},
-    "backends/openvino/testing": {"base", "network", "backend"},
+    "backends/openvino/testing": {"base", "network", "backend", "backends/openvino"},
     "backends/tensorrt/builder": {"base", "network", "backend", "backends/tensorrt"},
     "backends/tensorrt/executor": {"base", "backend", "backends/tensorrt"},
     "backends/openvino": {"base", "backend"},
@@ -43,7 +43,7 @@ FORBIDDEN_HEADERS: dict[str, set[str]] = {
 }
 
 # Header prefix -> the folders that may include it. DLPack's C header is the neutral tensor of executor.h.
-OPENVINO = {"backends/openvino", "backends/openvino/builder", "backends/openvino/executor"}
+OPENVINO = {f"backends/openvino{folder}" for folder in ("", "/builder", "/executor", "/testing")}
 TENSORRT = {"backends/tensorrt", "backends/tensorrt/builder", "backends/tensorrt/executor"}
 VENDORS: list[tuple[re.Pattern[str], set[str]]] = [
     (re.compile(r"^ATen/dlpack\.h$"), {"backend", "runtime", "torch", "python"}),
