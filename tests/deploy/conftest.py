@@ -27,7 +27,11 @@ def install_tree() -> Path:
 def build_programs(tree: Path, build: Path, *targets: str) -> None:
     """Builds programs/ with find_package(torchtrt) against an install tree."""
     source = Path(__file__).parent / "programs"
-    configure = [f"-Dtorchtrt_ROOT={tree}", f"-DPython3_EXECUTABLE={sys.executable}", "-DCMAKE_BUILD_TYPE=Release"]
+    configure = [
+        f"-Dtorchtrt_DIR={tree}/lib/cmake/torchtrt",
+        f"-DPython3_EXECUTABLE={sys.executable}",
+        "-DCMAKE_BUILD_TYPE=Release",
+    ]
     for command in (
         ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(build), *configure],
         ["cmake", "--build", str(build), "-j2", "--target", *(targets or ["all"])],
