@@ -63,3 +63,9 @@ endif()
 if(NOT TARGET torchtrt::tensorrt_rtx_headers)
   message(STATUS "TensorRT-RTX backend: off (no headers: install cargo, or give -DTensorRT_ROOT=<SDK folder>)")
 endif()
+
+# The TensorRT-RTX library of the Python environment's wheel, for the tests; empty without one.
+execute_process(
+  COMMAND ${Python3_EXECUTABLE} -c
+          "import glob, os, sysconfig; print(*glob.glob(os.path.join(sysconfig.get_path('purelib'), 'tensorrt_rtx_libs', 'libtensorrt_rtx.so*'))[:1], end='')"
+  OUTPUT_VARIABLE TORCHTRT_TENSORRT_RTX_LIBRARY)

@@ -29,6 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "backends/openvino/testing": {"base", "network", "backend", "backends/openvino"},
     "backends/tensorrt/builder": {"base", "network", "backend", "backends/tensorrt"},
     "backends/tensorrt/executor": {"base", "backend", "backends/tensorrt"},
+    "backends/tensorrt/testing": {"base", "network", "backend", "backends/tensorrt", "backends/tensorrt/builder"},
     "backends/openvino": {"base", "backend"},
     "backends/tensorrt": {"base", "backend"},
     "python": {"base", "format", "backend", "runtime", "torch", "graph", "network", "converters", "compiler"},
@@ -44,16 +45,13 @@ FORBIDDEN_HEADERS: dict[str, set[str]] = {
 
 # Header prefix -> the folders that may include it. DLPack's C header is the neutral tensor of executor.h.
 OPENVINO = {f"backends/openvino{folder}" for folder in ("", "/builder", "/executor", "/testing")}
-TENSORRT = {"backends/tensorrt", "backends/tensorrt/builder", "backends/tensorrt/executor"}
+TENSORRT = {f"backends/tensorrt{folder}" for folder in ("", "/builder", "/executor", "/testing")}
 VENDORS: list[tuple[re.Pattern[str], set[str]]] = [
     (re.compile(r"^ATen/dlpack\.h$"), {"backend", "runtime", "torch", "python"}),
     (re.compile(r"^(torch|ATen|c10|caffe2)/"), {"torch", "python"}),
     (re.compile(r"^(pybind11/|Python\.h$)"), {"python"}),
     (re.compile(r"^openvino/"), OPENVINO),
-    (
-        re.compile(r"^(NvInfer|NvOnnx|cuda)"),
-        {"backends/tensorrt/builder", "backends/tensorrt/executor", "backends/tensorrt"},
-    ),
+    (re.compile(r"^(NvInfer|NvOnnx|cuda)"), TENSORRT),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

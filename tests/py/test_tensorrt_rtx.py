@@ -103,8 +103,8 @@ def tokens(dynamic: bool) -> Input:
 def image(size: int, dtype: torch.dtype, dynamic: bool) -> Input:
     if not dynamic:
         return Input(shape=(2, 3, size, size), dtype=dtype)
-    shapes = {f"{which}_shape": (batch, 3, size, size) for which, batch in (("min", 1), ("opt", 2), ("max", 4))}
-    return Input(**shapes, dtype=dtype)
+    least, usual, most = ((batch, 3, size, size) for batch in (1, 2, 4))
+    return Input(min_shape=least, opt_shape=usual, max_shape=most, dtype=dtype)
 
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])

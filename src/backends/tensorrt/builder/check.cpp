@@ -13,7 +13,6 @@ namespace {
 using backend::Reason;
 using backend::Refusal;
 
-constexpr std::int64_t kMaxTopK = 3840;
 constexpr std::size_t kMaxRank = 8;
 
 template <typename... Parts>
@@ -21,16 +20,21 @@ Refusal refusal(Reason reason, const Parts&... parts) {
   return {reason, detail::concat(parts...)};
 }
 
-std::optional<Refusal> check_value(const network::Value& value) {
+std::optional<Refusal> check_value(const network::Network& net, const network::Value& value) {
   switch (value.dtype) {
-    case DataType::kFloat64: return refusal(Reason::kDataType, "there is no float64");
-    case DataType::kInt16: return refusal(Reason::kDataType, "there is no int16");
+    case DataType::kFloat64: return refusal(Reason::kDataType, "the library has no float64 values");
+    case DataType::kInt16: return refusal(Reason::kDataType, "the library has no int16 values");
+    case DataType::kInt8: return refusal(Reason::kDataType, "int8 values exist only between quantization layers");
     case DataType::kFloat8E4M3:
       return refusal(Reason::kDataType, "float8 values exist only between quantization layers");
     default: break;
   }
   if (value.dims.size() > kMaxRank) {
     return refusal(Reason::kBackend, "tensors have at most ", kMaxRank, " dimensions, not ", value.dims.size());
+  }
+  for (const Expr& dim : value.dims) {
+    if (dim.is_constant() || net.bounds(dim).max <= INT32_MAX) continue;
+    return refusal(Reason::kDynamicShape, "every dimension needs an upper limit, and ", dim, " has none");
   }
   return std::nullopt;
 }
@@ -40,22 +44,48 @@ class Check {
   Check(const network::Network& net, const network::Layer& layer) : net_(net), layer_(layer) {}
 
   std::optional<Refusal> operator()(const network::Constant& op) const {
-    if (op.dtype == DataType::kUInt8) return refusal(Reason::kDataType, "there are no uint8 constants");
     if (volume(op.dims) == Expr(0)) return refusal(Reason::kBackend, "there are no empty constants");
     return std::nullopt;
   }
-  std::optional<Refusal> operator()(const network::ElementWise&) const { return no_narrow_integers(); }
-  std::optional<Refusal> operator()(const network::Unary&) const { return no_narrow_integers(); }
-  std::optional<Refusal> operator()(const network::Reduce&) const { return no_narrow_integers(); }
-  std::optional<Refusal> operator()(const network::CumulativeSum&) const { return no_narrow_integers(); }
+  std::optional<Refusal> operator()(const network::Cast& op) const {
+    if (dtype(0) == DataType::kUInt8 && net_.producer(layer_.inputs[0]) != nullptr) {
+      return refusal(Reason::kDataType, "uint8 values exist only as inputs and outputs of an engine");
+    }
+    if (op.to != DataType::kUInt8 || !is_integral(dtype(0))) return std::nullopt;
+    const Interval range = net_.value(layer_.inputs[0]).range;  // PyTorch wraps around, the library need not
+    if (range.min >= 0 && range.max <= 255) return std::nullopt;
+    return refusal(Reason::kDataType, "integers become uint8 only where they are known to lie within [0, 255]");
+  }
+  std::optional<Refusal> operator()(const network::ElementWise& op) const {
+    using enum network::ElementWiseOperation;
+    const bool quotient = op.operation == kFloorDiv || op.operation == kMod;
+    if (quotient && is_floating(dtype(0))) {
+      return refusal(Reason::kDataType, "floating quotients are rounded before they are cut, PyTorch's are exact");
+    }
+    if ((quotient || op.operation == kDiv) && is_integral(dtype(0))) {
+      const Interval dividend = net_.value(layer_.inputs[0]).range;
+      const Interval divisor = net_.value(layer_.inputs[1]).range;
+      if (dividend.min < 0 || divisor.min < 1) {
+        return refusal(Reason::kDataType, "integers are divided only where they are known not to be negative (the ",
+                       "library does not say which way it rounds) and the divisor not to be 0");
+      }
+    }
+    if (op.operation == kPow && is_integral(dtype(0))) {
+      return refusal(Reason::kDataType, "powers of integers are computed in floating point");
+    }
+    return std::nullopt;
+  }
+  std::optional<Refusal> operator()(const network::Reduce& op) const {
+    for (const std::int64_t axis : op.axes) {
+      if (std::optional<Refusal> found = not_empty(dims(0)[static_cast<std::size_t>(axis)])) return found;
+    }
+    return std::nullopt;
+  }
   std::optional<Refusal> operator()(const network::TopK& op) const {
-    if (dims(0).size() < 2) return refusal(Reason::kBackend, "topk needs at least two dimensions");
-    const Interval k = net_.bounds(op.k);
-    if (k.max > kMaxTopK)
-      return refusal(Reason::kBackend, "topk takes at most ", kMaxTopK, " elements, not up to ", k.max);
-    if (dtype(0) == DataType::kInt64) return refusal(Reason::kDataType, "there is no topk of int64");
-    // PyTorch gives the first of equal elements to argmax and NaN the greatest rank; the library promises neither.
-    return refusal(Reason::kBackend, "the order of equal elements and of NaN is not PyTorch's");
+    // PyTorch takes the first of equal elements for one, and leaves NaN to the converters; for more the library's order
+    // of equal elements would decide, which it does not promise.
+    if (op.k != Expr(1)) return refusal(Reason::kBackend, "the order of equal elements is not PyTorch's");
+    return not_empty(dims(0)[static_cast<std::size_t>(op.axis)]);
   }
   std::optional<Refusal> operator()(const network::NonZero&) const {
     if (compat::kIsRtx) return refusal(Reason::kBackend, "the library has no implementation of non_zero");
@@ -71,21 +101,31 @@ class Check {
     return static_weights();
   }
   std::optional<Refusal> operator()(const network::Pooling& op) const {
-    const bool dilated = std::any_of(op.dilation.begin(), op.dilation.end(), [](std::int64_t d) { return d != 1; });
-    if (dilated) return refusal(Reason::kBackend, "pooling has no dilation");
+    const auto any = [](const std::vector<std::int64_t>& values, std::int64_t but) {
+      return std::any_of(values.begin(), values.end(), [but](std::int64_t value) { return value != but; });
+    };
+    if (any(op.dilation, 1)) return refusal(Reason::kBackend, "pooling has no dilation");
+    if (!is_floating(dtype(0))) return refusal(Reason::kDataType, "there is no pooling of integers");
+    if (!op.ceil_mode) return std::nullopt;
     // The library's rounding keeps windows that start in the padding at the end; PyTorch drops them.
-    const bool padded =
-        std::any_of(op.post_padding.begin(), op.post_padding.end(), [](std::int64_t p) { return p != 0; });
-    if (op.ceil_mode && padded) return refusal(Reason::kAttribute, "ceil_mode with padding counts other windows");
-    if (op.window.size() > 1 + 2) return refusal(Reason::kBackend, "pooling has at most three dimensions");
+    if (any(op.pre_padding, 0) || any(op.post_padding, 0)) {
+      return refusal(Reason::kAttribute, "ceil_mode with padding counts other windows");
+    }
+    for (std::size_t i = 0; i < op.window.size(); ++i) {
+      if (op.stride[i] > op.window[i]) {
+        return refusal(Reason::kAttribute, "ceil_mode with a stride greater than the window counts other windows");
+      }
+    }
     return std::nullopt;
   }
-  std::optional<Refusal> operator()(const network::Slice&) const { return std::nullopt; }
-  std::optional<Refusal> operator()(const network::Attention&) const {
-    for (std::size_t i = 0; i < layer_.inputs.size(); ++i) {
-      if (dims(i).size() > 4) return refusal(Reason::kBackend, "attention takes four dimensions");
+  std::optional<Refusal> operator()(const network::Attention& op) const {
+    if (op.is_causal && layer_.inputs.size() > 3) {
+      return refusal(Reason::kAttribute, "attention is either causal or takes a mask");
     }
-    if (layer_.inputs.size() == 4 && dtype(3) == DataType::kBool) return std::nullopt;
+    if (dims(0)[3] != dims(2)[3]) {
+      return refusal(Reason::kBackend, "attention takes values as wide as its queries, ", dims(0)[3], ", not ",
+                     dims(2)[3]);
+    }
     return std::nullopt;
   }
   template <typename Other>
@@ -97,13 +137,10 @@ class Check {
   [[nodiscard]] const Dims& dims(std::size_t i) const { return net_.value(layer_.inputs[i]).dims; }
   [[nodiscard]] DataType dtype(std::size_t i) const { return net_.value(layer_.inputs[i]).dtype; }
 
-  [[nodiscard]] std::optional<Refusal> no_narrow_integers() const {
-    for (std::size_t i = 0; i < layer_.inputs.size(); ++i) {
-      if (dtype(i) == DataType::kInt8 || dtype(i) == DataType::kUInt8) {
-        return refusal(Reason::kDataType, "there is no ", to_string(dtype(i)), " arithmetic outside of quantization");
-      }
-    }
-    return std::nullopt;
+  [[nodiscard]] std::optional<Refusal> not_empty(const Expr& dim) const {
+    if (net_.bounds(dim).min >= 1) return std::nullopt;
+    return refusal(Reason::kDynamicShape, "elements are reduced along a dimension of size ", dim,
+                   ", which may be 0: what the library gives then is not known");
   }
   [[nodiscard]] std::optional<Refusal> static_weights() const {
     if (!is_static(dims(1))) return refusal(Reason::kDynamicShape, "weights need a static shape");
@@ -119,7 +156,11 @@ class Check {
 std::optional<Refusal> check(const network::Network& net, const network::Layer& layer) {
   for (const auto* ids : {&layer.inputs, &layer.outputs}) {
     for (const network::ValueId id : *ids) {
-      if (std::optional<Refusal> found = check_value(net.value(id))) return found;
+      if (std::optional<Refusal> found = check_value(net, net.value(id))) return found;
+      // Networks may take and give uint8 (images), which converts, and nothing else.
+      if (net.value(id).dtype == DataType::kUInt8 && !std::holds_alternative<network::Cast>(layer.op)) {
+        return refusal(Reason::kDataType, "uint8 values can only be cast, as inputs and outputs of an engine");
+      }
     }
   }
   const Check visitor(net, layer);

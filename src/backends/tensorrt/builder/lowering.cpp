@@ -38,6 +38,12 @@ nvinfer1::Dims to_dims(const Dims& dims) {
   return to_dims(values);
 }
 
+std::uint32_t axes_mask(const std::vector<std::int64_t>& axes) {
+  std::uint32_t mask = 0;
+  for (const std::int64_t axis : axes) mask |= 1U << axis;
+  return mask;
+}
+
 void Lowering::add_inputs() {
   for (const network::Input& input : net_.inputs()) {
     const network::Value& value = net_.value(input.value);

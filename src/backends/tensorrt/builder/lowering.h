@@ -85,6 +85,14 @@ class Lowering {
   /// An int64 constant of shape [values.size()].
   Tensor integers(const std::vector<std::int64_t>& values);
   Tensor reshape(Tensor x, const Dims& to);
+  /// `from`, of to's rank: x's dims.
+  Tensor broadcast(Tensor x, const Dims& from, const Dims& to);
+  /// 0, 1, .. length - 1: int64, [length].
+  Tensor count_up(const Expr& length);
+  [[nodiscard]] bool never_nan(network::ValueId id) const;
+  Tensor extreme(const Layer& layer, bool largest);
+  Tensor reduce_extreme(Tensor x, DataType type, std::size_t rank, bool largest, const std::vector<std::int64_t>& axes,
+                        bool keep_dims);
 
   // --- shapes as data (lowering_shapes.cpp) ---------------------------------------------------------------------------------
   Tensor materialize(const Expr& expr);  ///< int64, [1]
@@ -102,5 +110,7 @@ class Lowering {
 /// Static dims as TensorRT's; -1 where not static.
 nvinfer1::Dims to_dims(const Dims& dims);
 nvinfer1::Dims to_dims(const std::vector<std::int64_t>& values);
+/// One bit an axis.
+std::uint32_t axes_mask(const std::vector<std::int64_t>& axes);
 
 }  // namespace torchtrt::tensorrt

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that compute.
-#include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "backends/tensorrt/builder/lowering_inl.h"
+#include "base/half.h"
 
 namespace torchtrt::tensorrt {
 
@@ -12,8 +14,6 @@ using nvinfer1::UnaryOperation;
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Constant& op) {
   const auto elements = static_cast<std::int64_t>(op.weights->bytes / size_of(op.dtype));
-  // uint8 has no constants: int8 elements of the same bits would be other numbers, so they are widened by hand.
-  TORCHTRT_CHECK(op.dtype != DataType::kUInt8, kUnsupported, kProductName, " has no uint8 constants");
   return {output(trt_.addConstant(to_dims(op.dims), {data_type(op.dtype), op.weights->data.get(), elements}))};
 }
 
@@ -62,6 +62,38 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   return {output(trt_.addUnary(*operand(layer, 0), static_cast<UnaryOperation>(op.operation)))};
 }
 
+// Whether the value is a constant, small enough to look at, without a NaN.
+bool Lowering::never_nan(network::ValueId id) const {
+  constexpr std::size_t kMaxBytes = 64;
+  const network::Weights* weights = net_.constant(id);
+  if (weights == nullptr || weights->bytes > kMaxBytes || weights->digest) return false;
+  const DataType type = net_.value(id).dtype;
+  const auto* bytes = static_cast<const std::byte*>(weights->data.get());
+  for (std::size_t i = 0; i < weights->bytes; i += size_of(type)) {
+    float wide = 0;
+    std::uint16_t narrow = 0;
+    std::memcpy(type == DataType::kFloat32 ? static_cast<void*>(&wide) : &narrow, bytes + i, size_of(type));
+    if (type == DataType::kFloat16) wide = from_float16(narrow);
+    if (type == DataType::kBFloat16) wide = from_bfloat16(narrow);
+    if (std::isnan(wide)) return false;
+  }
+  return true;
+}
+
+// The library does not say what its maximum does with NaN; PyTorch's is NaN if one operand is. A comparison with NaN is
+// false, so the first selection passes a NaN in `a` on, and one in `b` needs another selection.
+Lowering::Tensor Lowering::extreme(const Layer& layer, bool largest) {
+  const auto both = largest ? ElementWiseOperation::kMAX : ElementWiseOperation::kMIN;
+  if (!is_floating(dtype(layer, 0))) return elementwise(operand(layer, 0), operand(layer, 1), both);
+  const std::size_t first = never_nan(layer.inputs[0]) ? 1 : 0;
+  Tensor a = operand(layer, first);
+  Tensor b = operand(layer, 1 - first);
+  Tensor take_b = elementwise(a, b, largest ? ElementWiseOperation::kLESS : ElementWiseOperation::kGREATER);
+  Tensor chosen = output(trt_.addSelect(*take_b, *b, *a));
+  if (never_nan(layer.inputs[1 - first])) return chosen;
+  return output(trt_.addSelect(*output(trt_.addUnary(*b, UnaryOperation::kISNAN)), *b, *chosen));
+}
+
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::ElementWise& op) {
   Tensor a = operand(layer, 0);
   Tensor b = operand(layer, 1);
@@ -69,8 +101,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   switch (op.operation) {
     case kSum: return {elementwise(a, b, ElementWiseOperation::kSUM)};
     case kProd: return {elementwise(a, b, ElementWiseOperation::kPROD)};
-    case kMax: return {elementwise(a, b, ElementWiseOperation::kMAX)};
-    case kMin: return {elementwise(a, b, ElementWiseOperation::kMIN)};
+    case kMax: return {extreme(layer, /*largest=*/true)};
+    case kMin: return {extreme(layer, /*largest=*/false)};
     case kSub: return {elementwise(a, b, ElementWiseOperation::kSUB)};
     case kDiv: return {elementwise(a, b, ElementWiseOperation::kDIV)};
     case kPow: return {elementwise(a, b, ElementWiseOperation::kPOW)};
@@ -97,12 +129,16 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Cast& op) {
   Tensor x = operand(layer, 0);
-  if (op.to != DataType::kBool || dtype(layer, 0) == DataType::kBool) {
-    Tensor result = cast(x, data_type(op.to));
-    return {result == x ? output(trt_.addIdentity(*x)) : result};
+  const DataType from = dtype(layer, 0);
+  if (from == op.to) return {output(trt_.addIdentity(*x))};
+  if (op.to == DataType::kBool) {
+    if (from == DataType::kUInt8) x = cast(x, nvinfer1::DataType::kFLOAT);
+    Tensor zero = number(from == DataType::kUInt8 ? DataType::kFloat32 : from, 0, dims(layer, 0).size());
+    return {output(trt_.addUnary(*elementwise(x, zero, ElementWiseOperation::kEQUAL), UnaryOperation::kNOT))};
   }
-  Tensor zero = number(dtype(layer, 0), 0, dims(layer, 0).size());
-  return {output(trt_.addUnary(*elementwise(x, zero, ElementWiseOperation::kEQUAL), UnaryOperation::kNOT))};
+  // uint8 is documented to convert from and to float32 and float16 only; float32 holds all its values.
+  const bool by_float = from == DataType::kUInt8 || op.to == DataType::kUInt8;
+  return {cast(by_float ? cast(x, nvinfer1::DataType::kFLOAT) : x, data_type(op.to))};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::MatrixMultiply& op) {
@@ -114,230 +150,67 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
       output(trt_.addMatrixMultiply(*operand(layer, 0), operation(op.op_a), *operand(layer, 1), operation(op.op_b)))};
 }
 
-namespace {
-
-std::vector<std::int64_t> with_leading(std::vector<std::int64_t> values, std::int64_t leading) {
-  values.insert(values.begin(), leading);
-  return values;
+// The greatest or least element along axes, NaN if one of them is.
+Lowering::Tensor Lowering::reduce_extreme(Tensor x, DataType type, std::size_t rank, bool largest,
+                                          const std::vector<std::int64_t>& axes, bool keep_dims) {
+  const auto operation = largest ? nvinfer1::ReduceOperation::kMAX : nvinfer1::ReduceOperation::kMIN;
+  Tensor result = output(trt_.addReduce(*x, operation, axes_mask(axes), keep_dims));
+  if (!is_floating(type)) return result;
+  Tensor nans = cast(output(trt_.addUnary(*x, UnaryOperation::kISNAN)), nvinfer1::DataType::kFLOAT);
+  Tensor any = output(trt_.addReduce(*nans, nvinfer1::ReduceOperation::kMAX, axes_mask(axes), keep_dims));
+  const std::size_t result_rank = keep_dims ? rank : rank - axes.size();
+  Tensor some = elementwise(any, number(DataType::kFloat32, 0, result_rank), ElementWiseOperation::kGREATER);
+  return output(trt_.addSelect(*some, *number(type, std::nan(""), result_rank), *result));
 }
-
-Dims insert_dim(Dims dims, std::size_t at) {
-  dims.insert(dims.begin() + static_cast<std::ptrdiff_t>(at), Expr(1));
-  return dims;
-}
-
-}  // namespace
-
-// One spatial dimension becomes two, the first of size 1: there is no 1-d convolution or pooling.
-std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Convolution& op) {
-  const bool flat = op.stride.size() == 1;
-  const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
-    return to_dims(flat ? with_leading(values, neutral) : values);
-  };
-  Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
-  Tensor weights = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
-  const Dims& kernel_dims = dims(layer, 1);
-  std::vector<std::int64_t> kernel;
-  for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
-  // Weights come as a tensor (input 1), which the library folds if it is a constant.
-  const nvinfer1::Weights none{data_type(dtype(layer, 0)), nullptr, 0};
-  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1), none, none));
-  convolution->setInput(1, *weights);
-  convolution->setStrideNd(spatial(op.stride, 1));
-  convolution->setDilationNd(spatial(op.dilation, 1));
-  convolution->setPrePadding(spatial(op.pre_padding, 0));
-  convolution->setPostPadding(spatial(op.post_padding, 0));
-  convolution->setNbGroups(op.groups);
-  if (layer.inputs.size() > 2) convolution->setInput(2, *operand(layer, 2));
-  Tensor result = convolution->getOutput(0);
-  return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
-}
-
-std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Deconvolution& op) {
-  const bool flat = op.stride.size() == 1;
-  const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
-    return to_dims(flat ? with_leading(values, neutral) : values);
-  };
-  // bfloat16 has no kernels: float32 in between.
-  const DataType type = dtype(layer, 0);
-  const bool widen = type == DataType::kBFloat16;
-  const auto prepare = [&](Tensor tensor) { return widen ? cast(tensor, nvinfer1::DataType::kFLOAT) : tensor; };
-  Tensor x = prepare(flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0));
-  Tensor weights = prepare(flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1));
-  const Dims& kernel_dims = dims(layer, 1);
-  std::vector<std::int64_t> kernel;
-  for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
-  std::vector<std::int64_t> post = op.post_padding;
-  for (std::size_t i = 0; i < post.size(); ++i) post[i] -= op.output_padding[i];  // less is cut off at the end
-  const nvinfer1::Weights none{widen ? nvinfer1::DataType::kFLOAT : data_type(type), nullptr, 0};
-  auto* layer_ =
-      checked(trt_.addDeconvolutionNd(*x, (kernel_dims[1] * Expr(op.groups)).value(), spatial(kernel, 1), none, none));
-  layer_->setInput(1, *weights);
-  layer_->setStrideNd(spatial(op.stride, 1));
-  layer_->setDilationNd(spatial(op.dilation, 1));
-  layer_->setPrePadding(spatial(op.pre_padding, 0));
-  layer_->setPostPadding(spatial(post, 0));
-  layer_->setNbGroups(op.groups);
-  if (layer.inputs.size() > 2) layer_->setInput(2, *prepare(operand(layer, 2)));
-  Tensor result = cast(layer_->getOutput(0), data_type(type));
-  return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
-}
-
-std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Pooling& op) {
-  const bool flat = op.window.size() == 1;
-  const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
-    return to_dims(flat ? with_leading(values, neutral) : values);
-  };
-  Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
-  const auto type =
-      op.type == network::PoolingType::kMax ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE;
-  auto* pooling = checked(trt_.addPoolingNd(*x, type, spatial(op.window, 1)));
-  pooling->setStrideNd(spatial(op.stride, 1));
-  pooling->setPrePadding(spatial(op.pre_padding, 0));
-  pooling->setPostPadding(spatial(op.post_padding, 0));
-  pooling->setPaddingMode(op.ceil_mode ? nvinfer1::PaddingMode::kEXPLICIT_ROUND_UP
-                                       : nvinfer1::PaddingMode::kEXPLICIT_ROUND_DOWN);
-  if (op.type == network::PoolingType::kAverage) pooling->setAverageCountExcludesPadding(!op.count_include_pad);
-  Tensor result = pooling->getOutput(0);
-  return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
-}
-
-namespace {
-
-std::uint32_t axes_mask(const std::vector<std::int64_t>& axes) {
-  std::uint32_t mask = 0;
-  for (const std::int64_t axis : axes) mask |= 1U << axis;
-  return mask;
-}
-
-}  // namespace
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Reduce& op) {
   static_assert(static_cast<int>(nvinfer1::ReduceOperation::kSUM) == static_cast<int>(network::ReduceOperation::kSum));
   static_assert(static_cast<int>(nvinfer1::ReduceOperation::kAVG) == static_cast<int>(network::ReduceOperation::kAvg));
-  return {output(trt_.addReduce(*operand(layer, 0), static_cast<nvinfer1::ReduceOperation>(op.operation),
-                                axes_mask(op.axes), op.keep_dims))};
+  Tensor x = operand(layer, 0);
+  if (op.axes.empty()) return {output(trt_.addIdentity(*x))};
+  const bool largest = op.operation == network::ReduceOperation::kMax;
+  if (largest || op.operation == network::ReduceOperation::kMin) {
+    return {reduce_extreme(x, dtype(layer, 0), dims(layer, 0).size(), largest, op.axes, op.keep_dims)};
+  }
+  return {output(
+      trt_.addReduce(*x, static_cast<nvinfer1::ReduceOperation>(op.operation), axes_mask(op.axes), op.keep_dims))};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Softmax& op) {
-  auto* softmax = checked(trt_.addSoftMax(*operand(layer, 0)));
-  softmax->setAxes(1U << op.axis);
-  return {softmax->getOutput(0)};
+  // A vector has no softmax: it becomes the one row of a matrix.
+  const Dims& shape = dims(layer, 0);
+  const bool is_vector = shape.size() == 1;
+  auto* softmax =
+      checked(trt_.addSoftMax(*(is_vector ? reshape(operand(layer, 0), {Expr(1), shape[0]}) : operand(layer, 0))));
+  softmax->setAxes(axes_mask({is_vector ? 1 : op.axis}));
+  return {is_vector ? reshape(softmax->getOutput(0), shape) : softmax->getOutput(0)};
 }
 
+// The first of the greatest elements (k is 1, check() sees to it): the library's own layer does not say which of equal
+// elements it takes. Where all are NaN, which converters rule out, the last index stands, so that it stays one.
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::TopK& op) {
-  const auto operation =
-      op.operation == network::TopKOperation::kMax ? nvinfer1::TopKOperation::kMAX : nvinfer1::TopKOperation::kMIN;
-  const auto k = static_cast<std::int32_t>(op.k.is_constant() ? op.k.value() : 1);
-  auto* topk = checked(trt_.addTopK(*operand(layer, 0), operation, k, 1U << op.axis, nvinfer1::DataType::kINT64));
-  if (!op.k.is_constant()) topk->setInput(1, *reshape(materialize(op.k), {}));
-  return {topk->getOutput(0), topk->getOutput(1)};
+  Tensor x = operand(layer, 0);
+  const Dims& shape = dims(layer, 0);
+  const auto axis = static_cast<std::size_t>(op.axis);
+  const bool largest = op.operation == network::TopKOperation::kMax;
+  Tensor value = reduce_extreme(x, dtype(layer, 0), shape.size(), largest, {op.axis}, /*keep_dims=*/true);
+  const auto along_axis = [&](Tensor vector, const Expr& length) {
+    Dims aligned(shape.size(), Expr(1));
+    aligned[axis] = length;
+    return reshape(vector, aligned);
+  };
+  Tensor positions = along_axis(count_up(shape[axis]), shape[axis]);
+  Tensor last = along_axis(materialize(shape[axis] - Expr(1)), Expr(1));
+  Tensor hit = elementwise(x, value, ElementWiseOperation::kEQUAL);
+  Tensor candidates = output(trt_.addSelect(*hit, *positions, *last));
+  return {value,
+          output(trt_.addReduce(*candidates, nvinfer1::ReduceOperation::kMIN, axes_mask({op.axis}), /*keep=*/true))};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::CumulativeSum& op) {
   Tensor axis = number(DataType::kInt32, static_cast<double>(op.axis), 0);
   return {output(
       trt_.addCumulative(*operand(layer, 0), *axis, nvinfer1::CumulativeOperation::kSUM, op.exclusive, op.reverse))};
-}
-
-std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Resize& op) {
-  auto* resize = checked(trt_.addResize(*operand(layer, 0)));
-  switch (op.mode) {
-    case network::InterpolationMode::kNearest: resize->setResizeMode(nvinfer1::InterpolationMode::kNEAREST); break;
-    case network::InterpolationMode::kLinear: resize->setResizeMode(nvinfer1::InterpolationMode::kLINEAR); break;
-    case network::InterpolationMode::kCubic: resize->setResizeMode(nvinfer1::InterpolationMode::kCUBIC); break;
-  }
-  switch (op.transformation) {
-    case network::CoordinateTransformation::kAlignCorners:
-      resize->setCoordinateTransformation(nvinfer1::ResizeCoordinateTransformation::kALIGN_CORNERS);
-      break;
-    case network::CoordinateTransformation::kAsymmetric:
-      resize->setCoordinateTransformation(nvinfer1::ResizeCoordinateTransformation::kASYMMETRIC);
-      break;
-    case network::CoordinateTransformation::kHalfPixel:
-      resize->setCoordinateTransformation(nvinfer1::ResizeCoordinateTransformation::kHALF_PIXEL);
-      break;
-  }
-  resize->setNearestRounding(nvinfer1::ResizeRoundMode::kFLOOR);
-  if (op.mode == network::InterpolationMode::kCubic) resize->setCubicCoeff(static_cast<float>(op.cubic_coeff));
-  const Dims& result = net_.value(layer.outputs[0]).dims;
-  if (!op.scales.empty()) {
-    std::vector<float> scales{1, 1};
-    scales.insert(scales.end(), op.scales.begin(), op.scales.end());
-    resize->setScales(scales.data(), static_cast<std::int32_t>(scales.size()));
-  } else if (is_static(result)) {
-    resize->setOutputDimensions(to_dims(result));
-  } else {
-    resize->setInput(1, *materialize(result));
-  }
-  return {resize->getOutput(0)};
-}
-
-std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Normalization& op) {
-  Tensor x = operand(layer, 0);
-  const Dims& shape = dims(layer, 0);
-  const DataType type = dtype(layer, 0);
-  const std::size_t rank = shape.size();
-  if (op.kind == network::NormalizationKind::kRms) {
-    // In float32, as PyTorch computes it.
-    Tensor wide = cast(x, nvinfer1::DataType::kFLOAT);
-    Tensor squares = elementwise(wide, wide, ElementWiseOperation::kPROD);
-    Tensor mean = output(trt_.addReduce(*squares, nvinfer1::ReduceOperation::kAVG, axes_mask(op.axes), true));
-    Tensor shifted = elementwise(mean, number(DataType::kFloat32, op.epsilon, rank), ElementWiseOperation::kSUM);
-    Tensor root = output(trt_.addUnary(*shifted, UnaryOperation::kSQRT));
-    Tensor result = cast(elementwise(wide, root, ElementWiseOperation::kDIV), data_type(type));
-    if (layer.inputs.size() > 1) {
-      Dims aligned(rank - dims(layer, 1).size(), Expr(1));
-      aligned.insert(aligned.end(), dims(layer, 1).begin(), dims(layer, 1).end());
-      result = elementwise(result, reshape(operand(layer, 1), aligned), ElementWiseOperation::kPROD);
-    }
-    return {result};
-  }
-  // Scale and bias have x's rank, with 1 where nothing is normalized (group: [1, c, 1, ..]).
-  const bool group = op.kind == network::NormalizationKind::kGroup;
-  std::vector<std::int64_t> axes = op.axes;
-  Dims affine(rank, Expr(1));
-  if (group) {
-    axes.clear();
-    for (std::size_t i = 2; i < rank; ++i) axes.push_back(static_cast<std::int64_t>(i));
-    affine[1] = shape[1];
-  } else {
-    for (const std::int64_t axis : axes) affine[static_cast<std::size_t>(axis)] = shape[static_cast<std::size_t>(axis)];
-  }
-  const auto factor = [&](std::size_t index, double fallback) -> Tensor {
-    if (layer.inputs.size() > index) return reshape(operand(layer, index), affine);
-    TORCHTRT_CHECK(is_static(affine), kUnsupported, "normalization without a scale needs static dimensions");
-    Tensor one = number(type, fallback, rank);
-    std::vector<std::int64_t> zeros(rank, 0);
-    return output(trt_.addSlice(*one, to_dims(zeros), to_dims(affine), to_dims(zeros)));
-  };
-  Tensor scale = factor(1, 1);
-  Tensor bias = factor(2, 0);
-  auto* normalization = checked(trt_.addNormalizationV2(*x, *scale, *bias, axes_mask(axes)));
-  normalization->setEpsilon(static_cast<float>(op.epsilon));
-  if (group) normalization->setNbGroups(op.groups);
-  return {normalization->getOutput(0)};
-}
-
-// Composed of products and a softmax, which the library fuses where it has a kernel; the scale is applied to the query.
-std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Attention& op) {
-  const DataType type = dtype(layer, 0);
-  Tensor q = elementwise(operand(layer, 0), number(type, op.scale, 4), ElementWiseOperation::kPROD);
-  const auto causal = op.is_causal ? nvinfer1::CausalMaskKind::kUPPER_LEFT : nvinfer1::CausalMaskKind::kNONE;
-  auto* attention = trt_.addAttentionV2(*q, *operand(layer, 1), *operand(layer, 2),
-                                        nvinfer1::AttentionNormalizationOp::kSOFTMAX, causal);
-  TORCHTRT_CHECK(attention != nullptr, kUnsupported, kProductName, " refuses the attention layer \"", layer.name,
-                 "\": ", Logger::take_errors());
-  attention->setDecomposable(true);
-  if (layer.inputs.size() > 3) {
-    // The mask is [b, h, l, s] with 1 where it is shared.
-    Dims aligned(4 - dims(layer, 3).size(), Expr(1));
-    aligned.insert(aligned.end(), dims(layer, 3).begin(), dims(layer, 3).end());
-    Tensor mask = dims(layer, 3).size() == 4 ? operand(layer, 3) : reshape(operand(layer, 3), aligned);
-    TORCHTRT_CHECK(attention->setMask(*mask), kUnsupported, kProductName, " refuses the mask of attention layer \"",
-                   layer.name, "\": ", Logger::take_errors());
-  }
-  return {attention->getOutput(0)};
 }
 
 }  // namespace torchtrt::tensorrt

@@ -113,17 +113,21 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 }
 
 // A slice whose stride is 0 along the broadcast dimensions.
+Lowering::Tensor Lowering::broadcast(Tensor x, const Dims& from, const Dims& to) {
+  std::vector<std::int64_t> stride;
+  for (const Expr& dim : from) stride.push_back(dim == Expr(1) ? 0 : 1);
+  const std::vector<std::int64_t> start(from.size(), 0);
+  auto* slice = checked(trt_.addSlice(*x, to_dims(start), to_dims(to), to_dims(stride)));
+  if (!is_static(to)) slice->setInput(2, *materialize(to));
+  return slice->getOutput(0);
+}
+
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Broadcast& op) {
   const Dims& from = dims(layer, 0);
   Dims aligned(op.dims.size() - from.size(), Expr(1));
   aligned.insert(aligned.end(), from.begin(), from.end());
   Tensor x = from.size() == op.dims.size() ? operand(layer, 0) : reshape(operand(layer, 0), aligned);
-  std::vector<std::int64_t> start(aligned.size(), 0);
-  std::vector<std::int64_t> stride;
-  for (const Expr& dim : aligned) stride.push_back(dim == Expr(1) ? 0 : 1);
-  auto* slice = checked(trt_.addSlice(*x, to_dims(start), to_dims(op.dims), to_dims(stride)));
-  if (!is_static(op.dims)) slice->setInput(2, *materialize(op.dims));
-  return {slice->getOutput(0)};
+  return {broadcast(x, aligned, op.dims)};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Slice& op) {
@@ -180,14 +184,18 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Shape
   return {op.scalar ? reshape(values, {}) : output(trt_.addIdentity(*values))};
 }
 
-std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Fill& op) {
-  // 0, 1, 2, .. in 64 bits, then start + i * step. The layer takes no unknown length: 1 stands for one that input 0 gives.
-  const Dims length{op.length.is_constant() ? op.length : Expr(1)};
-  auto* fill = checked(trt_.addFill(to_dims(length), nvinfer1::FillOperation::kLINSPACE, nvinfer1::DataType::kINT64));
-  if (!op.length.is_constant()) fill->setInput(0, *materialize(op.length));
+// 0, 1, 2, .. as int64. The layer takes no unknown length: 1 stands for one that input 0 gives.
+Lowering::Tensor Lowering::count_up(const Expr& length) {
+  const Dims known{length.is_constant() ? length : Expr(1)};
+  auto* fill = checked(trt_.addFill(to_dims(known), nvinfer1::FillOperation::kLINSPACE, nvinfer1::DataType::kINT64));
+  if (!length.is_constant()) fill->setInput(0, *materialize(length));
   fill->setInput(1, *number(DataType::kInt64, 0, 0));
   fill->setInput(2, *number(DataType::kInt64, 1, 1));
-  Tensor counting = cast(fill->getOutput(0), data_type(op.dtype));
+  return fill->getOutput(0);
+}
+
+std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Fill& op) {
+  Tensor counting = cast(count_up(op.length), data_type(op.dtype));
   if (op.step != 1) counting = elementwise(counting, number(op.dtype, op.step, 1), ElementWiseOperation::kPROD);
   if (op.start != 0) counting = elementwise(counting, number(op.dtype, op.start, 1), ElementWiseOperation::kSUM);
   return {counting};

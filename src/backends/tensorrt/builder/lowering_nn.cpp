@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution, pooling, resampling, normalization and attention.
+#include <limits>
+
+#include "backends/tensorrt/builder/lowering_inl.h"
+#include "backends/tensorrt/compat/attention.h"
+
+namespace torchtrt::tensorrt {
+
+using network::Layer;
+using nvinfer1::ElementWiseOperation;
+using nvinfer1::UnaryOperation;
+
+namespace {
+
+std::vector<std::int64_t> with_leading(std::vector<std::int64_t> values, std::int64_t leading) {
+  values.insert(values.begin(), leading);
+  return values;
+}
+
+Dims insert_dim(Dims dims, std::size_t at) {
+  dims.insert(dims.begin() + static_cast<std::ptrdiff_t>(at), Expr(1));
+  return dims;
+}
+
+}  // namespace
+
+// One spatial dimension becomes two, the first of size 1: there is no 1-d convolution or pooling.
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Convolution& op) {
+  const bool flat = op.stride.size() == 1;
+  const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
+    return to_dims(flat ? with_leading(values, neutral) : values);
+  };
+  Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
+  Tensor weights = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
+  const Dims& kernel_dims = dims(layer, 1);
+  std::vector<std::int64_t> kernel;
+  for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
+  // Weights come as a tensor (input 1), which the library folds if it is a constant.
+  const nvinfer1::Weights none{data_type(dtype(layer, 0)), nullptr, 0};
+  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1), none, none));
+  convolution->setInput(1, *weights);
+  convolution->setStrideNd(spatial(op.stride, 1));
+  convolution->setDilationNd(spatial(op.dilation, 1));
+  convolution->setPrePadding(spatial(op.pre_padding, 0));
+  convolution->setPostPadding(spatial(op.post_padding, 0));
+  convolution->setNbGroups(op.groups);
+  if (layer.inputs.size() > 2) convolution->setInput(2, *operand(layer, 2));
+  Tensor result = convolution->getOutput(0);
+  return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
+}
+
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Deconvolution& op) {
+  const bool flat = op.stride.size() == 1;
+  const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
+    return to_dims(flat ? with_leading(values, neutral) : values);
+  };
+  // bfloat16 has no kernels: float32 in between.
+  const DataType type = dtype(layer, 0);
+  const bool widen = type == DataType::kBFloat16;
+  const auto prepare = [&](Tensor tensor) { return widen ? cast(tensor, nvinfer1::DataType::kFLOAT) : tensor; };
+  Tensor x = prepare(flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0));
+  Tensor weights = prepare(flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1));
+  const Dims& kernel_dims = dims(layer, 1);
+  std::vector<std::int64_t> kernel;
+  for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
+  std::vector<std::int64_t> post = op.post_padding;
+  for (std::size_t i = 0; i < post.size(); ++i) post[i] -= op.output_padding[i];  // less is cut off at the end
+  const nvinfer1::Weights none{widen ? nvinfer1::DataType::kFLOAT : data_type(type), nullptr, 0};
+  auto* layer_ =
+      checked(trt_.addDeconvolutionNd(*x, (kernel_dims[1] * Expr(op.groups)).value(), spatial(kernel, 1), none, none));
+  layer_->setInput(1, *weights);
+  layer_->setStrideNd(spatial(op.stride, 1));
+  layer_->setDilationNd(spatial(op.dilation, 1));
+  layer_->setPrePadding(spatial(op.pre_padding, 0));
+  layer_->setPostPadding(spatial(post, 0));
+  layer_->setNbGroups(op.groups);
+  if (layer.inputs.size() > 2) layer_->setInput(2, *prepare(operand(layer, 2)));
+  Tensor result = cast(layer_->getOutput(0), data_type(type));
+  return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
+}
+
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Pooling& op) {
+  const bool flat = op.window.size() == 1;
+  const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
+    return to_dims(flat ? with_leading(values, neutral) : values);
+  };
+  Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
+  const auto type =
+      op.type == network::PoolingType::kMax ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE;
+  auto* pooling = checked(trt_.addPoolingNd(*x, type, spatial(op.window, 1)));
+  pooling->setStrideNd(spatial(op.stride, 1));
+  pooling->setPrePadding(spatial(op.pre_padding, 0));
+  pooling->setPostPadding(spatial(op.post_padding, 0));
+  // check() lets ceil_mode pass without padding only; what hangs over the end then is not counted by PyTorch.
+  pooling->setPaddingMode(op.ceil_mode ? nvinfer1::PaddingMode::kEXPLICIT_ROUND_UP
+                                       : nvinfer1::PaddingMode::kEXPLICIT_ROUND_DOWN);
+  if (op.type == network::PoolingType::kAverage)
+    pooling->setAverageCountExcludesPadding(op.ceil_mode || !op.count_include_pad);
+  Tensor result = pooling->getOutput(0);
+  return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
+}
+
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Resize& op) {
+  auto* resize = checked(trt_.addResize(*operand(layer, 0)));
+  switch (op.mode) {
+    case network::InterpolationMode::kNearest: resize->setResizeMode(nvinfer1::InterpolationMode::kNEAREST); break;
+    case network::InterpolationMode::kLinear: resize->setResizeMode(nvinfer1::InterpolationMode::kLINEAR); break;
+    case network::InterpolationMode::kCubic: resize->setResizeMode(nvinfer1::InterpolationMode::kCUBIC); break;
+  }
+  switch (op.transformation) {
+    case network::CoordinateTransformation::kAlignCorners:
+      resize->setCoordinateTransformation(nvinfer1::ResizeCoordinateTransformation::kALIGN_CORNERS);
+      break;
+    case network::CoordinateTransformation::kAsymmetric:
+      resize->setCoordinateTransformation(nvinfer1::ResizeCoordinateTransformation::kASYMMETRIC);
+      break;
+    case network::CoordinateTransformation::kHalfPixel:
+      resize->setCoordinateTransformation(nvinfer1::ResizeCoordinateTransformation::kHALF_PIXEL);
+      break;
+  }
+  resize->setNearestRounding(nvinfer1::ResizeRoundMode::kFLOOR);
+  if (op.mode == network::InterpolationMode::kCubic) resize->setCubicCoeff(static_cast<float>(op.cubic_coeff));
+  const Dims& result = net_.value(layer.outputs[0]).dims;
+  if (!op.scales.empty()) {
+    std::vector<float> scales{1, 1};
+    scales.insert(scales.end(), op.scales.begin(), op.scales.end());
+    resize->setScales(scales.data(), static_cast<std::int32_t>(scales.size()));
+  } else if (is_static(result)) {
+    resize->setOutputDimensions(to_dims(result));
+  } else {
+    resize->setInput(1, *materialize(result));
+  }
+  return {resize->getOutput(0)};
+}
+
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Normalization& op) {
+  const bool group = op.kind == network::NormalizationKind::kGroup;
+  const bool is_matrix = group && dims(layer, 0).size() == 2;  // groups need a dimension after the channels
+  const Dims shape = is_matrix ? insert_dim(dims(layer, 0), 2) : dims(layer, 0);
+  Tensor x = is_matrix ? reshape(operand(layer, 0), shape) : operand(layer, 0);
+  const DataType type = dtype(layer, 0);
+  const std::size_t rank = shape.size();
+  if (op.kind == network::NormalizationKind::kRms) {
+    // In float32, as PyTorch computes it.
+    Tensor wide = cast(x, nvinfer1::DataType::kFLOAT);
+    Tensor squares = elementwise(wide, wide, ElementWiseOperation::kPROD);
+    Tensor mean = output(trt_.addReduce(*squares, nvinfer1::ReduceOperation::kAVG, axes_mask(op.axes), true));
+    Tensor shifted = elementwise(mean, number(DataType::kFloat32, op.epsilon, rank), ElementWiseOperation::kSUM);
+    Tensor root = output(trt_.addUnary(*shifted, UnaryOperation::kSQRT));
+    Tensor result = cast(elementwise(wide, root, ElementWiseOperation::kDIV), data_type(type));
+    if (layer.inputs.size() > 1) {
+      Dims aligned(rank - dims(layer, 1).size(), Expr(1));
+      aligned.insert(aligned.end(), dims(layer, 1).begin(), dims(layer, 1).end());
+      result = elementwise(result, reshape(operand(layer, 1), aligned), ElementWiseOperation::kPROD);
+    }
+    return {result};
+  }
+  // Scale and bias have x's rank, with 1 where nothing is normalized (group: [1, c, 1, ..]).
+  std::vector<std::int64_t> axes = op.axes;
+  Dims affine(rank, Expr(1));
+  if (group) {
+    axes.clear();
+    for (std::size_t i = 2; i < rank; ++i) axes.push_back(static_cast<std::int64_t>(i));
+    affine[1] = shape[1];
+  } else {
+    for (const std::int64_t axis : axes) affine[static_cast<std::size_t>(axis)] = shape[static_cast<std::size_t>(axis)];
+  }
+  const auto factor = [&](std::size_t index, double fallback) -> Tensor {
+    if (layer.inputs.size() > index) return reshape(operand(layer, index), affine);
+    return broadcast(number(type, fallback, rank), Dims(rank, Expr(1)), affine);
+  };
+  Tensor scale = factor(1, 1);
+  Tensor bias = factor(2, 0);
+  auto* normalization = checked(trt_.addNormalizationV2(*x, *scale, *bias, axes_mask(axes)));
+  normalization->setEpsilon(static_cast<float>(op.epsilon));
+  if (group) normalization->setNbGroups(op.groups);
+  Tensor result = normalization->getOutput(0);
+  return {is_matrix ? reshape(result, dims(layer, 0)) : result};
+}
+
+// The library's attention has no scale: it is applied to the query. Decomposable: into products and a softmax where
+// there is no kernel.
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Attention& op) {
+  const DataType type = dtype(layer, 0);
+  Tensor q = elementwise(operand(layer, 0), number(type, op.scale, 4), ElementWiseOperation::kPROD);
+  auto* attention = compat::add_attention(trt_, *q, *operand(layer, 1), *operand(layer, 2), op.is_causal);
+  TORCHTRT_CHECK(attention != nullptr, kUnsupported, kProductName, " refuses the attention layer \"", layer.name,
+                 "\": ", Logger::take_errors());
+  attention->setDecomposable(true);
+  if (layer.inputs.size() < 4) return {attention->getOutput(0)};
+  // The mask is [b, h, l, s] with 1 where it is shared.
+  Dims aligned(4 - dims(layer, 3).size(), Expr(1));
+  aligned.insert(aligned.end(), dims(layer, 3).begin(), dims(layer, 3).end());
+  Tensor mask = dims(layer, 3).size() == 4 ? operand(layer, 3) : reshape(operand(layer, 3), aligned);
+  TORCHTRT_CHECK(attention->setMask(*mask), kUnsupported, kProductName, " refuses the mask of attention layer \"",
+                 layer.name, "\": ", Logger::take_errors());
+  // A row that masks everything is zero in PyTorch, and NaN in a softmax.
+  const bool is_bool = dtype(layer, 3) == DataType::kBool;
+  Tensor most = output(trt_.addReduce(*(is_bool ? cast(mask, data_type(type)) : mask), nvinfer1::ReduceOperation::kMAX,
+                                      axes_mask({3}), /*keepDimensions=*/true));
+  Tensor nothing = number(type, is_bool ? 0 : -std::numeric_limits<double>::infinity(), 4);
+  Tensor masked = elementwise(most, nothing, ElementWiseOperation::kEQUAL);
+  return {output(trt_.addSelect(*masked, *number(type, 0, 4), *attention->getOutput(0)))};
+}
+
+}  // namespace torchtrt::tensorrt

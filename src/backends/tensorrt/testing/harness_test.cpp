@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The harness itself; its name makes it part of the test program.
+#include "backends/tensorrt/testing/harness.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <ostream>
+
+#include <torchtrt/base/error.h>
+
+#include "backends/tensorrt/builder/library.h"
+#include "backends/tensorrt/builder/lowering.h"
+#include "backends/tensorrt/compat/version.h"
+
+extern "C" torchtrt::backend::Builder* torchtrt_builder(std::uint32_t interface_version);
+
+namespace torchtrt::tensorrt::testing {
+
+backend::Builder& builder() { return *torchtrt_builder(backend::kBuilderInterfaceVersion); }
+
+bool has_library() {
+  static const bool found = [] {
+    // The build found it in the Python environment; a path that the user set wins.
+    if (TORCHTRT_TEST_LIBRARY[0] != '\0') setenv(compat::kLibraryVariable, TORCHTRT_TEST_LIBRARY, /*overwrite=*/0);
+    try {
+      builder().version();
+      return true;
+    } catch (const Error& error) {
+      std::cerr << "without " << kProductName << ": " << error.what() << '\n';
+      return false;
+    }
+  }();
+  return found;
+}
+
+std::optional<backend::Refusal> first_refusal(const Network& net) {
+  for (const network::Layer& layer : net.layers()) {
+    if (std::optional<backend::Refusal> refusal = builder().check(net, layer)) return refusal;
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+// The difference between our inference and the library's, or "".
+std::string compare(const Network& net, const Lowering& lowering, ValueId id) {
+  const network::Value& value = net.value(id);
+  nvinfer1::ITensor& tensor = lowering.tensor(id);
+  const nvinfer1::Dims found = tensor.getDimensions();
+  std::string text;
+  for (std::int32_t i = 0; i < found.nbDims; ++i) text += (i == 0 ? "" : ", ") + std::to_string(found.d[i]);
+  const nvinfer1::Dims expected = to_dims(value.dims);
+  if (found.nbDims != expected.nbDims || !std::equal(found.d, found.d + found.nbDims, expected.d)) {
+    return value.name + " has dims " + to_string(value.dims) + ", the library infers [" + text + "]";
+  }
+  if (tensor.getType() != data_type(value.dtype)) return value.name + " has another type than the library infers";
+  return "";
+}
+
+}  // namespace
+
+std::string problem_of(const Network& net) {
+  try {
+    net.verify();
+    {
+      const std::unique_ptr<nvinfer1::IBuilder> trt = Library::get().create_builder();
+      const std::unique_ptr<nvinfer1::INetworkDefinition> definition(trt->createNetworkV2(compat::network_flags()));
+      Lowering lowering(net, *definition);
+      lowering.run();
+      for (const network::Layer& layer : net.layers()) {
+        for (const ValueId id : layer.outputs) {
+          if (std::string difference = compare(net, lowering, id); !difference.empty()) return difference;
+        }
+      }
+    }
+    const backend::BuiltEngine built = builder().build(net, {});
+    return built.sections.size() == 1 && built.sections[0].name == "plan" && built.sections[0].size > 1000
+               ? ""
+               : "no plan was built";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+Expr size_n(Network& net, bool dynamic) {
+  if (!dynamic) return {2};
+  net.add_symbol("n", {1, 2, 8});
+  return Expr::symbol("n");
+}
+
+ValueId indices(Network& net, const std::string& name, Dims dims, std::int64_t low, std::int64_t high, DataType dtype) {
+  const ValueId id = net.add_input(name, dtype, std::move(dims));
+  net.refine_range(id, {low, high});
+  return id;
+}
+
+ValueId zeros(Network& net, const Dims& dims, DataType dtype) {
+  const std::size_t bytes = static_cast<std::size_t>(volume(dims).value()) * size_of(dtype);
+  const auto storage = std::make_shared<std::vector<std::byte>>(bytes);
+  return net.add_constant(dims, dtype, {std::shared_ptr<const void>(storage, storage->data()), bytes});
+}
+
+void PrintTo(const Case& value, std::ostream* stream) { *stream << value.name; }
+
+void run(const Case& value) {
+  if (!has_library()) GTEST_SKIP() << "the library is not there";
+  for (const DataType dtype :
+       {DataType::kFloat32, DataType::kFloat16, DataType::kBFloat16, DataType::kInt64, DataType::kInt32,
+        DataType::kBool, DataType::kUInt8, DataType::kFloat64, DataType::kInt16, DataType::kInt8}) {
+    const bool expected = std::find(value.builds.begin(), value.builds.end(), dtype) != value.builds.end();
+    for (const bool dynamic : {false, true}) {
+      SCOPED_TRACE(std::string(to_string(dtype)) + (dynamic ? ", dynamic" : ", static"));
+      Network net("test");
+      try {
+        value.add(net, dtype, size_n(net, dynamic));
+      } catch (const Error& error) {
+        EXPECT_TRUE(!expected && error.code() == ErrorCode::kInvalidArgument) << error.what();
+        continue;
+      }
+      if (net.outputs().empty()) {
+        for (const ValueId id : net.layers().back().outputs) net.mark_output(id, "out" + std::to_string(id.index));
+      }
+      const std::optional<backend::Refusal> refusal = first_refusal(net);
+      if (refusal) {
+        EXPECT_FALSE(expected) << refusal->message;
+        EXPECT_GT(refusal->message.size(), 15U);
+      } else {
+        EXPECT_EQ(problem_of(net), "");
+        EXPECT_TRUE(expected) << "is not refused";
+      }
+    }
+  }
+}
+
+TEST(TensorRtHarness, SeesWhatCannotBeBuilt) {
+  if (!has_library()) GTEST_SKIP() << "the library is not there";
+  Network net("test");
+  const ValueId x = net.add_input("x", DataType::kFloat32, {2, 3});
+  net.mark_output(net.add_layer(network::TopK{network::TopKOperation::kMax, Expr(2), 1}, {x})[1], "y");
+  ASSERT_TRUE(first_refusal(net));
+  EXPECT_NE(problem_of(net), "");
+}
+
+}  // namespace torchtrt::tensorrt::testing
