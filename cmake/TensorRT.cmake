@@ -3,8 +3,7 @@
 # backends are off.
 #
 # Targets: torchtrt::tensorrt_rtx_headers, torchtrt::tensorrt11_headers, torchtrt::tensorrt10_headers (those that were found).
-
-set(TORCHTRT_TENSORRT_CRATES "rtx=0.9.1;trt10=0.4.0")
+# Variable: TORCHTRT_TENSORRT_RTX_LIBRARY, the library of the Python environment's wheel, for the tests; or empty.
 
 # torchtrt_crate_dir(<variable> <version>): the unpacked source folder of that version of the crate, or "".
 function(torchtrt_crate_dir variable version)
@@ -30,41 +29,45 @@ function(torchtrt_crate_dir variable version)
             ${folder}/metadata.json
     OUTPUT_VARIABLE directory RESULT_VARIABLE result)
   if(result EQUAL 0)
-    set(${variable} "${directory}" PARENT_SCOPE)
+    set(${variable} "${directory}/TensorRT-Headers" PARENT_SCOPE)
   endif()
 endfunction()
 
-# torchtrt_tensorrt_headers(<target> <folder>): an interface target if the folder has the headers.
-function(torchtrt_tensorrt_headers name folder cuda_stub)
-  if(NOT EXISTS ${folder}/NvInfer.h)
+# torchtrt_tensorrt_headers(<target> <folder>): an interface target if the folder has the headers and there is none yet.
+function(torchtrt_tensorrt_headers name folder)
+  if(TARGET torchtrt::${name} OR NOT EXISTS ${folder}/NvInfer.h)
     return()
   endif()
   add_library(torchtrt_${name} INTERFACE)
   add_library(torchtrt::${name} ALIAS torchtrt_${name})
-  target_include_directories(torchtrt_${name} SYSTEM INTERFACE ${folder} ${cuda_stub})
+  target_include_directories(torchtrt_${name} SYSTEM INTERFACE
+    ${folder} ${PROJECT_SOURCE_DIR}/src/backends/tensorrt/compat/cuda)
   message(STATUS "TensorRT headers: ${name} in ${folder}")
 endfunction()
 
 if(TensorRT_ROOT)
-  set(cuda_stub ${PROJECT_SOURCE_DIR}/src/backends/tensorrt/compat)
-  file(STRINGS ${TensorRT_ROOT}/include/NvInferVersion.h rtx REGEX "TRT_MAJOR_RTX")
-  if(rtx)
-    torchtrt_tensorrt_headers(tensorrt_rtx_headers ${TensorRT_ROOT}/include ${cuda_stub})
+  file(STRINGS ${TensorRT_ROOT}/include/NvInferVersion.h lines REGEX "define (TRT_MAJOR_RTX|NV_TENSORRT_MAJOR|TRT_MAJOR_ENTERPRISE) ")
+  if(lines MATCHES "TRT_MAJOR_RTX [0-9]")
+    torchtrt_tensorrt_headers(tensorrt_rtx_headers ${TensorRT_ROOT}/include)
+  elseif(lines MATCHES "(NV_TENSORRT_MAJOR|TRT_MAJOR_ENTERPRISE) (1[01])")
+    torchtrt_tensorrt_headers(tensorrt${CMAKE_MATCH_2}_headers ${TensorRT_ROOT}/include)
+  else()
+    message(WARNING "TensorRT_ROOT=${TensorRT_ROOT}: expected TensorRT 10 or 11 or TensorRT-RTX 1, found: ${lines}")
   endif()
 endif()
-if(NOT TARGET torchtrt::tensorrt_rtx_headers)
-  torchtrt_crate_dir(crate 0.9.1)
-  if(crate)
-    set(headers ${crate}/TensorRT-Headers)
-    torchtrt_tensorrt_headers(tensorrt_rtx_headers ${headers}/TRT-RTX-1.7 ${headers})
-    torchtrt_tensorrt_headers(tensorrt11_headers ${headers}/TRT-Enterprise-11.4 ${headers})
-  endif()
+torchtrt_crate_dir(headers 0.9.1)
+if(headers)
+  torchtrt_tensorrt_headers(tensorrt_rtx_headers ${headers}/TRT-RTX-1.7)
+  torchtrt_tensorrt_headers(tensorrt11_headers ${headers}/TRT-Enterprise-11.4)
+endif()
+torchtrt_crate_dir(headers 0.4.0)
+if(headers)
+  torchtrt_tensorrt_headers(tensorrt10_headers ${headers}/TRT-Enterprise-10.16)
 endif()
 if(NOT TARGET torchtrt::tensorrt_rtx_headers)
   message(STATUS "TensorRT-RTX backend: off (no headers: install cargo, or give -DTensorRT_ROOT=<SDK folder>)")
 endif()
 
-# The TensorRT-RTX library of the Python environment's wheel, for the tests; empty without one.
 execute_process(
   COMMAND ${Python3_EXECUTABLE} -c
           "import glob, os, sysconfig; print(*glob.glob(os.path.join(sysconfig.get_path('purelib'), 'tensorrt_rtx_libs', 'libtensorrt_rtx.so*'))[:1], end='')"

@@ -10,6 +10,7 @@
 #include "backends/tensorrt/builder/check.h"
 #include "backends/tensorrt/builder/library.h"
 #include "backends/tensorrt/builder/lowering.h"
+#include "backends/tensorrt/compat/compute_capability.h"
 #include "backends/tensorrt/compat/version.h"
 
 namespace torchtrt::tensorrt {
@@ -35,9 +36,7 @@ void add_profile(const network::Network& net, nvinfer1::IBuilder& builder, nvinf
       bool accepted = false;
       if (input.is_shape_tensor) {
         values.push_back(std::make_shared<std::int64_t>(net.symbols().at(input.symbol).*which));
-        if constexpr (requires { profile->setShapeValuesV2(value.name.c_str(), selector, values.back().get(), 1); }) {
-          accepted = profile->setShapeValuesV2(value.name.c_str(), selector, values.back().get(), 1);
-        }
+        accepted = profile->setShapeValuesV2(value.name.c_str(), selector, values.back().get(), 1);
       } else {
         std::vector<std::int64_t> dims;
         for (const Expr& dim : value.dims) {
@@ -60,21 +59,14 @@ void add_profile(const network::Network& net, nvinfer1::IBuilder& builder, nvinf
 }
 
 void set_compute_capabilities(nvinfer1::IBuilderConfig& config, const std::vector<int>& capabilities) {
-#ifdef TRT_MAJOR_RTX
+  TORCHTRT_CHECK(capabilities.empty() || compat::kIsRtx, kInvalidArgument, "compute_capabilities is a setting of ",
+                 "TensorRT-RTX; TensorRT builds for the GPU of this machine");
   if (capabilities.empty()) return;
-  config.setNbComputeCapabilities(static_cast<std::int32_t>(capabilities.size()));
   for (std::size_t i = 0; i < capabilities.size(); ++i) {
-    TORCHTRT_CHECK(config.setComputeCapability(static_cast<nvinfer1::ComputeCapability>(capabilities[i]),
-                                               static_cast<std::int32_t>(i)),
-                   kInvalidArgument, kProductName, " does not build for compute capability ", capabilities[i],
+    TORCHTRT_CHECK(compat::set_compute_capability(config, capabilities[i], i, capabilities.size()), kInvalidArgument,
+                   kProductName, " does not build for compute capability ", capabilities[i],
                    " (expected 75, 80, 86, 89, 120 or 121)");
   }
-#else
-  (void)config;
-  TORCHTRT_CHECK(capabilities.empty(), kInvalidArgument,
-                 "compute_capabilities is a setting of TensorRT-RTX; TensorRT builds for "
-                 "the GPU of this machine");
-#endif
 }
 
 std::string joined(const std::vector<int>& values) {

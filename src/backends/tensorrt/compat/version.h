@@ -21,10 +21,7 @@ inline constexpr const char* kLibraryVariable = "TORCHTRT_TENSORRT_RTX_LIBRARY";
 inline constexpr const char* kWheelFolder = "tensorrt_rtx_libs";
 inline constexpr const char* kPackage = "the Python package tensorrt-rtx-cu13-libs";
 inline constexpr const char* kVersionText = "1.5 or a newer 1.x";
-// 1.7.1 -> 10701
-constexpr Version split(int number) { return {number / 10000, number / 100 % 100, number % 100}; }
-// Seen to work: headers 1.7 with libraries 1.5, 1.6 and 1.7. Older libraries crash.
-constexpr bool is_compatible(const Version& found) { return found.major == kCompiled.major && found.minor >= 5; }
+inline constexpr int kLeastMinor = 5;  // seen to work: headers 1.7 with libraries 1.5, 1.6 and 1.7; older ones crash
 #else
 inline constexpr bool kIsRtx = false;
 inline constexpr Version kCompiled{NV_TENSORRT_MAJOR, NV_TENSORRT_MINOR, NV_TENSORRT_PATCH};
@@ -32,18 +29,24 @@ inline constexpr const char* kBackendName = "tensorrt";
 inline constexpr const char* kProductName = "TensorRT";
 #if NV_TENSORRT_MAJOR >= 11
 inline constexpr const char* kLibraryName = "libnvinfer.so.11";
-inline constexpr const char* kVersionText = "11";
+inline constexpr int kLeastMinor = 2;  // the oldest that was tried
+inline constexpr const char* kVersionText = "11.2 or a newer 11.x";
 #else
 inline constexpr const char* kLibraryName = "libnvinfer.so.10";
-inline constexpr const char* kVersionText = "10";
+inline constexpr int kLeastMinor = 15;  // the first with addNormalizationV2; calling what is not there crashes
+inline constexpr const char* kVersionText = "10.15 or a newer 10.x";
 #endif
 inline constexpr const char* kLibraryVariable = "TORCHTRT_TENSORRT_LIBRARY";
 inline constexpr const char* kWheelFolder = "tensorrt_libs";
 inline constexpr const char* kPackage = "TensorRT from NVIDIA";
-// 11.2.1 -> 110201
-constexpr Version split(int number) { return {number / 10000, number / 100 % 100, number % 100}; }
-constexpr bool is_compatible(const Version& found) { return found.major == kCompiled.major; }
 #endif
+
+/// The parts of getInferLibVersion()'s number: 110201 -> 11.2.1, 10701 -> 1.7.1.
+constexpr Version split(int number) { return {number / 10000, number / 100 % 100, number % 100}; }
+/// Whether this module can call that library: only one of the same major version, and no function it does not have yet.
+constexpr bool is_compatible(const Version& found) {
+  return found.major == kCompiled.major && found.minor >= kLeastMinor;
+}
 
 /// Strongly typed networks only: the one kind that TensorRT 11 and TensorRT-RTX have (where the flag is ignored and
 /// deprecated), and a choice in TensorRT 10.
