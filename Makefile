@@ -68,7 +68,8 @@ tidy: build ## clang-tidy over the sources that do not include torch (slow)
 	scripts/tidy.sh
 
 bench: setup-bench install ## ours against eager, torch.compile, OpenVINO and ONNX Runtime
-	cmake --build build --target torchscript_worker
+	cmake --build build --target torchscript_worker openvino_call
+	build/bin/openvino_call
 	python benchmarks/bench.py $(BENCH_ARGS)
 
 # The sanitizers build the libraries and the C++ tests; the Python tests stay with the release build.

@@ -115,7 +115,7 @@ def format_case(case: dict[str, Any]) -> str:
                 ratios += f"  {ours}/this {results[ours]['min_us'] / row['min_us']:5.2f}"
         extra = "".join(
             f"  {key} {row[key]:.3g}"
-            for key in ("compile_s", "save_s", "load_to_first_s", "file_mb", "max_difference")
+            for key in ("compile_s", "save_s", "load_to_first_s", "file_mb", "relative_difference")
             if key in row
         )
         lines.append(

@@ -50,7 +50,10 @@ def _vision(name: str) -> Callable[[], torch.nn.Module]:
     def build() -> torch.nn.Module:
         import torchvision
 
-        return getattr(torchvision.models, name)(weights=None)
+        model = getattr(torchvision.models, name)(weights=None)
+        if name == "vit_b_16":  # its head starts as zeros, and zeros would compare equal to anything
+            torch.nn.init.normal_(model.heads.head.weight, std=0.02)
+        return model
 
     return build
 

@@ -93,7 +93,8 @@ def torchtrt(model: torch.nn.Module, inputs: Inputs, folder: Path, info: dict[st
     torch.jit.load(folder / "model.ts")(*inputs)
     info["load_to_first_s"] = time.perf_counter() - start
     with torch.no_grad():
-        info["max_difference"] = (compiled(*inputs).float() - model(*inputs).float()).abs().max().item()
+        expected = model(*inputs).float()
+        info["relative_difference"] = ((compiled(*inputs).float() - expected).abs().max() / expected.abs().max()).item()
     return lambda: compiled(*inputs)
 
 
