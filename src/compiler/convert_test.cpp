@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cases in tests/convert/*.txt, what a graph becomes and what stays in PyTorch, with a backend that can do
+// everything; then how the driver asks backends. A case is a line "=== <kind>: <name>", then
+//   ok        a graph, a line "---", and the network that it becomes
+//   refused   lines "%node REASON part of the message" in the graph's order, a line "---", and the graph
+#include "compiler/convert.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace torchtrt::compiler {
+namespace {
+
+class FakeBackend final : public backend::Builder {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "fake"; }
+  std::string version() override { return "1"; }
+  [[nodiscard]] bool narrows_int64() const override { return narrow; }
+  [[nodiscard]] std::optional<backend::Refusal> check(const network::Network&,
+                                                      const network::Layer& layer) const override {
+    if (network::kind_name(layer.op) != refused_kind) return std::nullopt;
+    return backend::Refusal{backend::Reason::kBackend, "it has no " + refused_kind};
+  }
+  backend::BuiltEngine build(const network::Network&, const backend::BuildSettings&) override { return {}; }
+
+  bool narrow = false;
+  std::string refused_kind;
+};
+
+struct Case {
+  std::string file, kind, name, first, second;
+  int line = 0;  // of the head
+};
+
+// How GoogleTest shows the parameter of a failed test.
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.file << ":" << c.line << ": " << c.name; }
+
+std::vector<Case> load_cases() {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(TORCHTRT_SOURCE_DIR "/tests/convert")) {
+    files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<Case> cases;
+  for (const auto& file : files) {
+    std::ifstream in(file);
+    int number = 0;
+    std::string* part = nullptr;
+    for (std::string line; std::getline(in, line);) {
+      ++number;
+      if (line.starts_with("=== ")) {
+        const std::size_t colon = line.find(": ");
+        cases.push_back({file.filename().string(), line.substr(4, colon - 4), line.substr(colon + 2), "", "", number});
+        part = &cases.back().first;
+      } else if (part != nullptr && line == "---") {
+        part = &cases.back().second;
+      } else if (part != nullptr && !line.empty()) {
+        *part += line + "\n";
+      }
+    }
+  }
+  return cases;
+}
+
+std::vector<NodeRefusal> refusals_of(const std::string& graph, FakeBackend& backend) {
+  backend::Builder* const backends[] = {&backend};
+  return query(graph::parse(graph), backends);
+}
+
+class ConvertTest : public testing::TestWithParam<Case> {};
+
+TEST_P(ConvertTest, Holds) {
+  const Case& c = GetParam();
+  FakeBackend backend;
+  backend::Builder* const backends[] = {&backend};
+  if (c.kind == "ok") {
+    EXPECT_TRUE(refusals_of(c.first, backend).empty());
+    EXPECT_EQ(network::print(convert(graph::parse(c.first), backends)), c.second);
+    return;
+  }
+  ASSERT_EQ(c.kind, "refused");
+  const std::vector<NodeRefusal> refusals = refusals_of(c.second, backend);
+  std::istringstream lines(c.first);
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    ASSERT_LT(count, refusals.size()) << line;
+    const NodeRefusal& refusal = refusals[count];
+    const std::string start = "%" + refusal.node + " " + std::string(to_string(refusal.refusal.reason)) + " ";
+    EXPECT_TRUE(line.starts_with(start)) << line << "\nis not\n" << start;
+    EXPECT_PRED_FORMAT2(testing::IsSubstring, line.substr(std::min(line.size(), start.size())),
+                        refusal.refusal.message);
+  }
+  EXPECT_EQ(count, refusals.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ConvertTest, testing::ValuesIn(load_cases()),
+                         [](const auto& param) { return "case" + std::to_string(param.index); });
+
+constexpr const char* kChain = R"(graph "chain"
+input %x: float32[4, 8]
+%a: float32[4, 8] = aten.relu.default(%x)
+%b: float32[4, 8] = aten.softmax.int(%a, -1)
+%c: float32[4, 8] = aten.tanh.default(%b)
+output %c
+)";
+
+TEST(ConvertDriver, AsksEveryBackend) {
+  FakeBackend all;
+  FakeBackend some;
+  some.refused_kind = "softmax";
+  backend::Builder* const backends[] = {&all, &some};
+  const std::vector<NodeRefusal> refusals = query(graph::parse(kChain), backends);
+  ASSERT_EQ(refusals.size(), 1U);  // what comes after a refused node is asked for all the same
+  EXPECT_EQ(refusals[0].node, "b");
+  EXPECT_EQ(refusals[0].target, "aten.softmax.int");
+  EXPECT_EQ(refusals[0].refusal.reason, backend::Reason::kBackend);
+  EXPECT_PRED_FORMAT2(testing::IsSubstring, "it has no softmax", refusals[0].refusal.message);
+}
+
+TEST(ConvertDriver, ConvertingWhatIsRefusedNamesTheNode) {
+  FakeBackend backend;
+  backend.refused_kind = "softmax";
+  backend::Builder* const backends[] = {&backend};
+  try {
+    convert(graph::parse(kChain), backends);
+    FAIL() << "no error";
+  } catch (const ConversionError& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_EQ(error.refusal().node, "b");
+  }
+}
+
+// A converter adds layers one by one; where a later one is refused the earlier ones must not stay.
+TEST(ConvertDriver, ARefusedNodeLeavesNoLayers) {
+  FakeBackend backend;
+  backend.refused_kind = "select";
+  backend::Builder* const backends[] = {&backend};
+  const std::string text = R"(graph "where"
+input %c: bool[4]
+input %x: float32[4]
+input %y: int32[4]
+%w: float32[4] = aten.where.self(%c, %x, %y)
+%z: float32[4] = aten.neg.default(%x)
+output %w
+output %z
+)";
+  const graph::Graph graph = graph::parse(text);
+  const std::vector<NodeRefusal> refusals = query(graph, backends);
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(refusals[0].node, "w");
+}
+
+TEST(ConvertDriver, NarrowBackendsRequireTheRangeOfInputs) {
+  FakeBackend wide;
+  FakeBackend narrow;
+  narrow.narrow = true;
+  const graph::Graph graph = graph::parse(R"(graph "ids"
+input %ids: int64[4]
+%y: float32[4] = aten._to_copy.default(%ids, dtype=torch.float32)
+output %y
+)");
+  const auto range = [&](FakeBackend& backend) {
+    backend::Builder* const backends[] = {&backend};
+    const network::Network net = convert(graph, backends);
+    return net.value(net.inputs().at(0).value).range;
+  };
+  EXPECT_EQ(range(wide), (Interval{INT64_MIN, INT64_MAX}));
+  EXPECT_EQ(range(narrow), (Interval{INT32_MIN, INT32_MAX}));
+}
+
+}  // namespace
+}  // namespace torchtrt::compiler
