@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/builders.h"
 
-#include <dlfcn.h>
-
 #include <array>
-#include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <mutex>
-#include <vector>
 
 #include <torchtrt/base/error.h>
-#include <torchtrt/base/log.h>
+
+#include "base/module.h"
 
 namespace torchtrt::compiler {
 namespace {
@@ -26,49 +22,16 @@ constexpr std::array<Target, 3> kTargets{{
     {"tensorrt", "TensorRT from NVIDIA (set TensorRT_ROOT to its folder)"},
 }};
 
-std::vector<std::filesystem::path> search_path() {
-  std::vector<std::filesystem::path> folders;
-  if (const char* variable = std::getenv("TORCHTRT_BACKEND_PATH")) {
-    std::string_view rest = variable;
-    while (!rest.empty()) {
-      const std::size_t end = std::min(rest.find(':'), rest.size());
-      if (end > 0) folders.emplace_back(rest.substr(0, end));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-  }
-  Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&builder), &info) != 0 && info.dli_fname != nullptr) {
-    folders.push_back(std::filesystem::absolute(info.dli_fname).parent_path());
-  }
-  return folders;
-}
-
 backend::Builder* open(const Target& target) {
   const std::string file = detail::concat("libtorchtrt_", target.name, "_builder.so");
-  std::string tried;
-  for (const std::filesystem::path& folder : search_path()) {
-    const std::filesystem::path path = folder / file;
-    std::error_code ignored;
-    if (!std::filesystem::exists(path, ignored)) {
-      tried += detail::concat("\n  ", path.string(), ": no such file");
-      continue;
-    }
-    // RTLD_LOCAL: the vendors' libraries stay invisible to each other. Never closed: vendor objects live on.
-    void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (module == nullptr) {
-      tried += detail::concat("\n  ", dlerror());
-      continue;
-    }
-    const auto entry = reinterpret_cast<backend::BuilderEntry>(dlsym(module, backend::kBuilderSymbol));
-    backend::Builder* result = entry == nullptr ? nullptr : entry(backend::kBuilderInterfaceVersion);
-    TORCHTRT_CHECK(result != nullptr, kVersionMismatch, path.string(),
-                   " was built for another release of torchtrt (interface ", backend::kBuilderInterfaceVersion,
-                   " is needed): install libtorchtrt and its modules from one release");
-    TORCHTRT_LOG(kDebug, "opened ", path.string());
-    return result;
-  }
-  fail(ErrorCode::kNotFound, "no builder for target \"", target.name, "\": it needs ", target.needs,
-       " and a torchtrt that was built with it. Tried:", tried);
+  const std::string remedy = detail::concat("building for target \"", target.name, "\" needs ", target.needs,
+                                            " and a torchtrt that was built with it");
+  const auto entry = reinterpret_cast<backend::BuilderEntry>(module_entry(file, backend::kBuilderSymbol, remedy));
+  backend::Builder* builder = entry(backend::kBuilderInterfaceVersion);
+  TORCHTRT_CHECK(builder != nullptr, kVersionMismatch, file, " is not a module for interface version ",
+                 backend::kBuilderInterfaceVersion,
+                 " of this compiler: install libtorchtrt and its modules from one release");
+  return builder;
 }
 
 }  // namespace

@@ -195,7 +195,7 @@ TEST_F(EngineTest, ModulesThatDoNotOpenSayWhy) {
                                   path / "libtorchtrt_foreign_executor.so");
   const Environment search("TORCHTRT_BACKEND_PATH", folder);
   expect_error(ErrorCode::kNotFound, "libtorchtrt_junk_executor.so", [] { load_executor("junk"); });
-  expect_error(ErrorCode::kVersionMismatch, "not a module for interface version 1", [] { load_executor("foreign"); });
+  expect_error(ErrorCode::kVersionMismatch, "not a module of this release", [] { load_executor("foreign"); });
   std::filesystem::remove_all(path);
 }
 

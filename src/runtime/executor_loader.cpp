@@ -1,47 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/executor_loader.h"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <climits>
-#include <cstdlib>
 #include <map>
 #include <mutex>
-#include <sstream>
 #include <string_view>
-#include <vector>
+
+#include "base/module.h"
 
 namespace torchtrt::runtime {
 namespace {
-
-/// The folder of the library that holds this function, links resolved.
-std::string own_folder() {
-  Dl_info info{};
-  char resolved[PATH_MAX];
-  if (dladdr(reinterpret_cast<const void*>(&own_folder), &info) == 0 || info.dli_fname == nullptr ||
-      realpath(info.dli_fname, resolved) == nullptr) {
-    return ".";
-  }
-  const std::string path = resolved;
-  return path.substr(0, path.rfind('/'));
-}
-
-std::vector<std::string> search_folders() {
-  const char* configured = std::getenv("TORCHTRT_BACKEND_PATH");
-  if (configured == nullptr || *configured == '\0') {
-    return {own_folder()};
-  }
-  std::vector<std::string> folders;
-  std::istringstream list(configured);
-  for (std::string folder; std::getline(list, folder, ':');) {
-    if (!folder.empty()) {
-      folders.push_back(folder);
-    }
-  }
-  return folders;
-}
 
 /// What to do about a backend that is not there.
 std::string_view remedy(std::string_view backend) {
@@ -69,31 +37,13 @@ void check_name(const std::string& backend) {
 
 backend::Executor& open_module(const std::string& backend) {
   const std::string file = "libtorchtrt_" + backend + "_executor.so";
-  const std::vector<std::string> folders = search_folders();
-  std::string searched;
-  for (const std::string& folder : folders) {
-    const std::string path = folder + "/" + file;
-    if (access(path.c_str(), F_OK) != 0) {
-      searched += (searched.empty() ? "" : ", ") + folder;
-      continue;
-    }
-    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) {
-      const char* reason = dlerror();
-      fail(ErrorCode::kNotFound, "cannot open ", path, " (", reason != nullptr ? reason : "unknown reason",
-           "), which runs engines of the backend \"", backend, "\": ", remedy(backend));
-    }
-    const auto entry = reinterpret_cast<backend::ExecutorEntry>(dlsym(handle, backend::kExecutorSymbol));
-    backend::Executor* executor = entry != nullptr ? entry(backend::kExecutorInterfaceVersion) : nullptr;
-    if (executor == nullptr) {
-      dlclose(handle);
-      fail(ErrorCode::kVersionMismatch, path, " is not a module for interface version ",
-           backend::kExecutorInterfaceVersion, " of this runtime: install modules and runtime from the same release");
-    }
-    return *executor;
-  }
-  fail(ErrorCode::kNotFound, "the engine runs on the backend \"", backend, "\", but its module ", file, " is not in ",
-       searched, ": ", remedy(backend));
+  const std::string what_to_do = detail::concat("it runs engines of the backend \"", backend, "\"; ", remedy(backend));
+  const auto entry = reinterpret_cast<backend::ExecutorEntry>(module_entry(file, backend::kExecutorSymbol, what_to_do));
+  backend::Executor* executor = entry(backend::kExecutorInterfaceVersion);
+  TORCHTRT_CHECK(executor != nullptr, kVersionMismatch, file, " is not a module for interface version ",
+                 backend::kExecutorInterfaceVersion,
+                 " of this runtime: install modules and runtime from the same release");
+  return *executor;
 }
 
 struct Registry {
