@@ -122,10 +122,6 @@ class Check {
     if (op.is_causal && layer_.inputs.size() > 3) {
       return refusal(Reason::kAttribute, "attention is either causal or takes a mask");
     }
-    if (dims(0)[3] != dims(2)[3]) {
-      return refusal(Reason::kBackend, "attention takes values as wide as its queries, ", dims(0)[3], ", not ",
-                     dims(2)[3]);
-    }
     return std::nullopt;
   }
   template <typename Other>

@@ -87,6 +87,7 @@ class Lowering {
   Tensor reshape(Tensor x, const Dims& to);
   /// `from`, of to's rank: x's dims.
   Tensor broadcast(Tensor x, const Dims& from, const Dims& to);
+  Tensor with_width(Tensor x, const Dims& from, const Expr& width);
   /// 0, 1, .. length - 1: int64, [length].
   Tensor count_up(const Expr& length);
   [[nodiscard]] bool never_nan(network::ValueId id) const;

@@ -179,16 +179,39 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   return {is_matrix ? reshape(result, dims(layer, 0)) : result};
 }
 
-// The library's attention has no scale: it is applied to the query. Decomposable: into products and a softmax where
-// there is no kernel.
+// x with its last dimension cut, or lengthened by zeros.
+Lowering::Tensor Lowering::with_width(Tensor x, const Dims& from, const Expr& width) {
+  if (from.back() == width) return x;
+  Dims to = from;
+  to.back() = width;
+  const std::vector<std::int64_t> start(from.size(), 0);
+  const std::vector<std::int64_t> stride(from.size(), 1);
+  auto* slice = checked(trt_.addSlice(*x, to_dims(start), to_dims(to), to_dims(stride)));
+  slice->setMode(nvinfer1::SampleMode::kFILL);
+  if (!is_static(to)) slice->setInput(2, *materialize(to));
+  return slice->getOutput(0);
+}
+
+// The library's attention has no scale: it is applied to the query. And it wants values as wide as queries and keys:
+// zeros lengthen the narrower, which add nothing to a product and are cut off the result. Decomposable: into products
+// and a softmax where there is no kernel.
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Attention& op) {
   const DataType type = dtype(layer, 0);
+  const Expr wide = max(dims(layer, 0)[3], dims(layer, 2)[3]);
   Tensor q = elementwise(operand(layer, 0), number(type, op.scale, 4), ElementWiseOperation::kPROD);
-  auto* attention = compat::add_attention(trt_, *q, *operand(layer, 1), *operand(layer, 2), op.is_causal);
+  auto* attention = compat::add_attention(trt_, *with_width(q, dims(layer, 0), wide),
+                                          *with_width(operand(layer, 1), dims(layer, 1), wide),
+                                          *with_width(operand(layer, 2), dims(layer, 2), wide), op.is_causal);
   TORCHTRT_CHECK(attention != nullptr, kUnsupported, kProductName, " refuses the attention layer \"", layer.name,
                  "\": ", Logger::take_errors());
   attention->setDecomposable(true);
-  if (layer.inputs.size() < 4) return {attention->getOutput(0)};
+  const auto result = [&] {
+    const Dims& narrow = net_.value(layer.outputs[0]).dims;
+    Dims found = narrow;
+    found[3] = wide;
+    return with_width(attention->getOutput(0), found, narrow[3]);
+  };
+  if (layer.inputs.size() < 4) return {result()};
   // The mask is [b, h, l, s] with 1 where it is shared.
   Dims aligned(4 - dims(layer, 3).size(), Expr(1));
   aligned.insert(aligned.end(), dims(layer, 3).begin(), dims(layer, 3).end());
@@ -201,7 +224,7 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
                                       axes_mask({3}), /*keepDimensions=*/true));
   Tensor nothing = number(type, is_bool ? 0 : -std::numeric_limits<double>::infinity(), 4);
   Tensor masked = elementwise(most, nothing, ElementWiseOperation::kEQUAL);
-  return {output(trt_.addSelect(*masked, *number(type, 0, 4), *attention->getOutput(0)))};
+  return {output(trt_.addSelect(*masked, *number(type, 0, 4), *result()))};
 }
 
 }  // namespace torchtrt::tensorrt

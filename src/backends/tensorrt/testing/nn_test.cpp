@@ -174,6 +174,14 @@ std::vector<Case> attentions() {
       net.add_layer(network::Attention{0.25, causal}, inputs);
     };
   };
+  const auto widths = [](std::int64_t queries, std::int64_t values) {
+    return [=](Network& net, DataType dtype, const Expr& n) {
+      const ValueId q = net.add_input("q", dtype, {n, 2, 4, queries});
+      const ValueId k = net.add_input("k", dtype, {n, 2, 5, queries});
+      const ValueId v = net.add_input("v", dtype, {n, 2, 5, values});
+      net.add_layer(network::Attention{1, false}, {q, k, v, net.add_input("mask", DataType::kBool, {4, 5})});
+    };
+  };
   return {{"plain", kFloats, attend(false, 4, Mask::kNo, 0, false)},
           {"causal", kFloats, attend(true, 4, Mask::kNo, 0, false)},
           {"grouped", kFloats, attend(false, 2, Mask::kNo, 0, false)},
@@ -183,12 +191,8 @@ std::vector<Case> attentions() {
           {"added", kFloats, attend(false, 4, Mask::kAdded, 4, true)},
           {"added_row", kFloats, attend(false, 4, Mask::kAdded, 1, false)},
           {"causal_and_masked", kNone, attend(true, 4, Mask::kBool, 4, false)},
-          {"wide_values", kNone,
-           [](Network& net, DataType dtype, const Expr& n) {
-             const ValueId q = net.add_input("q", dtype, {n, 2, 4, 8});
-             const ValueId k = net.add_input("k", dtype, {n, 2, 4, 8});
-             net.add_layer(network::Attention{1, false}, {q, k, net.add_input("v", dtype, {n, 2, 4, 24})});
-           }},
+          {"wide_values", kFloats, widths(8, 24)},
+          {"narrow_values", kFloats, widths(24, 8)},
           {"dynamic_lengths", kFloats, [](Network& net, DataType dtype, const Expr& n) {
              const Expr length = n * Expr(2);
              net.add_input("x", DataType::kFloat32, {n});
