@@ -25,6 +25,7 @@
 #include <openvino/op/select.hpp>
 #include <openvino/op/shape_of.hpp>
 #include <openvino/op/slice.hpp>
+#include <openvino/op/squeeze.hpp>
 #include <openvino/op/subtract.hpp>
 #include <openvino/op/transpose.hpp>
 
@@ -122,6 +123,13 @@ ov::Output<ov::Node> Lowering::materialize(const Dims& dims) {
 }
 
 ov::Output<ov::Node> Lowering::reshape(const Output& data, const Dims& from, const Dims& to) {
+  // Not a reshape: the CPU plugin of 2026.4 crashes on a matrix product that is reshaped to a scalar.
+  if (to.empty() && !from.empty() &&
+      std::all_of(from.begin(), from.end(), [](const Expr& dim) { return dim == Expr(1); })) {
+    std::vector<std::int64_t> axes(from.size());
+    std::iota(axes.begin(), axes.end(), 0);
+    return std::make_shared<op::v0::Squeeze>(data, int_constant(axes))->output(0);
+  }
   // 0 stands for "copy" only where no dimension really is 0; -1 for the one that is neither static nor copied.
   Dims target = to;
   std::size_t unknown = 0;
