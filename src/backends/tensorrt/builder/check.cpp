@@ -97,6 +97,8 @@ class Check {
       if (op.output_padding[i] > op.post_padding[i]) {
         return refusal(Reason::kBackend, "output_padding greater than the padding has no layer");
       }
+      if (op.dilation[i] > 1)
+        return refusal(Reason::kBackend, "a dilated transposed convolution has no implementation");
     }
     return static_weights();
   }

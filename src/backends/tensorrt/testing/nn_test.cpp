@@ -61,7 +61,12 @@ std::vector<Case> deconvolutions() {
           {"deconv2d", kFloats, deconvolve(2, 1, 1, 1)},
           {"deconv3d", kFloats, deconvolve(3, 1, 0, 0)},
           {"grouped", kFloats, deconvolve(2, 2, 0, 0)},
-          {"output_padding_without_padding", kNone, deconvolve(2, 1, 0, 1)}};
+          {"output_padding_without_padding", kNone, deconvolve(2, 1, 0, 1)},
+          {"dilated", kNone, [](Network& net, DataType dtype, const Expr& n) {
+             const ValueId x = net.add_input("x", dtype, {n, 4, 5, 5});
+             net.add_layer(network::Deconvolution{{2, 2}, {2, 2}, {0, 0}, {0, 0}, {0, 0}, 1},
+                           {x, zeros(net, {4, 6, 3, 3}, dtype)});
+           }}};
 }
 TORCHTRT_TENSORRT_CASES(TensorRtDeconvolution, deconvolutions());
 
