@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <unordered_map>
 
 #include <torchtrt/base/error.h>
@@ -33,7 +32,7 @@ const converters::ConvertFunction* find_converter(const std::string& target) {
 class Driver {
  public:
   Driver(const graph::Graph& graph, std::span<Builder* const> backends)
-      : graph_(graph), backends_(backends), net_(graph.name), context_(net_) {
+      : graph_(graph), backends_(backends), uses_(graph::use_counts(graph)), net_(graph.name), context_(net_, uses_) {
     for (const auto& [name, range] : graph.symbols) net_.add_symbol(name, range);
     for (const graph::Input& input : graph.inputs) {
       if (!input.shape_symbol.empty()) {
@@ -133,7 +132,7 @@ class Driver {
       if (!output.meta) continue;
       const ValueId* value = context_.lookup(output.name);
       // A result that the converter does not give is fine as long as nobody reads it.
-      if (value == nullptr && !is_used(output.name)) continue;
+      if (value == nullptr && uses_.count(output.name) == 0) continue;
       TORCHTRT_CHECK(value != nullptr, kInternal, "the converter of ", node.target, " gave no value for %",
                      output.name);
       const DataType dtype = net_.value(*value).dtype;
@@ -152,31 +151,13 @@ class Driver {
     return std::nullopt;
   }
 
-  bool is_used(const std::string& name) {
-    if (!used_) {
-      used_.emplace(graph_.outputs.begin(), graph_.outputs.end());
-      for (const graph::Node& node : graph_.nodes) {
-        for (const graph::Argument& argument : node.args) collect(argument);
-        for (const auto& [key, argument] : node.kwargs) collect(argument);
-      }
-    }
-    return used_->count(name) != 0;
-  }
-  void collect(const graph::Argument& argument) {
-    if (const auto* ref = std::get_if<graph::Ref>(&argument.value)) {
-      used_->insert(ref->name);
-    } else if (const auto* list = std::get_if<graph::List>(&argument.value)) {
-      for (const graph::Argument& item : *list) collect(item);
-    }
-  }
-
   const graph::Graph& graph_;
   std::span<Builder* const> backends_;
+  const std::unordered_map<std::string, std::size_t> uses_;
   Network net_;
   Context context_;
   std::unordered_map<std::string, const graph::Constant*> constants_;
   std::vector<std::string> bound_constants_;
-  std::optional<std::set<std::string>> used_;
 };
 
 }  // namespace

@@ -67,6 +67,14 @@ std::optional<ValueId> Context::optional_tensor(const Node& node, std::size_t in
   return *value;
 }
 
+bool Context::is_only_use(const Node& node, std::size_t index, std::string_view name) const {
+  const Argument* argument = find(node, index, name);
+  const auto* ref = argument == nullptr ? nullptr : std::get_if<graph::Ref>(&argument->value);
+  if (ref == nullptr) return false;
+  const auto found = uses_.find(ref->name);
+  return found != uses_.end() && found->second == 1;
+}
+
 ValueId Context::tensor(const Node& node, std::size_t index, std::string_view name) {
   return required(optional_tensor(node, index, name), node, name);
 }

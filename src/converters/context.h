@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,7 +27,8 @@ using network::ValueId;
 
 class Context {
  public:
-  explicit Context(Network& net) : net_(net) {}
+  /// `uses`: how often each value of the graph is read (graph::use_counts); kept by reference.
+  Context(Network& net, const std::unordered_map<std::string, std::size_t>& uses) : net_(net), uses_(uses) {}
 
   [[nodiscard]] Network& net() { return net_; }
 
@@ -53,6 +55,9 @@ class Context {
   ValueId tensor_or_scalar(const graph::Node& node, std::size_t index, std::string_view name, DataType dtype,
                            std::size_t rank);
 
+  /// Whether nothing but this argument of this node reads the value, so that what made it may be changed for the node.
+  [[nodiscard]] bool is_only_use(const graph::Node& node, std::size_t index, std::string_view name) const;
+
   // --- values ----------------------------------------------------------------------------------------------------------
   [[nodiscard]] DataType dtype_of(ValueId value) const { return net_.value(value).dtype; }
   [[nodiscard]] const Dims& dims_of(ValueId value) const { return net_.value(value).dims; }
@@ -76,6 +81,7 @@ class Context {
 
  private:
   Network& net_;
+  const std::unordered_map<std::string, std::size_t>& uses_;
   std::unordered_map<std::string, ValueId> values_;
 };
 

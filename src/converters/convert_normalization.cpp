@@ -108,36 +108,83 @@ void convert_native_group_norm(Context& ctx, const Node& node) {
 
 struct BatchNorm {
   ValueId x;
+  bool is_only_use;  // of x
   std::optional<ValueId> weight, bias;
   ValueId mean, variance;
   double epsilon = 0;
 };
 
-// (x - mean) / sqrt(variance + epsilon) * weight + bias, with everything but x known: two or three layers, which engines
-// fold into a convolution before them.
-ValueId add_folded(Context& ctx, const BatchNorm& norm, const Dims& per_channel, const std::vector<float>& mean,
-                   const std::vector<float>& variance, const std::vector<float>& weight,
-                   const std::vector<float>& bias) {
+// (x - mean) / sqrt(variance + epsilon) * weight + bias as (x + center) * scale + shift, where all of it but x is known.
+struct Affine {
+  std::vector<double> center, scale, shift;  // by channel
+};
+
+std::optional<Affine> fold(const Network& net, const BatchNorm& norm) {
+  const auto mean = read_floats(net, norm.mean);
+  const auto variance = read_floats(net, norm.variance);
+  const auto weight = norm.weight ? read_floats(net, *norm.weight) : std::vector<float>{};
+  const auto bias = norm.bias ? read_floats(net, *norm.bias) : std::vector<float>{};
+  if (!mean || !variance || !weight || !bias) return std::nullopt;
+  Affine affine;
+  for (std::size_t i = 0; i < mean->size(); ++i) {
+    const double inverse = 1.0 / std::sqrt(static_cast<double>((*variance)[i]) + norm.epsilon);
+    affine.center.push_back(-static_cast<double>((*mean)[i]));
+    affine.scale.push_back(inverse * (weight->empty() ? 1.0 : static_cast<double>((*weight)[i])));
+    affine.shift.push_back(bias->empty() ? 0.0 : static_cast<double>((*bias)[i]));
+  }
+  return affine;
+}
+
+std::vector<float> to_floats(const std::vector<double>& values) { return {values.begin(), values.end()}; }
+
+// The normalization inside the convolution that x comes from: one rounding of the weights, however narrow the dtype,
+// instead of one of every constant that an engine would fold. nullopt where x is something else.
+std::optional<ValueId> add_into_convolution(Context& ctx, const BatchNorm& norm, const Affine& affine) {
+  Network& net = ctx.net();
+  const network::Layer* layer = net.producer(norm.x);
+  if (!norm.is_only_use || layer == nullptr) return std::nullopt;
+  const auto* found = std::get_if<network::Convolution>(&layer->op);
+  if (found == nullptr) return std::nullopt;
+  const network::Convolution convolution = *found;  // adding layers moves them
+  const std::vector<ValueId> operands = layer->inputs;
+  auto weights = read_floats(net, operands[1]);
+  const auto bias = operands.size() > 2 ? read_floats(net, operands[2]) : std::vector<float>(affine.scale.size());
+  const auto channels = static_cast<std::int64_t>(affine.scale.size());
+  if (!weights || !bias || channels == 0 || net.value(operands[1]).dims[0] != Expr(channels) ||
+      bias->size() != affine.scale.size()) {
+    return std::nullopt;
+  }
+  const std::size_t per_channel = weights->size() / affine.scale.size();
+  for (std::size_t i = 0; i < weights->size(); ++i) {
+    (*weights)[i] = static_cast<float>(static_cast<double>((*weights)[i]) * affine.scale[i / per_channel]);
+  }
+  std::vector<float> shift;
+  for (std::size_t i = 0; i < bias->size(); ++i) {
+    shift.push_back(
+        static_cast<float>((static_cast<double>((*bias)[i]) + affine.center[i]) * affine.scale[i] + affine.shift[i]));
+  }
+  const DataType dtype = ctx.dtype_of(norm.x);
+  const ValueId folded = add_floats(net, net.value(operands[1]).dims, dtype, *weights);
+  const ValueId added = add_floats(net, {Expr(channels)}, dtype, shift);
+  return net.add_layer(convolution, {operands[0], folded, added})[0];
+}
+
+// Two or three layers, which engines fold into a layer before them.
+ValueId add_affine(Context& ctx, const BatchNorm& norm, const Dims& per_channel, Affine affine) {
   Network& net = ctx.net();
   const DataType dtype = ctx.dtype_of(norm.x);
-  std::vector<float> scale(mean.size());
-  std::vector<float> shift(mean.size());
-  std::vector<float> center(mean.size());
-  for (std::size_t i = 0; i < mean.size(); ++i) {
-    const double inverse = 1.0 / std::sqrt(static_cast<double>(variance[i]) + norm.epsilon);
-    const double factor = inverse * (weight.empty() ? 1.0 : static_cast<double>(weight[i]));
-    scale[i] = static_cast<float>(factor);
-    const double offset = bias.empty() ? 0.0 : static_cast<double>(bias[i]);
-    center[i] = -mean[i];
-    shift[i] =
-        static_cast<float>(dtype == DataType::kFloat32 ? offset - static_cast<double>(mean[i]) * factor : offset);
-  }
-  const auto constant = [&](const std::vector<float>& values) { return add_floats(net, per_channel, dtype, values); };
+  const auto constant = [&](const std::vector<double>& values) {
+    return add_floats(net, per_channel, dtype, to_floats(values));
+  };
   ValueId result = norm.x;
-  // In half precision a shift that contains the mean would lose what x - mean keeps.
-  if (dtype != DataType::kFloat32) result = net.add_elementwise(result, constant(center), ElementWiseOperation::kSum);
-  result = net.add_elementwise(result, constant(scale), ElementWiseOperation::kProd);
-  return net.add_elementwise(result, constant(shift), ElementWiseOperation::kSum);
+  if (dtype == DataType::kFloat32) {
+    for (std::size_t i = 0; i < affine.shift.size(); ++i) affine.shift[i] += affine.center[i] * affine.scale[i];
+  } else {
+    // In half precision a shift that contains the mean would lose what x - mean keeps.
+    result = net.add_elementwise(result, constant(affine.center), ElementWiseOperation::kSum);
+  }
+  result = net.add_elementwise(result, constant(affine.scale), ElementWiseOperation::kProd);
+  return net.add_elementwise(result, constant(affine.shift), ElementWiseOperation::kSum);
 }
 
 // The same formula on values that are not constants, in float32.
@@ -161,21 +208,18 @@ void set_batch_norm(Context& ctx, const Node& node, const BatchNorm& norm) {
   if (dims.size() < 2) refuse(Reason::kAttribute, node.target, " takes an input of rank 2 or more, not ", dims.size());
   Dims per_channel(dims.size(), Expr(1));
   per_channel[1] = dims[1];
-  const auto mean = read_floats(ctx.net(), norm.mean);
-  const auto variance = read_floats(ctx.net(), norm.variance);
-  const auto weight = norm.weight ? read_floats(ctx.net(), *norm.weight) : std::vector<float>{};
-  const auto bias = norm.bias ? read_floats(ctx.net(), *norm.bias) : std::vector<float>{};
-  const bool folds = mean && variance && weight && bias && ctx.dtype_of(norm.x) != DataType::kFloat64;
-  ctx.set_output(node, folds ? add_folded(ctx, norm, per_channel, *mean, *variance, *weight, *bias)
-                             : add_composed(ctx, norm, per_channel));
+  const auto affine = ctx.dtype_of(norm.x) == DataType::kFloat64 ? std::nullopt : fold(ctx.net(), norm);
+  if (!affine) return ctx.set_output(node, add_composed(ctx, norm, per_channel));
+  const auto folded = add_into_convolution(ctx, norm, *affine);
+  ctx.set_output(node, folded ? *folded : add_affine(ctx, norm, per_channel, *affine));
 }
 
 // aten._native_batch_norm_legit_no_training(input, weight, bias, running_mean, running_var, momentum, eps)
 void convert_batch_norm_inference(Context& ctx, const Node& node) {
-  set_batch_norm(
-      ctx, node,
-      {ctx.tensor(node, 0, "input"), ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
-       ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 6, "eps")});
+  set_batch_norm(ctx, node,
+                 {ctx.tensor(node, 0, "input"), ctx.is_only_use(node, 0, "input"),
+                  ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
+                  ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 6, "eps")});
 }
 
 // aten.{batch_norm,native_batch_norm,cudnn_batch_norm}(input, weight, bias, running_mean, running_var, training, momentum,
@@ -184,20 +228,20 @@ void convert_batch_norm(Context& ctx, const Node& node) {
   if (ctx.boolean(node, 5, "training")) {
     refuse(Reason::kAttribute, node.target, " in training mode updates its statistics, which engines do not");
   }
-  set_batch_norm(
-      ctx, node,
-      {ctx.tensor(node, 0, "input"), ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
-       ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 7, "eps")});
+  set_batch_norm(ctx, node,
+                 {ctx.tensor(node, 0, "input"), ctx.is_only_use(node, 0, "input"),
+                  ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
+                  ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 7, "eps")});
 }
 
 // aten.instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled)
 void convert_instance_norm(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "input");
   if (!ctx.boolean(node, 5, "use_input_stats")) {
-    set_batch_norm(
-        ctx, node,
-        {x, ctx.optional_tensor(node, 1, "weight"), ctx.optional_tensor(node, 2, "bias"),
-         ctx.tensor(node, 3, "running_mean"), ctx.tensor(node, 4, "running_var"), ctx.number(node, 7, "eps")});
+    set_batch_norm(ctx, node,
+                   {x, ctx.is_only_use(node, 0, "input"), ctx.optional_tensor(node, 1, "weight"),
+                    ctx.optional_tensor(node, 2, "bias"), ctx.tensor(node, 3, "running_mean"),
+                    ctx.tensor(node, 4, "running_var"), ctx.number(node, 7, "eps")});
     return;
   }
   if (!ctx.is_none(node, 3, "running_mean")) {

@@ -75,4 +75,26 @@ class Verifier {
 
 void Graph::verify() const { Verifier(*this).run(); }
 
+namespace {
+
+void count_uses(const Argument& argument, std::unordered_map<std::string, std::size_t>& counts) {
+  if (const auto* ref = std::get_if<Ref>(&argument.value)) {
+    ++counts[ref->name];
+  } else if (const auto* list = std::get_if<List>(&argument.value)) {
+    for (const Argument& item : *list) count_uses(item, counts);
+  }
+}
+
+}  // namespace
+
+std::unordered_map<std::string, std::size_t> use_counts(const Graph& graph) {
+  std::unordered_map<std::string, std::size_t> counts;
+  for (const std::string& name : graph.outputs) ++counts[name];
+  for (const Node& node : graph.nodes) {
+    for (const Argument& argument : node.args) count_uses(argument, counts);
+    for (const auto& [key, argument] : node.kwargs) count_uses(argument, counts);
+  }
+  return counts;
+}
+
 }  // namespace torchtrt::graph

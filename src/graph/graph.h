@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -82,6 +84,9 @@ struct Graph {
   /// are not declared, missing outputs.
   void verify() const;
 };
+
+/// How often each value is read, by nodes and as an output of the graph.
+std::unordered_map<std::string, std::size_t> use_counts(const Graph& graph);
 
 /// Text form (grammar in src/graph/README.md); parse(print(g)) prints the same. Constants' elements are not printed.
 std::string print(const Graph& graph);

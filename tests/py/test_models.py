@@ -152,3 +152,56 @@ def test_one_artifact_for_two_targets() -> None:
     x = torch.rand(3, 12)
     assert_same(module(x), model(x))
     assert "targets: openvino, tensorrt_rtx" in repr(module._run_on_acc_0.engine)
+
+
+class Logits(nn.Module):
+    """A transformers model as tensors in, one tensor out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.model(*inputs)[0]  # type: ignore[no-any-return]
+
+
+def vision(name: str, size: int, **options: Any) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    model = getattr(torchvision.models, name)(**options).eval()
+    for layer in model.modules():
+        if isinstance(layer, torchvision.models.resnet.Bottleneck):  # or activations double from block to block
+            layer.bn3.weight.data.fill_(0.2)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_var, 0.3, 1)
+            nn.init.normal_(layer.running_mean, std=0.1)
+        elif isinstance(layer, nn.Linear):  # heads that start as zeros would agree with anything
+            nn.init.normal_(layer.weight, std=0.05)
+    return model, (torch.rand(1, 3, size, size),)
+
+
+FULL_SIZE = {
+    "bert": lambda: (Logits(bert()), sentences(2, 16)),
+    "gpt2": lambda: (Logits(gpt2()), sentences(2, 16)[:1]),
+    "resnet50": lambda: vision("resnet50", 96),
+    "mobilenet_v3_large": lambda: vision("mobilenet_v3_large", 96),
+    "vit_b_16": lambda: vision("vit_b_16", 64, image_size=64),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_one_engine_in_every_precision(name: str, dtype: torch.dtype) -> None:
+    """As close to the same network in float64 as eager is, or closer."""
+    torch.manual_seed(0)
+    model, inputs = FULL_SIZE[name]()
+    model = model.to(dtype)
+    inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in inputs)
+    module = torch_tensorrt.compile(model, arg_inputs=list(inputs))
+    assert [child for child, _ in module.named_children()] == ["_run_on_acc_0"]
+    with torch.no_grad():
+        ours, eager = module(*inputs), model(*inputs)
+        exact = model.double()(*(x.double() if x.is_floating_point() else x for x in inputs))
+    assert (ours.dtype, ours.shape) == (eager.dtype, eager.shape)
+    size = exact.abs().max().item()
+    error, eager_error = ((y.double() - exact).abs().max().item() / size for y in (ours, eager))
+    assert size > 0
+    assert error <= 2 * eager_error + 4 * torch.finfo(dtype).eps, (error, eager_error)
