@@ -30,6 +30,7 @@ CASES: dict[str, tuple[Callable[[torch.Tensor], Any], tuple[int, ...]]] = {
     "sizes from data": (lambda x: torch.relu(x)[torch.relu(x) > 0.5] * 2, (6,)),
     "coordinates": (lambda x: (torch.nonzero(x > 0.5) + 1, x.sum()), (6,)),
     "an input is written": (lambda x: x.add_(1).mul(2) + torch.relu(x), (6,)),
+    "a written input is a result": (lambda x: (torch.relu(x.mul_(3)) + 1, x), (6,)),
     "a number from data": (lambda x: torch.relu(x) * x.sum().item() + 1, (6,)),
     "a list of parts": (lambda x: [part * 2 for part in torch.split(torch.relu(x), 2, dim=1)], (6,)),
     "unbind and cat": (lambda x: torch.cat([part + 1 for part in x.unbind(1)], 0), (6,)),

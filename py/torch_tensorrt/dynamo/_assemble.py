@@ -320,7 +320,8 @@ class _RootBuilder:
             if is_mutation(node):
                 args = fx.node.map_arg(node.args, self._sizes.map)
                 kwargs = fx.node.map_arg(node.kwargs, self._sizes.map)
-                self._graph.create_node(node.op, node.target, args, kwargs, name=node.name)
+                # A model may return what it has written: copy_ gives the written tensor itself, as eager does.
+                self._values[node] = self._graph.create_node(node.op, node.target, args, kwargs, name=node.name)
         leaves = fx.node.map_arg(graph_outputs(self._program.module), self._sizes.map)
         specs: tuple[Any, Any, Any] = (None, None, None)
         if convention.orig_args is not None:
