@@ -103,6 +103,10 @@ class Check {
     if (op.operation == kPow) {
       return refuse(Reason::kDataType, "integer pow is computed in float32 by the CPU plugin");
     }
+    const bool wraps = op.operation == kSum || op.operation == kSub || op.operation == kProd;
+    if (wraps && dtype(0) == DataType::kInt16) {
+      return refuse(Reason::kDataType, "int16 ", to_string(op.operation), " does not wrap around in the CPU plugin");
+    }
     if (!divides) return std::nullopt;
     if (!within(range(0), kExactToDivide) || !within(range(1), kExactToDivide)) {
       return refuse(Reason::kDataType, "integer ", to_string(op.operation),
@@ -119,6 +123,14 @@ class Check {
     if (op.to == DataType::kBFloat16 && is_integral(dtype(0)) && !within(range(0), kExactInBfloat16)) {
       return refuse(Reason::kDataType, "the CPU plugin makes bfloat16 of integers by cutting bits off, and values in ",
                     text_of(range(0)), " may need rounding");
+    }
+    if (op.to == DataType::kInt16 && is_integral(dtype(0)) && !within(range(0), network::range_of(op.to))) {
+      return refuse(Reason::kDataType, "the CPU plugin keeps int16 in 32 bits, and values in ", text_of(range(0)),
+                    " may need to wrap around");
+    }
+    if (op.to == DataType::kBFloat16 && is_floating(dtype(0)) && dtype(0) != op.to && !is_static(dims(0))) {
+      return refuse(Reason::kDynamicShape, "the CPU plugin makes bfloat16 of ", to_string(dtype(0)),
+                    " by cutting bits off where a shape is dynamic, and this one is ", to_string(dims(0)));
     }
     if (is_floating(op.to) && is_floating(dtype(0)) && size_of(op.to) > size_of(dtype(0)) && is_rounded(0)) {
       return refuse(Reason::kDataType, "the value was rounded to ", to_string(dtype(0)),
@@ -232,6 +244,16 @@ class Check {
   }
 
   // --- elements that only move
+  Verdict check(const network::Broadcast&) const {
+    for (const Expr& dim : net_.value(layer_.outputs[0]).dims) {
+      if (dim == Expr(0)) {
+        return refuse(Reason::kBackend,
+                      "the CPU plugin divides by zero when it broadcasts a static shape without "
+                      "elements");
+      }
+    }
+    return std::nullopt;
+  }
   Verdict check(const network::Slice& op) const {
     for (std::size_t i = 0; i < op.stride.size(); ++i) {
       if (op.mode != network::SliceMode::kStrict && op.stride[i] != 1) {

@@ -88,6 +88,13 @@ TEST(OpenVinoCheck, ReductionsOfNothing) {
   EXPECT_EQ(refused(DataType::kFloat32, reduce(ReduceOperation::kSum, 0), {}, 0), std::nullopt);
 }
 
+TEST(OpenVinoCheck, Int16IsKeptIn32Bits) {
+  EXPECT_EQ(refused(DataType::kInt16, elementwise(ElementWiseOperation::kSum)), Reason::kDataType);
+  EXPECT_EQ(refused(DataType::kInt16, elementwise(ElementWiseOperation::kMax)), std::nullopt);
+  EXPECT_EQ(refused(DataType::kInt32, cast(DataType::kInt16)), Reason::kDataType);
+  EXPECT_EQ(refused(DataType::kInt32, cast(DataType::kInt16), {0, 32767}), std::nullopt);
+}
+
 TEST(OpenVinoCheck, BFloat16) {
   const auto cumulate = [](Network& net, ValueId x) { net.add_layer(network::CumulativeSum{1}, {x}); };
   EXPECT_EQ(refused(DataType::kBFloat16, cumulate), Reason::kDataType);

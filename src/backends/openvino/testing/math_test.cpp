@@ -284,7 +284,6 @@ void expect_narrow_integers() {
 }
 TEST(OpenVinoElementWise, Int8WrapsAround) { expect_narrow_integers<std::int8_t>(); }
 TEST(OpenVinoElementWise, UInt8WrapsAround) { expect_narrow_integers<std::uint8_t>(); }
-TEST(OpenVinoElementWise, Int16WrapsAround) { expect_narrow_integers<std::int16_t>(); }
 
 template <typename T>
 void expect_exact_comparison() {

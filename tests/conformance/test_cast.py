@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every dtype to every dtype, as far as PyTorch defines the result."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from .harness import check, check_refused, compile_function
+
+NAN, INF = float("nan"), float("inf")
+FLOATING = (torch.float32, torch.float16, torch.bfloat16)
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+DTYPES = (*FLOATING, torch.float64, *WHOLE, torch.bool)
+
+
+def ordinary(source: torch.dtype, target: torch.dtype) -> Tensor:
+    """Values of `source` whose cast to `target` PyTorch defines: in range, whether or not they need rounding."""
+    if source == torch.bool:
+        return torch.tensor([[True, False], [False, True]])
+    if source.is_floating_point:
+        numbers = [0.0, -0.0, 0.5, 1.0, 1.5, 2.5, 2.999, 63.7, 100.3, 126.9, 0.1, 1 / 3, 3e-5]
+        if target != torch.uint8:
+            numbers += [-number for number in numbers]
+        x = torch.tensor(numbers, dtype=torch.float64).to(source)
+    elif target.is_floating_point or target == torch.bool:
+        limits = torch.iinfo(source if source != torch.int64 else torch.int32)
+        edges = [limits.min, limits.min + 1, limits.max - 1, limits.max]
+        odd = [number for number in (257, 2049, 2051, 4097, 65519, 2**24 + 1, 2**24 + 3) if number <= limits.max]
+        x = torch.tensor([0, 1, 2, 100, *edges, *odd], dtype=source)
+    else:  # Integers wrap around in PyTorch.
+        limits = torch.iinfo(source if source != torch.int64 else torch.int32)
+        middle = [number for number in (128, 200, 255, 256, 300, 32768, 65535, 70000) if number <= limits.max]
+        x = torch.tensor([0, 1, 127, limits.min, limits.max, *middle], dtype=source)
+    return x
+
+
+@pytest.mark.parametrize("target", DTYPES, ids=str)
+@pytest.mark.parametrize("source", DTYPES, ids=str)
+def test_cast(source: torch.dtype, target: torch.dtype) -> None:
+    x = ordinary(source, target)
+    outcome = compile_function(lambda x, y: (x.to(target), y + 1), x, torch.ones(2))
+    outcome.check(x, torch.ones(2))
+    # The same in the middle of a graph, where engines may fuse or drop the cast.
+    outcome = compile_function(lambda x: x.flip(0).to(target).view(-1, 1), x)
+    outcome.check(x)
+
+
+@pytest.mark.parametrize("middle", DTYPES, ids=str)
+@pytest.mark.parametrize("outer", [torch.float32, torch.float16, torch.int32, torch.uint8], ids=str)
+def test_there_and_back(outer: torch.dtype, middle: torch.dtype) -> None:
+    """The narrower dtype's rounding, wrapping and cutting remain visible."""
+    x = ordinary(outer, middle)
+    compile_function(lambda x: x.flip(0).to(middle).to(outer), x).check(x)
+    if outer.is_floating_point or middle.is_floating_point:
+        return  # Engines may compute halves in float32, so their sums there are more precise than PyTorch's.
+    x = x.clamp(max=torch.iinfo(outer).max - 1)  # An int64 that an engine takes has to fit 32 bits.
+    compile_function(lambda x: (x.flip(0).to(middle) + 1).to(outer), x).check(x)
+
+
+@pytest.mark.parametrize("source", FLOATING, ids=str)
+def test_special_values_to_floating(source: torch.dtype) -> None:
+    x = torch.tensor([NAN, INF, -INF, -0.0, 65504.0, 65519.0, 65520.0, -70000.0, 3.4e38, 3.39e38, 1e-45, 6e-8, 2e-8])
+    x = x.to(source)
+    for target in FLOATING:
+        outcome = compile_function(lambda x, to=target: x.flip(0).to(to), x)
+        outcome.check(x)
+        signs = torch.signbit(outcome.eager(x)) & ~outcome.eager(x).isnan()
+        assert torch.equal(torch.signbit(outcome.module(x)) & ~outcome.eager(x).isnan(), signs)
+
+
+@pytest.mark.parametrize("source", FLOATING, ids=str)
+def test_ties_round_to_even(source: torch.dtype) -> None:
+    ties = torch.arange(0, 64) * 2.0**-11 + 1  # halfway between float16's neighbours, every other one
+    ties = torch.cat((ties, torch.arange(0, 64) * 2.0**-8 + 1, torch.arange(2048, 2080).float()))
+    x = torch.cat((ties, -ties)).to(source)
+    for target in FLOATING:
+        for dynamic in (None, ({0: Dim("n", min=1, max=999)},)):
+            outcome = compile_function(lambda x, to=target: x.flip(0).to(to), x, dynamic=dynamic)
+            assert torch.equal(outcome.module(x), outcome.eager(x))
+            assert outcome.module(x).dtype == target
+
+
+@pytest.mark.parametrize("source", [*FLOATING, *WHOLE], ids=str)
+def test_to_bool(source: torch.dtype) -> None:
+    """Everything but zero is true: fractions, denormals, NaN, multiples of 256."""
+    values = [0.0, -0.0, 0.25, -0.25, 0.999, 6e-8, NAN, INF, -INF, 256.0] if source.is_floating_point else [0, 1, -1, 2]
+    if source in (torch.int64, torch.int32, torch.int16):
+        values += [256, 512, -256]
+    if source == torch.uint8:
+        values = [0, 1, 255]
+    if source == torch.float32:
+        values += [1e-45, 1e-39]
+    x = torch.tensor(values).to(source)
+    compile_function(lambda x: x.flip(0).to(torch.bool), x).check(x)
+    compile_function(lambda x: torch.where(x.bool(), 1.0, 2.0), x).check(x)
+
+
+def test_fractions_are_cut_towards_zero() -> None:
+    x = torch.tensor([-2.9, -1.5, -0.9, -0.1, 0.1, 0.9, 1.5, 2.9, 1e6 + 0.5, -(2.0**30)])
+    for target in (torch.int32, torch.int64):
+        outcome = compile_function(lambda x, to=target: x.flip(0).to(to), x)
+        assert torch.equal(outcome.module(x), outcome.eager(x))
+
+
+def test_dynamic_sizes() -> None:
+    sizes = ({0: Dim("n", min=1, max=40)},)
+    more = [(torch.randn(40, 2) * 50,), (torch.randn(1, 2),)]
+    check(lambda x: (x * 2).half().float(), torch.randn(3, 2).half(), dynamic=sizes).check(torch.randn(40, 2).half())
+    check(lambda x: (x > 0).float(), torch.randn(3, 2), dynamic=sizes, more=more)
+    compile_function(lambda x: (x * 2).half() + x.bfloat16(), torch.randn(3, 2), dynamic=sizes).check(*more[0])
+
+
+def test_nothing_to_cast() -> None:
+    x = torch.zeros(0, 3)
+    for target in DTYPES:
+        compile_function(lambda x, y, to=target: (x.to(to), y + 1), x, torch.ones(2)).check(x, torch.ones(2))
+
+
+def test_forms_of_the_cast() -> None:
+    x, like = torch.tensor([1.5, -2.5, 0.0]), torch.zeros(2, dtype=torch.float16)
+    check(lambda x: (x.half(), x.bfloat16(), x.bool()), x)
+    check(lambda x, y: (x.type_as(y), x.to(y)), x, like)
+    check(lambda x: x.to(torch.float32, copy=True) + x.to("cpu"), x)
+    check(lambda x: x.to(torch.float16, memory_format=torch.channels_last), torch.randn(1, 2, 3, 4))
+
+
+def test_what_stays_in_pytorch() -> None:
+    x = torch.tensor([1.0, 2.0**-30])
+    check_refused(lambda x: x.double() + 1, x, reason="DATA_TYPE")
+    check_refused(lambda x: x.bfloat16(), torch.tensor([257, 1], dtype=torch.int32), reason="DATA_TYPE")
+    # The CPU plugin keeps int16 in 32 bits, so nothing wraps around.
+    wide, narrow = torch.tensor([70000, -(2**31)], dtype=torch.int32), torch.tensor([32767, -1], dtype=torch.int16)
+    check_refused(lambda x: (x.flip(0).short().int(), x + x), wide, reason="DATA_TYPE")
+    check_refused(lambda x: ((x + 1).int(), x.flip(0)), narrow, reason="DATA_TYPE")
+    check(lambda x: (x > 3).short().int(), wide)
+    # It cuts bits off instead of rounding, but only where shapes are dynamic.
+    x, sizes = torch.tensor([1.0039, 1.0118, 300.9]), ({0: Dim("n", min=1, max=9)},)
+    check_refused(lambda x: (x + 1).bfloat16(), x, dynamic=sizes, reason="DYNAMIC_SHAPE")
+    check(lambda x: (x + 1).bfloat16(), x)
