@@ -187,21 +187,37 @@ FULL_SIZE = {
 }
 
 
+def batches(inputs: tuple[torch.Tensor, ...]) -> tuple[list[Input], list[tuple[torch.Tensor, ...]]]:
+    """Dynamic descriptions of the model's inputs, and inputs of two sizes."""
+    if not inputs[0].is_floating_point():
+        count = len(inputs)
+        return tokens(count), [sentences(batch, length)[:count] for batch, length in ((1, 8), (3, 20))]
+    shape, dtype = inputs[0].shape[1:], inputs[0].dtype
+    image = Input(min_shape=(1, *shape), opt_shape=(2, *shape), max_shape=(4, *shape), dtype=dtype)
+    return [image], [(torch.rand(batch, *shape).to(dtype),) for batch in (1, 3)]
+
+
+@pytest.mark.parametrize("shapes", ["static", "dynamic"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", FULL_SIZE)
-def test_one_engine_in_every_precision(name: str, dtype: torch.dtype) -> None:
-    """As close to the same network in float64 as eager is, or closer."""
+def test_one_engine_in_every_precision(name: str, dtype: torch.dtype, shapes: str) -> None:
+    """Nothing is left to PyTorch; as close to the same network in float64 as eager is, or closer."""
     torch.manual_seed(0)
     model, inputs = FULL_SIZE[name]()
-    model = model.to(dtype)
+    model = model.to(dtype).eval()
     inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in inputs)
-    module = torch_tensorrt.compile(model, arg_inputs=list(inputs))
-    assert [child for child, _ in module.named_children()] == ["_run_on_acc_0"]
+    described, examples = batches(inputs) if shapes == "dynamic" else (list(inputs), [inputs])
+    module = torch_tensorrt.compile(model, arg_inputs=described, min_block_size=1)
+    report = module.meta["torch_tensorrt"]["report"]
+    assert not report.refusals
+    assert [block.engine for block in report.blocks] == [True]
     with torch.no_grad():
-        ours, eager = module(*inputs), model(*inputs)
-        exact = model.double()(*(x.double() if x.is_floating_point() else x for x in inputs))
-    assert (ours.dtype, ours.shape) == (eager.dtype, eager.shape)
-    size = exact.abs().max().item()
-    error, eager_error = ((y.double() - exact).abs().max().item() / size for y in (ours, eager))
-    assert size > 0
-    assert error <= 2 * eager_error + 4 * torch.finfo(dtype).eps, (error, eager_error)
+        results = [(module(*example), model(*example)) for example in examples]
+        model.double()
+        for example, (ours, eager) in zip(examples, results, strict=True):
+            exact = model(*(x.double() if x.is_floating_point() else x for x in example))
+            assert (ours.dtype, ours.shape) == (eager.dtype, eager.shape)
+            size = exact.abs().max().item()
+            error, eager_error = ((y.double() - exact).abs().max().item() / size for y in (ours, eager))
+            assert size > 0
+            assert error <= 2 * eager_error + 4 * torch.finfo(dtype).eps, (error, eager_error)
