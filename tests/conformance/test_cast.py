@@ -53,6 +53,9 @@ def test_cast(source: torch.dtype, target: torch.dtype) -> None:
 def test_there_and_back(outer: torch.dtype, middle: torch.dtype) -> None:
     """The narrower dtype's rounding, wrapping and cutting remain visible."""
     x = ordinary(outer, middle)
+    if middle.is_floating_point and outer == torch.int32:  # Back from beyond int32, or from infinity, is not defined.
+        bound = 60000 if middle == torch.float16 else 2**30 + 65
+        x = x.clamp(-bound, bound)
     compile_function(lambda x: x.flip(0).to(middle).to(outer), x).check(x)
     if outer.is_floating_point or middle.is_floating_point:
         return  # Engines may compute halves in float32, so their sums there are more precise than PyTorch's.

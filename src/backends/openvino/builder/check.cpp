@@ -27,6 +27,7 @@ constexpr Interval kExactInFloat{-(1 << 24), 1 << 24};
 constexpr Interval kExactToDivide{-(1 << 22), 1 << 22};
 // Integers become bfloat16 by cutting bits off instead of rounding, so only those that need no rounding may.
 constexpr Interval kExactInBfloat16{-256, 256};
+constexpr Interval kExactInFloat16{-2048, 2048};
 
 bool within(const Interval& inner, const Interval& outer) { return inner.min >= outer.min && inner.max <= outer.max; }
 
@@ -122,6 +123,10 @@ class Check {
   Verdict check(const network::Cast& op) const {
     if (op.to == DataType::kBFloat16 && is_integral(dtype(0)) && !within(range(0), kExactInBfloat16)) {
       return refuse(Reason::kDataType, "the CPU plugin makes bfloat16 of integers by cutting bits off, and values in ",
+                    text_of(range(0)), " may need rounding");
+    }
+    if (op.to == DataType::kFloat16 && is_integral(dtype(0)) && !within(range(0), kExactInFloat16)) {
+      return refuse(Reason::kDataType, "the CPU plugin keeps float16 made of integers in float32, and values in ",
                     text_of(range(0)), " may need rounding");
     }
     if (op.to == DataType::kInt16 && is_integral(dtype(0)) && !within(range(0), network::range_of(op.to))) {
