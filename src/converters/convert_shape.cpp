@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "converters/families.h"
+#include "converters/rearrange.h"
 
 namespace torchtrt::converters {
 namespace {
@@ -13,7 +14,7 @@ using graph::Node;
 
 // view, unsqueeze, flatten, ..: the captured shape says all.
 void convert_reshape(Context& ctx, const Node& node) {
-  ctx.set_output(node, ctx.net().add_reshape(ctx.tensor(node, 0, "self"), ctx.meta(node).dims));
+  ctx.set_output(node, reshaped(ctx.net(), ctx.tensor(node, 0, "self"), ctx.meta(node).dims));
 }
 
 // clone, contiguous, detach, ..: nothing to do, as engines' values are never written again.
@@ -24,17 +25,11 @@ void convert_dropout(Context& ctx, const Node& node) {
   convert_same(ctx, node);
 }
 
-ValueId permute(Context& ctx, ValueId x, std::vector<std::int64_t> permutation) {
-  std::vector<std::int64_t> identity(permutation.size());
-  std::iota(identity.begin(), identity.end(), 0);
-  return permutation == identity ? x : ctx.net().add_transpose(x, std::move(permutation));
-}
-
 void convert_permute(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "self");
   std::vector<std::int64_t> permutation = ctx.integers(node, 1, "dims");
   for (std::int64_t& axis : permutation) axis = Context::normalize_axis(axis, ctx.rank_of(x));
-  ctx.set_output(node, permute(ctx, x, std::move(permutation)));
+  ctx.set_output(node, transposed(ctx.net(), x, std::move(permutation)));
 }
 
 ValueId swap_axes(Context& ctx, ValueId x, std::int64_t a, std::int64_t b) {
@@ -42,7 +37,7 @@ ValueId swap_axes(Context& ctx, ValueId x, std::int64_t a, std::int64_t b) {
   std::iota(permutation.begin(), permutation.end(), 0);
   if (permutation.empty()) return x;
   std::swap(permutation[static_cast<std::size_t>(a)], permutation[static_cast<std::size_t>(b)]);
-  return permute(ctx, x, std::move(permutation));
+  return transposed(ctx.net(), x, std::move(permutation));
 }
 
 void convert_transpose(Context& ctx, const Node& node) {
@@ -119,7 +114,7 @@ void convert_select(Context& ctx, const Node& node) {
   } else if (bounds.min < 0) {
     refuse(Reason::kDynamicShape, node.target, ": the index ", index, " may be negative or not");
   }
-  ctx.set_output(node, ctx.net().add_reshape(take(ctx, x, axis, index, Expr(1)), ctx.meta(node).dims));
+  ctx.set_output(node, reshaped(ctx.net(), taken_at(ctx.net(), x, axis, index), ctx.meta(node).dims));
 }
 
 void convert_flip(Context& ctx, const Node& node) {
@@ -174,8 +169,8 @@ void convert_unbind(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "self");
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim", 0), ctx.rank_of(x));
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-    const ValueId part = take(ctx, x, axis, Expr(static_cast<std::int64_t>(i)), Expr(1));
-    ctx.set_output(node, ctx.net().add_reshape(part, ctx.meta(node, i).dims), i);
+    const ValueId part = taken_at(ctx.net(), x, axis, Expr(static_cast<std::int64_t>(i)));
+    ctx.set_output(node, reshaped(ctx.net(), part, ctx.meta(node, i).dims), i);
   }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converters/operands.h"
 
+#include "converters/rearrange.h"
+
 #include <utility>
 
 namespace torchtrt::converters {
@@ -48,7 +50,7 @@ ValueId unbatched_like(Context& ctx, ValueId result, ValueId original) {
 ValueId squeeze(Context& ctx, ValueId value, std::int64_t axis) {
   Dims dims = ctx.dims_of(value);
   dims.erase(dims.begin() + axis);
-  return ctx.net().add_reshape(value, std::move(dims));
+  return reshaped(ctx.net(), value, std::move(dims));
 }
 
 }  // namespace torchtrt::converters
