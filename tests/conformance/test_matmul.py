@@ -45,7 +45,7 @@ def test_linear(shape: tuple[int, ...], bias: bool, dtype: torch.dtype) -> None:
 
 
 def test_linear_of_a_vector_of_weights() -> None:
-    check(F.linear, torch.randn(2, 5), torch.randn(5), torch.randn(()))
+    check(F.linear, torch.randn(2, 5), torch.randn(5))
 
 
 def test_linear_of_dynamic_sizes() -> None:
