@@ -36,8 +36,12 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    # eager has no kernel for avg_pool3d in the half precisions
+    [(name, dtype) for name in LAYERS for dtype in FLOATS if name != "avg_3d" or dtype == torch.float32],
+    ids=str,
+)
 def test_layer(name: str, dtype: torch.dtype) -> None:
     layer, shape = LAYERS[name]
     check(layer, torch.randn(shape).to(dtype))

@@ -9,7 +9,17 @@ from typing import Any
 
 import sympy
 import torch
-from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Min, Mod, PythonMod
+from torch.utils._sympy.functions import (
+    CleanDiv,
+    FloorDiv,
+    FloorToInt,
+    Max,
+    Min,
+    Mod,
+    PythonMod,
+    ToFloat,
+    TruncToInt,
+)
 from torch.utils._sympy.numbers import int_oo
 
 
@@ -53,10 +63,19 @@ def expr_text(expr: sympy.Expr) -> str:
     raise NotRepresentableError(f"{expr} ({type(expr).__name__})")
 
 
+def _scaled(rounded: sympy.Expr) -> sympy.Expr:
+    """`int(2.0 * float(n))`, as scale factors make it, is `2 * n`: exact for every size below 2**53."""
+    factor, rest = rounded.args[0].as_coeff_Mul()
+    if isinstance(rest, ToFloat) and float(factor).is_integer():
+        return int(factor) * rest.args[0]
+    return rounded
+
+
 def size_expr(size: int | torch.SymInt) -> sympy.Expr:
-    """The expression behind a size."""
+    """The expression behind a size, in integers where it is one of integers."""
     if isinstance(size, torch.SymInt):
-        return size.node.expr
+        expr = size.node.expr
+        return expr.replace(lambda part: isinstance(part, (TruncToInt, FloorToInt)), _scaled)
     return sympy.Integer(int(size))
 
 
