@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator ``tensorrt::execute_engine`` as tracers see it: output shapes from the engine's metadata."""
+"""The operators ``tensorrt::*`` as tracers see them: output shapes from the engine's metadata."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from ._library import load_binding
 
@@ -67,6 +68,7 @@ def _symbols_of(text: str) -> set[str]:
 
 def fake_execute_engine(inputs: list[torch.Tensor], engine: Any) -> list[torch.Tensor]:
     """Empty tensors of the outputs' dtypes and shapes; sizes that only data decides become unbacked symbols."""
+    _refuse_meta(inputs)
     real = getattr(engine, "real_obj", engine)
     metadata = parse_metadata(real.metadata())
     specs = metadata["inputs"]
@@ -102,9 +104,24 @@ def fake_execute_engine(inputs: list[torch.Tensor], engine: Any) -> list[torch.T
     return results
 
 
+def fake_check_inputs(inputs: list[torch.Tensor], expected: str, contiguous: bool = False) -> None:
+    """Nothing: only a run has something to check."""
+    _refuse_meta(inputs)
+
+
+def _refuse_meta(inputs: list[torch.Tensor]) -> None:
+    """This is also what torch calls for meta tensors: a program that went on with them would read what is not there."""
+    for index, tensor in enumerate(inputs):
+        if tensor.is_meta and not isinstance(tensor, FakeTensor):
+            raise ValueError(f"input {index} is a tensor without data, on device meta; give it data before the call")
+
+
 def register() -> None:
     """Registers what tracing needs; called once, when the package is imported."""
     torch.library.register_fake("tensorrt::execute_engine", fake_execute_engine)
+    torch.library.register_fake("tensorrt::check_inputs", fake_check_inputs)
+    # Without a result it would be dropped as dead code.
+    torch.fx.node.has_side_effect(torch.ops.tensorrt.check_inputs.default)
 
 
 def engines_of(module: torch.nn.Module) -> list[Any]:

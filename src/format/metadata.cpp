@@ -221,7 +221,7 @@ void require(bool condition, ErrorCode code, const Parts&... parts) {
   }
 }
 
-void validate(const Metadata& metadata, ErrorCode code) {
+void validate_inputs(const Metadata& metadata, ErrorCode code) {
   std::set<std::string> bound;
   for (const InputSpec& input : metadata.inputs) {
     for (const Expr& dim : input.dims) {
@@ -260,7 +260,23 @@ void validate(const Metadata& metadata, ErrorCode code) {
   }
   require(metadata.device == "cpu" || metadata.device == "cuda", code, "device \"", metadata.device,
           "\" is neither \"cpu\" nor \"cuda\"");
+}
+
+void validate(const Metadata& metadata, ErrorCode code) {
+  validate_inputs(metadata, code);
   require(!metadata.targets.empty(), code, "no targets: there is nothing to run");
+}
+
+/// Name, device, inputs and their symbols.
+Metadata read_parsed_inputs(const Json& json) {
+  const Node root(json, "");
+  Metadata metadata;
+  metadata.name = root.text("name");
+  metadata.device = root.text("device");
+  root.for_each("inputs", [&](const Node& node) { metadata.inputs.push_back(read_input(node)); });
+  root.child("symbols").for_each_member(
+      [&](const std::string& name, const Node& node) { metadata.symbols.emplace(name, read_symbol(node)); });
+  return metadata;
 }
 
 Metadata read_parsed(const Json& json, std::uint64_t payload_size) {
@@ -269,15 +285,10 @@ Metadata read_parsed(const Json& json, std::uint64_t payload_size) {
   TORCHTRT_CHECK(minimum_reader <= kFormatVersion, kVersionMismatch, "engine of format ",
                  root.integer("format_version"), ", which needs a reader of format ", minimum_reader,
                  "; this library reads up to format ", kFormatVersion, ": update torch_tensorrt's runtime");
-  Metadata metadata;
-  metadata.name = root.text("name");
-  metadata.device = root.text("device");
+  Metadata metadata = read_parsed_inputs(json);
   metadata.requires_output_allocator = root.flag_or("requires_output_allocator", false);
-  root.for_each("inputs", [&](const Node& node) { metadata.inputs.push_back(read_input(node)); });
   root.for_each("outputs",
                 [&](const Node& node) { metadata.outputs.push_back({node.text("name"), node.dtype(), node.dims()}); });
-  root.child("symbols").for_each_member(
-      [&](const std::string& name, const Node& node) { metadata.symbols.emplace(name, read_symbol(node)); });
   root.for_each("targets", [&](const Node& node) { metadata.targets.push_back(read_target(node, payload_size)); });
   metadata.producer = root.text_map("producer");
   validate(metadata, ErrorCode::kDataLoss);
@@ -291,6 +302,22 @@ Json parse_limited(std::string_view text) {
     return true;
   };
   return Json::parse(text.begin(), text.end(), limit_depth);
+}
+
+/// Calls `read` and says of what it throws that the text is damaged.
+template <typename Read>
+Metadata translate_damage(Read read) {
+  try {
+    return read();
+  } catch (const nlohmann::json::exception& error) {
+    fail(ErrorCode::kDataLoss, "engine metadata is not JSON: ", error.what());
+  } catch (const Error& error) {
+    // Expressions report themselves as invalid arguments; in a file they are damage.
+    if (error.code() == ErrorCode::kInvalidArgument || error.code() == ErrorCode::kOutOfRange) {
+      fail(ErrorCode::kDataLoss, "engine metadata: ", error.what());
+    }
+    throw;
+  }
 }
 
 }  // namespace
@@ -342,17 +369,16 @@ Metadata read_metadata(std::string_view text, std::uint64_t payload_size) {
   const std::string_view found = text.substr(kChecksumPrefix.size(), kChecksumDigits);
   const std::string computed = hex(checksum_of(text));
   TORCHTRT_CHECK(found == computed, kDataLoss, "engine metadata damaged: its checksum is ", computed, ", not ", found);
-  try {
-    return read_parsed(parse_limited(text), payload_size);
-  } catch (const nlohmann::json::exception& error) {
-    fail(ErrorCode::kDataLoss, "engine metadata is not JSON: ", error.what());
-  } catch (const Error& error) {
-    // Expressions report themselves as invalid arguments; in a file they are damage.
-    if (error.code() == ErrorCode::kInvalidArgument || error.code() == ErrorCode::kOutOfRange) {
-      fail(ErrorCode::kDataLoss, "engine metadata: ", error.what());
-    }
-    throw;
-  }
+  return translate_damage([&] { return read_parsed(parse_limited(text), payload_size); });
+}
+
+Metadata read_inputs(std::string_view text) {
+  TORCHTRT_CHECK(text.size() <= kMaxText, kDataLoss, "engine metadata of ", text.size(), " bytes is not plausible");
+  return translate_damage([&] {
+    Metadata metadata = read_parsed_inputs(parse_limited(text));
+    validate_inputs(metadata, ErrorCode::kDataLoss);
+    return metadata;
+  });
 }
 
 }  // namespace torchtrt::format

@@ -70,6 +70,9 @@ std::string write_metadata(const Metadata& metadata);
 /// is checked against `payload_size`; unknown fields are ignored. What it returns is consistent: every symbol of an
 /// input's dims is declared with a range and bound by some input (a dim that is that symbol alone, or a shape input).
 Metadata read_metadata(std::string_view text, std::uint64_t payload_size);
+/// The fields of metadata that say what inputs must be ("name", "device", "inputs", "symbols"), as plain JSON: a program
+/// that takes inputs besides those of engines carries them in `tensorrt::check_inputs`. Error(kDataLoss) as above.
+Metadata read_inputs(std::string_view text);
 
 /// The section's bytes within the whole payload; Error(kDataLoss) if it does not lie inside it.
 std::span<const std::byte> section_bytes(const SectionSpec& section, std::span<const std::byte> payload);

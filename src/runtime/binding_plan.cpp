@@ -80,6 +80,10 @@ std::int64_t element_count(const DLTensor& tensor) {
 
 }  // namespace
 
+std::string subject_of(const format::Metadata& metadata) {
+  return metadata.name.empty() ? "the program" : "engine \"" + metadata.name + "\"";
+}
+
 DLDataType to_dlpack(DataType dtype) {
   const auto bits = static_cast<std::uint8_t>(8 * size_of(dtype));
   switch (dtype) {
@@ -105,7 +109,7 @@ class BindingPlan::Solver {
 
   template <typename... Parts>
   [[noreturn]] void fail_at(ErrorCode code, const format::InputSpec& input, const Parts&... parts) const {
-    fail(code, "engine \"", metadata_.name, "\", input \"", input.name, "\"", parts...);
+    fail(code, subject_of(metadata_), ", input \"", input.name, "\"", parts...);
   }
 
   /// Checks the rank and binds the dims that are a symbol alone. To be called for every input before check_dims.
@@ -179,7 +183,7 @@ class BindingPlan::Solver {
     const format::SymbolSpec& range = metadata_.symbols.at(symbol);
     if (value < range.min || value > range.max) {
       fail_at(ErrorCode::kOutOfRange, input, where(place), ": ", value, " is outside the range ",
-              text_of(Interval{range.min, range.max}), " that the engine was compiled for (symbol ", symbol, ")");
+              text_of(Interval{range.min, range.max}), " that it was compiled for (symbol ", symbol, ")");
     }
     const auto [found, inserted] = values_.try_emplace(symbol, Bound{value, place});
     if (!inserted && found->second.value != value) {
@@ -226,7 +230,7 @@ void BindingPlan::check_bindings(std::span<const DLTensor> inputs, DLDevice devi
     for (const format::InputSpec& input : metadata_.inputs) {
       names += (names.empty() ? "" : ", ") + input.name;
     }
-    fail(ErrorCode::kInvalidArgument, "engine \"", metadata_.name, "\": expected ", types_.size(), " inputs (", names,
+    fail(ErrorCode::kInvalidArgument, subject_of(metadata_), ": expected ", types_.size(), " inputs (", names,
          "), but got ", inputs.size());
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -243,7 +247,7 @@ void BindingPlan::check_bindings(std::span<const DLTensor> inputs, DLDevice devi
                        ", but got one on ", text_of(tensor.device), "; move it before the call");
     }
     if (tensor.strides != nullptr && !is_contiguous(tensor)) {
-      messages.fail_at(ErrorCode::kInvalidArgument, spec, ": expected a contiguous tensor");
+      messages.fail_at(ErrorCode::kInvalidArgument, spec, ": expected a contiguous tensor; call .contiguous() before");
     }
   }
 }

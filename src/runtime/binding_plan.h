@@ -55,6 +55,9 @@ class TORCHTRT_API BindingPlan {
   bool outputs_known_ = true;               // every output dim is an expression over symbols that inputs bind
 };
 
+/// Whom an error is about: `engine "name"`, or the program around engines, whose metadata has no name.
+TORCHTRT_API std::string subject_of(const format::Metadata& metadata);
+
 /// DLPack's type for a dtype.
 TORCHTRT_API DLDataType to_dlpack(DataType dtype);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch class `tensorrt.Engine` and the operators `tensorrt::*`, under the names that saved programs hold.
 #include <climits>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "torch/engine_call.h"
 #include "torch/engine_holder.h"
 #include "torch/errors.h"
+#include "torch/input_check.h"
 
 namespace torchtrt {
 
@@ -44,6 +46,10 @@ std::vector<at::Tensor> execute_engine_autograd(at::TensorList inputs, const Eng
                              .findSchemaOrThrow("tensorrt::execute_engine", "")
                              .typed<std::vector<at::Tensor>(at::TensorList, const EnginePointer&)>();
   return op.call(inputs, engine);
+}
+
+void check_program_inputs(at::TensorList inputs, std::string_view expected, bool contiguous) {
+  translate([&] { check_inputs(inputs, std::string(expected), contiguous); });
 }
 
 std::vector<std::vector<std::int64_t>> infer_outputs(const EnginePointer& engine,
@@ -78,6 +84,10 @@ TORCH_LIBRARY(tensorrt, m) {
 
   m.def("execute_engine(Tensor[] input_tensors, __torch__.torch.classes.tensorrt.Engine engine) -> Tensor[]",
         {at::Tag::pt2_compliant_tag});
+  // Conservative: TorchScript drops calls without results unless they may have effects.
+  m.def(torch::schema("check_inputs(Tensor[] inputs, str expected, bool contiguous=False) -> ()",
+                      c10::AliasAnalysisKind::CONSERVATIVE),
+        {at::Tag::pt2_compliant_tag});
 
   m.def("ABI_VERSION() -> str", [] { return std::to_string(format::kFormatVersion); });
   m.def("get_multi_device_safe_mode() -> bool", [] { return runtime::multi_device_safe_mode(); });
@@ -104,9 +114,19 @@ TORCH_LIBRARY(tensorrt, m) {
   });
 }
 
-TORCH_LIBRARY_IMPL(tensorrt, CompositeExplicitAutograd, m) { m.impl("execute_engine", TORCH_FN(execute_engine)); }
+TORCH_LIBRARY_IMPL(tensorrt, CompositeExplicitAutograd, m) {
+  m.impl("execute_engine", TORCH_FN(execute_engine));
+  m.impl("check_inputs", TORCH_FN(check_program_inputs));
+}
 
-TORCH_LIBRARY_IMPL(tensorrt, Autograd, m) { m.impl("execute_engine", TORCH_FN(execute_engine_autograd)); }
+TORCH_LIBRARY_IMPL(tensorrt, Autograd, m) {
+  m.impl("execute_engine", TORCH_FN(execute_engine_autograd));
+  m.impl("check_inputs", torch::CppFunction::makeFallthrough());
+}
+
+// The check is about the memory: it must see lazy views as they are, not resolved.
+TORCH_LIBRARY_IMPL(tensorrt, Negative, m) { m.impl("check_inputs", torch::CppFunction::makeFallthrough()); }
+TORCH_LIBRARY_IMPL(tensorrt, Conjugate, m) { m.impl("check_inputs", torch::CppFunction::makeFallthrough()); }
 
 }  // namespace torch_adapter
 }  // namespace torchtrt

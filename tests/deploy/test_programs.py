@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,56 @@ def test_python_without_the_runtime_the_error_is_pytorchs(deployment: Deployment
     done = run([sys.executable, "-I", "-c", PYTHON_PROGRAM, "", deployment.model(container)], PATH="/usr/bin:/bin")
     assert done.returncode != 0
     assert UNKNOWN_CLASS in done.stderr
+
+
+REFUSALS = {
+    "dtype": r'input "x": expected dtype float32, but got float64',
+    "rank": r'input "x": expected 2 dimensions \[s\d+, 10\], but got 3: \[1, 3, 10\]',
+    "size": r'input "x", dimension 1: expected 10, but got 11',
+    "range": r'input "x", dimension 0: 65 is outside the range \[1, 64\]',
+    "empty": r'input "x", dimension 0: 0 is outside the range \[1, 64\]',
+    "device": r"input 0 is a tensor without data, on device meta",
+    "layout": r"input 0 is a Sparse tensor; convert it with \.to_dense\(\)",
+    "undefined": r"input 0 is not a tensor \(undefined\)|Expected a value of type .Tensor. .*None|NoneType",
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_bad_inputs_are_exceptions_and_the_program_goes_on(deployment: Deployment, container: str) -> None:
+    done = run([deployment.programs / f"{container}_runtime", deployment.model(container)], BAD_INPUTS="1")
+    check_output(done, deployment.expected)
+    said = dict(line.split(" ", 2)[1:] for line in done.stdout.splitlines() if line.startswith("refused "))
+    assert said.keys() == REFUSALS.keys()
+    for name, message in REFUSALS.items():
+        assert re.search(message, said[name]), f"{name}: {said[name]}"
+
+
+def damaged_files(good: Path, folder: Path) -> dict[str, Path]:
+    """A model file damaged in several ways."""
+    whole = good.read_bytes()
+    flipped = bytearray(whole)
+    at = whole.index(b"<?xml")  # of the engine: OpenVINO's model
+    flipped[at + 100] ^= 4
+    contents = {
+        "empty": b"",
+        "foreign": b"\x7fELF" + bytes(1000),
+        "head": whole[: len(whole) // 2],
+        "tail": whole[len(whole) // 2 :],
+        "flipped": bytes(flipped),
+    }
+    files = {name: folder / f"{name}{good.suffix}" for name in contents}
+    for name, path in files.items():
+        path.write_bytes(contents[name])
+    return files | {"missing": folder / "missing.pt2", "folder": folder}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_damaged_files_are_exceptions(deployment: Deployment, container: str, tmp_path: Path) -> None:
+    for name, path in damaged_files(deployment.model(container), tmp_path).items():
+        done = run([deployment.programs / f"{container}_runtime", path])
+        assert done.returncode == 1, (name, done.returncode, done.stderr)  # an exception, not a crash
+        assert done.stderr.strip()
+        assert name != "flipped" or "checksum" in done.stderr
 
 
 @pytest.fixture

@@ -96,8 +96,7 @@ def test_modes_that_watch_operators_see_the_operator(module: Any) -> None:
     assert seen == ["tensorrt.execute_engine.default"]
 
 
-def test_meta_and_fake_tensors(module: Any) -> None:
-    assert module(torch.rand(2, 16, device="meta")).shape == (2, 4)
+def test_fake_tensors(module: Any) -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode() as mode:

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import os
 import pickle
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +150,65 @@ def test_impossible_loads(tmp_path: Path) -> None:
         torch_tensorrt.load(foreign, format="onnx")
 
 
-@pytest.mark.parametrize("output_format", ["exported_program", "torchscript"])
-def test_truncated_files(output_format: str, tmp_path: Path) -> None:
+def damaged(whole: bytes, count: int) -> Iterator[bytes]:
+    """`count` copies with a bit changed, and as many without their ends."""
+    chosen = random.Random(0)
+    for _ in range(count):
+        changed = bytearray(whole)
+        changed[chosen.randrange(len(whole))] ^= 1 << chosen.randrange(8)
+        yield bytes(changed)
+        yield whole[: chosen.randrange(len(whole))]
+
+
+@pytest.mark.parametrize("output_format", list(SUFFIX))
+def test_damaged_files(output_format: str, tmp_path: Path) -> None:
+    path = tmp_path / f"model.{SUFFIX[output_format]}"
+    torch_tensorrt.save(compiled(Split()), path, output_format=output_format)
+    x = torch.rand(4, 12)
+    whole, expected = path.read_bytes(), callable_of(torch_tensorrt.load(path))(x)
+    refused = 0
+    for data in (b"", bytes(100), *damaged(whole, 20)):
+        path.write_bytes(data)
+        try:
+            run = callable_of(torch_tensorrt.load(path))
+        except ValueError as error:
+            assert "damaged" in str(error)  # noqa: PT017 (or else the file has to work)
+            refused += 1
+        else:  # a byte that says nothing: a date, a hint
+            assert_same(run(x), expected)
+    assert refused > 30
+
+
+def test_damaged_engines_are_found_by_pytorchs_loader_too(tmp_path: Path) -> None:
+    path = tmp_path / "model.ts"
+    torch_tensorrt.save(compiled(Mlp(12)), path, output_format="torchscript")
+    x = torch.rand(4, 12)
+    whole, expected = path.read_bytes(), torch.jit.load(path)(x)
+    first, last = whole.index(b"<?xml"), whole.index(b"</net>")
+    for at in range(first, last, (last - first) // 10):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(RuntimeError, match="its bytes are not those that were saved"):
+            torch.jit.load(path)(x)
+    for data in damaged(whole, 20):
+        path.write_bytes(data)
+        with contextlib.suppress(RuntimeError, UnicodeDecodeError):
+            assert_same(torch.jit.load(path)(x), expected)
+
+
+def test_a_file_of_another_format(tmp_path: Path) -> None:
     path = tmp_path / "model.pt2"
-    torch_tensorrt.save(compiled(Mlp(12)), path, output_format=output_format)
-    whole = path.read_bytes()
-    for part in (10, len(whole) // 2, len(whole) - 10):
-        path.write_bytes(whole[:part])
-        with pytest.raises(ValueError, match="damaged"):
-            torch_tensorrt.load(path)
+    torch_tensorrt.save(compiled(Mlp(12)), path)
+    with pytest.raises(ValueError, match="format 'exported_program', not 'torchscript'"):
+        torch_tensorrt.load(path, format="torchscript")
+
+
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        folder = Path("/proc/self")  # nobody creates files there, root neither
+    else:
+        folder = tmp_path
+        folder.chmod(0o500)
+    with pytest.raises(OSError, match=r"cannot write '.*model.pt2'"):
+        torch_tensorrt.save(compiled(Mlp(12)), folder / "model.pt2")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        torch_tensorrt.save(compiled(Mlp(12)), tmp_path)

@@ -13,11 +13,11 @@ from torch import fx
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from ..runtime._module import CompiledModule, TorchBlock, apply_calling_convention, check_constant, check_range
-from ._graph import Program
+from ..runtime._module import CompiledModule, TorchBlock, apply_calling_convention, check_constant
+from ._graph import Program, describe_expected, is_checkable
 from ._nodes import ITEM_OP, attribute, graph_outputs, is_mutation, is_size_node, is_tensor, leaf_nodes, value_of
 from ._partition import Block, Partition, SizeSources, block_inputs
-from ._symbols import NotRepresentableError, emit_expr, size_expr, sizes
+from ._symbols import NotRepresentableError, emit_expr, size_expr
 
 # A view of an engine's result must not rely on strides that eager's result would have had.
 _LAYOUT_FREE = {
@@ -201,8 +201,9 @@ class Assembly:
     def build(self, engines: Mapping[int, torch.nn.Module], convention: CallingConvention) -> CompiledModule:
         """The root module; `engines` holds the engine module of each engine block, by the block's index."""
         root = _RootBuilder(self.program, self._sources)
-        engine_inputs = {n for index, block in enumerate(self.blocks) if block.engine for n in self.inputs[index]}
-        root.check_ranges(engine_inputs)
+        torch_inputs = (node for index in self._builders for node in self.inputs[index])
+        if any(node.op == "placeholder" for node in torch_inputs):
+            root.check_inputs()
         numbers = {True: 0, False: 0}
         for index, block in enumerate(self.blocks):
             prefix = "_run_on_acc_" if block.engine else "_run_on_gpu_"
@@ -286,17 +287,13 @@ class _RootBuilder:
         for check in checks:
             self._graph.call_function(check_constant, check)
 
-    def check_ranges(self, checked: set[Node]) -> None:
-        """Checks of the dynamic dimensions of inputs; `checked`: those that an engine takes, and so checks itself."""
-        for node, placeholder in list(self._values.items()):
-            value = value_of(node)
-            if node.op != "placeholder" or node in checked or not isinstance(value, torch.Tensor):
-                continue
-            for axis, size in enumerate(sizes(value)):
-                expr = size_expr(size)
-                if isinstance(expr, sympy.Symbol) and expr.name in self._program.ranges:
-                    low, _, high = self._program.ranges[expr.name]
-                    self._graph.call_function(check_range, (placeholder, axis, low, high, str(placeholder.target)))
+    def check_inputs(self) -> None:
+        """A check of all inputs, for programs where PyTorch's blocks take some: engines check their own."""
+        placeholders = {n: own for n, own in self._values.items() if n.op == "placeholder" and is_checkable(n)}
+        if placeholders:
+            names = [str(own.target) for own in placeholders.values()]
+            expected = describe_expected(self._program, list(placeholders), names)
+            self._graph.call_function(torch.ops.tensorrt.check_inputs.default, (list(placeholders.values()), expected))
 
     def _value(self, node: Node) -> Node:
         if node not in self._values:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from ._nodes import (
 from ._symbols import NotRepresentableError, expr_text, shape_symbols, size_expr, size_text, sizes
 
 Ranges = Mapping[str, tuple[int, int, int | None]]
+_NO_LIMIT = 2**63 - 1
 _NETWORK_DTYPES = frozenset(
     {
         torch.float64,
@@ -155,6 +157,41 @@ def _declare_symbols(graph: Any, symbols: Iterable[sympy.Symbol], ranges: Ranges
     for symbol in sorted(symbols, key=lambda item: item.name):
         low, opt, high = ranges.get(symbol.name, (0, 1, None))
         graph.add_symbol(symbol.name, low, opt, high)
+
+
+def is_checkable(node: Node) -> bool:
+    """Whether ``tensorrt::check_inputs`` can say what an input must be: a dense tensor of a type that engines know."""
+    value = value_of(node)
+    return isinstance(value, torch.Tensor) and value.dtype in _NETWORK_DTYPES and value.layout is torch.strided
+
+
+def describe_expected(program: Program, placeholders: Sequence[Node], names: Sequence[str]) -> str:
+    """Types and shapes of a program's inputs as ``tensorrt::check_inputs`` takes them (src/format/package.h)."""
+    values = [value_of(node) for node in placeholders]
+    bound = {expr for value in values for size in sizes(value) if isinstance(expr := size_expr(size), sympy.Symbol)}
+    symbols: dict[str, dict[str, int]] = {}
+
+    def declare(name: str, low: int, opt: int, high: int | None) -> str:
+        symbols[name] = {"min": max(low, 0), "opt": opt, "max": _NO_LIMIT if high is None else high}
+        return name
+
+    def text(size: int | torch.SymInt) -> int | str:
+        expr = size_expr(size)
+        if isinstance(expr, sympy.Symbol):
+            return declare(expr.name, *program.ranges.get(expr.name, (0, 1, None)))
+        try:
+            if expr.free_symbols <= bound:
+                return size_text(size)
+        except NotRepresentableError:
+            pass
+        return declare(f"any{len(symbols)}", 0, 1, None)
+
+    inputs = [
+        {"name": name, "dtype": str(value.dtype).removeprefix("torch."), "shape": [text(size) for size in sizes(value)]}
+        for name, value in zip(names, values, strict=True)
+    ]
+    device = values[0].device.type
+    return json.dumps({"name": "", "device": device, "inputs": inputs, "symbols": symbols}, separators=(",", ":"))
 
 
 def node_symbols(node: Node) -> set[sympy.Symbol]:

@@ -95,16 +95,6 @@ def check_constant(value: Any, expected: Any, name: str) -> None:
         )
 
 
-def check_range(tensor: torch.Tensor, axis: int, low: int, high: int | None, name: str) -> None:
-    """ValueError unless a dimension of an input is within its range (for inputs that no engine checks itself)."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return
-    size = tensor.shape[axis]
-    if size < low or (high is not None and size > high):
-        limit = "any size" if high is None else high
-        raise ValueError(f"input {name!r}: dimension {axis} must be between {low} and {limit}, got {size}")
-
-
 # --- the root ---
 
 
