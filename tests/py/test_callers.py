@@ -206,3 +206,45 @@ def test_min_block_size_is_five_unless_given() -> None:
     for length, engines in ((4, 0), (5, 1)):
         module = torch_tensorrt.compile(chain(length), inputs=[torch.rand(3)])
         assert sum(isinstance(child, EngineModule) for child in module.modules()) == engines
+
+
+def test_calls_without_the_modules_around_the_engine_do_what_theirs_would(mlp: tuple[nn.Module, Any]) -> None:
+    model, compiled = mlp[0], copy.deepcopy(mlp[1])
+    x = torch.rand(4, 16)
+    with torch.no_grad():
+        expected = model(x)
+        assert_same(compiled(x=x), expected)
+        seen: list[str] = []
+        engine = compiled._run_on_acc_0
+        handles = [
+            compiled.register_forward_hook(lambda *_: seen.append("program")),
+            engine.register_forward_pre_hook(lambda *_: seen.append("engine")),
+            nn.modules.module.register_module_forward_hook(lambda *_: seen.append("any")),
+        ]
+        assert_same(compiled(x), expected)
+        assert seen == ["engine", "any", "any", "program"]
+        for handle in handles:
+            handle.remove()
+        seen.clear()
+        assert_same(compiled(x), expected)
+        assert seen == []
+        with pytest.raises(TypeError, match="argument"):
+            compiled(x, x)
+        original, compiled.forward = compiled.forward, lambda x: "mine"
+        assert compiled(x) == "mine"
+        compiled.forward = original
+        compiled._run_on_acc_0 = nn.Identity()
+        assert compiled(x) is x
+
+
+def test_results_in_another_order_than_the_engines() -> None:
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            first = torch.relu(x) + 1
+            second = torch.relu(y) * 2
+            return second, first, second + first
+
+    model, inputs = Two().eval(), (torch.randn(3, 4), torch.randn(3, 4))
+    compiled: Any = torch_tensorrt.compile(model, arg_inputs=list(inputs), min_block_size=1)
+    assert_same(compiled(*inputs), model(*inputs))
+    assert_same(compiled(y=inputs[1], x=inputs[0]), model(*inputs))

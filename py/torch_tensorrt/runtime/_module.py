@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import fx
+from torch.nn.modules.module import _has_any_global_hook
 
 from .._library import load_binding
 from ._torchscript import script_block
@@ -185,6 +187,36 @@ def apply_calling_convention(graph: fx.Graph, orig_args: list[str] | None, in_sp
         graph.set_codegen(fx.graph._PyTreeCodeGen(info))
 
 
+def _only_engine(graph: fx.Graph) -> tuple[str | None, int]:
+    """The engine's name and its number of inputs, if the graph hands its own inputs to one engine and returns what that
+    returns; otherwise None."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    results = [node for node in graph.nodes if node.target is operator.getitem]
+    if type(graph._codegen) is not fx.graph.CodeGen or len(calls) != 1 or any(node.args for node in inputs):
+        return None, 0
+    call, output = calls[0], graph.output_node()
+    expected: Any = call if not results else tuple(results)
+    in_order = [node.args for node in results] == [(call, index) for index in range(len(results))]
+    if len(graph.nodes) != len(inputs) + len(results) + 2 or call.args != tuple(inputs) or not in_order:
+        return None, 0
+    return (str(call.target), len(inputs)) if output.args[0] == expected else (None, 0)
+
+
+def _is_customized(module: torch.nn.Module) -> bool:
+    """Whether a call must do more than run forward, as nn.Module.__call__ asks (hooks, module.compile(), a forward of
+    the instance's own)."""
+    state = module.__dict__
+    return bool(
+        state["_forward_hooks"]
+        or state["_forward_pre_hooks"]
+        or state["_backward_hooks"]
+        or state["_backward_pre_hooks"]
+        or state.get("_compiled_call_impl")
+        or "forward" in state
+    )
+
+
 class CompiledModule(fx.GraphModule):
     """A compiled program: engines (``_run_on_acc_N``) and PyTorch blocks (``_run_on_gpu_N``), called one by one.
 
@@ -192,12 +224,29 @@ class CompiledModule(fx.GraphModule):
     """
 
     calling_convention: tuple[Any, Any, Any] = (None, None, None)
+    _only: tuple[str | None, int] = (None, 0)
 
     def recompile(self) -> Any:
         code = super().recompile()
+        self._only = _only_engine(self.graph)
         # fx wraps calls to print the generated code when one fails; that costs a microsecond, and it is ours to debug.
-        type(self).__call__ = torch.nn.Module.__call__  # type: ignore[method-assign]
+        type(self).__call__ = CompiledModule._call_engine  # type: ignore[method-assign]
         return code
+
+    def _call_engine(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the engine without the two modules around it (3 of 7 microseconds) where nobody could tell."""
+        name, count = self._only
+        if name is not None and len(args) == count and not kwargs and not torch.compiler.is_compiling():
+            engine = self.__dict__["_modules"].get(name)
+            if (
+                type(engine) is EngineModule
+                and not _is_customized(self)
+                and not _is_customized(engine)
+                and not _has_any_global_hook()
+                and torch._C._get_tracing_state() is None
+            ):
+                return engine.__dict__["_call"](*args)
+        return torch.nn.Module.__call__(self, *args, **kwargs)
 
     def _state(self) -> tuple[list[Any], dict[str, Any]]:
         attributes: dict[str, Any] = dict(self.named_children())
