@@ -242,7 +242,7 @@ class CompiledModule(fx.GraphModule):
                 type(engine) is EngineModule
                 and not _is_customized(self)
                 and not _is_customized(engine)
-                and not _has_any_global_hook()
+                and not _has_any_global_hook()  # type: ignore[no-untyped-call]
                 and torch._C._get_tracing_state() is None
             ):
                 return engine.__dict__["_call"](*args)
