@@ -100,8 +100,29 @@ std::string Scanner::balanced() {
 std::string Scanner::comment() {
   if (!accept("#")) return "";
   skip_blanks();
-  std::string result(text_.substr(position_, line_end_ - position_));
-  position_ = line_end_;
+  std::string result;
+  while (position_ < line_end_) {
+    const char c = take();
+    if (c != '\\' || position_ == line_end_) {
+      result += c;
+      continue;
+    }
+    const char next = take();
+    result += next == 'n' ? '\n' : next == 'r' ? '\r' : next;
+  }
+  return result;
+}
+
+std::string escaped(std::string_view text, bool quotes) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '\n' || c == '\r') {
+      result += c == '\n' ? "\\n" : "\\r";
+    } else {
+      if (c == '\\' || (quotes && c == '"')) result += '\\';
+      result += c;
+    }
+  }
   return result;
 }
 

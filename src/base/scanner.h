@@ -34,7 +34,7 @@ class Scanner {
   std::string quoted();
   /// The text up to the matching end: a ',' or closing bracket outside of any bracket.
   std::string balanced();
-  /// The text after "#" at the end of the line; empty if there is none.
+  /// The text after "#" at the end of the line, with what `escaped` writes undone; empty if there is none.
   std::string comment();
 
   template <typename... Parts>
@@ -50,5 +50,10 @@ class Scanner {
   std::size_t position_ = 0, line_start_ = 0, line_end_ = 0, next_ = 0;
   int line_ = 0;
 };
+
+/// Escapes what would end a line or, with `quotes`, a string. Other bytes stay as they are.
+std::string escaped(std::string_view text, bool quotes);
+/// The text as Scanner::quoted reads it.
+inline std::string quoted(std::string_view text) { return '"' + escaped(text, true) + '"'; }
 
 }  // namespace torchtrt

@@ -6,13 +6,13 @@
 #include "compiler/convert.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <ostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+
+#include "base/testing/text_cases.h"
 
 namespace torchtrt::compiler {
 namespace {
@@ -33,50 +33,15 @@ class FakeBackend final : public backend::Builder {
   std::string refused_kind;
 };
 
-struct Case {
-  std::string file, kind, name, first, second;
-  int line = 0;  // of the head
-};
-
-// How GoogleTest shows the parameter of a failed test.
-std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.file << ":" << c.line << ": " << c.name; }
-
-std::vector<Case> load_cases() {
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(TORCHTRT_SOURCE_DIR "/tests/convert")) {
-    files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  std::vector<Case> cases;
-  for (const auto& file : files) {
-    std::ifstream in(file);
-    int number = 0;
-    std::string* part = nullptr;
-    for (std::string line; std::getline(in, line);) {
-      ++number;
-      if (line.starts_with("=== ")) {
-        const std::size_t colon = line.find(": ");
-        cases.push_back({file.filename().string(), line.substr(4, colon - 4), line.substr(colon + 2), "", "", number});
-        part = &cases.back().first;
-      } else if (part != nullptr && line == "---") {
-        part = &cases.back().second;
-      } else if (part != nullptr && !line.empty()) {
-        *part += line + "\n";
-      }
-    }
-  }
-  return cases;
-}
-
 std::vector<NodeRefusal> refusals_of(const std::string& graph, FakeBackend& backend) {
   backend::Builder* const backends[] = {&backend};
   return query(graph::parse(graph), backends);
 }
 
-class ConvertTest : public testing::TestWithParam<Case> {};
+class ConvertTest : public ::testing::TestWithParam<testing::TextCase> {};
 
 TEST_P(ConvertTest, Holds) {
-  const Case& c = GetParam();
+  const testing::TextCase& c = GetParam();
   FakeBackend backend;
   backend::Builder* const backends[] = {&backend};
   if (c.kind == "ok") {
@@ -93,14 +58,14 @@ TEST_P(ConvertTest, Holds) {
     const NodeRefusal& refusal = refusals[count];
     const std::string start = "%" + refusal.node + " " + std::string(to_string(refusal.refusal.reason)) + " ";
     EXPECT_TRUE(line.starts_with(start)) << line << "\nis not\n" << start;
-    EXPECT_PRED_FORMAT2(testing::IsSubstring, line.substr(std::min(line.size(), start.size())),
+    EXPECT_PRED_FORMAT2(::testing::IsSubstring, line.substr(std::min(line.size(), start.size())),
                         refusal.refusal.message);
   }
   EXPECT_EQ(count, refusals.size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, ConvertTest, testing::ValuesIn(load_cases()),
-                         [](const auto& param) { return "case" + std::to_string(param.index); });
+INSTANTIATE_TEST_SUITE_P(Cases, ConvertTest, ::testing::ValuesIn(testing::load_text_cases("convert")),
+                         testing::test_name);
 
 constexpr const char* kChain = R"(graph "chain"
 input %x: float32[4, 8]
@@ -120,7 +85,7 @@ TEST(ConvertDriver, AsksEveryBackend) {
   EXPECT_EQ(refusals[0].node, "b");
   EXPECT_EQ(refusals[0].target, "aten.softmax.int");
   EXPECT_EQ(refusals[0].refusal.reason, backend::Reason::kBackend);
-  EXPECT_PRED_FORMAT2(testing::IsSubstring, "it has no softmax", refusals[0].refusal.message);
+  EXPECT_PRED_FORMAT2(::testing::IsSubstring, "it has no softmax", refusals[0].refusal.message);
 }
 
 TEST(ConvertDriver, ConvertingWhatIsRefusedNamesTheNode) {

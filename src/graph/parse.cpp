@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the text form that print.cpp writes. A node is named by its first result; constants get zeros.
 #include <charconv>
+#include <limits>
 #include <vector>
 
 #include "base/scanner.h"
@@ -73,7 +74,8 @@ class Parser {
   std::int64_t integer(const std::string& text) {
     std::int64_t value = 0;
     const char* end = text.data() + text.size();
-    if (std::from_chars(text.data(), end, value).ptr != end) scanner_.fail_here("\"", text, "\" is not an integer");
+    const auto [last, error] = std::from_chars(text.data(), end, value);
+    if (last != end || error != std::errc()) scanner_.fail_here("\"", text, "\" is not an integer of 64 bits");
     return value;
   }
 
@@ -123,6 +125,9 @@ class Parser {
       const std::string word = scanner_.word("an argument");
       if (word.rfind("torch.", 0) == 0) {
         node.args.push_back(dtype(word));
+      } else if (word == "inf" || word == "nan") {
+        using Limits = std::numeric_limits<double>;
+        node.args.emplace_back().value = word == "inf" ? Limits::infinity() : Limits::quiet_NaN();
       } else {
         scanner_.expect("=");
         node.kwargs[word] = argument();
@@ -166,7 +171,8 @@ class Parser {
     if (text.find_first_of(".en") == std::string::npos) return {integer(text)};
     double value = 0;
     const char* end = text.data() + text.size();
-    if (std::from_chars(text.data(), end, value).ptr != end) scanner_.fail_here("\"", text, "\" is no argument");
+    const auto [last, error] = std::from_chars(text.data(), end, value);
+    if (last != end || error != std::errc()) scanner_.fail_here("\"", text, "\" is no argument");
     return {value};
   }
 

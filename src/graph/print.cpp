@@ -3,23 +3,11 @@
 #include <charconv>
 #include <sstream>
 
+#include "base/scanner.h"
 #include "graph/graph.h"
 
 namespace torchtrt::graph {
 namespace {
-
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') result += '\\';
-    if (c == '\n') {
-      result += "\\n";
-    } else {
-      result += c;
-    }
-  }
-  return result + "\"";
-}
 
 std::string argument_text(const Argument& argument) {
   struct Visitor {
@@ -82,7 +70,7 @@ std::string print(const Graph& graph) {
       separator = ", ";
     }
     out << ")";
-    if (!node.source.empty()) out << "  # " << quoted(node.source).substr(1, quoted(node.source).size() - 2);
+    if (!node.source.empty()) out << "  # " << escaped(node.source, false);
     out << "\n";
   }
   for (const std::string& output : graph.outputs) out << "output %" << output << "\n";

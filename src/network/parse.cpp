@@ -286,7 +286,7 @@ class Parser {
         name += ".layer";
       }
     }
-    net.set_origin("", comment());
+    net.set_origin("", scanner_.comment());
     const std::vector<ValueId> outputs = net.add_layer(std::move(op), std::move(operands), name);
     if (outputs.size() != results.size()) scanner_.fail_here("the layer has ", outputs.size(), " results");
     for (std::size_t i = 0; i < outputs.size(); ++i) define(net, outputs[i], results[i]);
@@ -302,21 +302,6 @@ class Parser {
       if (!texts.emplace(name, scanner_.balanced()).second) scanner_.fail_here("attribute \"", name, "\" comes twice");
     }
     return texts;
-  }
-
-  // The user's source line, printed behind the layer on one line.
-  std::string comment() {
-    const std::string text = scanner_.comment();
-    std::string result;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      if (text[i] != '\\' || i + 1 == text.size()) {
-        result += text[i];
-        continue;
-      }
-      const char c = text[++i];
-      result += c == 'n' ? '\n' : c == 'r' ? '\r' : c;
-    }
-    return result;
   }
 
   // What the text says of a result against what the layer gives.

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <type_traits>
 
+#include "base/scanner.h"
 #include "network/attributes.h"
 #include "network/digest.h"
 #include "network/elements.h"
@@ -16,22 +17,6 @@ namespace {
 
 // --- words
 // ------------------------------------------------------------------------------------------------------------
-
-// Escapes what would end the line or the string. Other bytes stay as they are.
-std::string escaped(const std::string& text, bool quotes) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '\n' || c == '\r') {
-      result += c == '\n' ? "\\n" : "\\r";
-    } else {
-      if (c == '\\' || (quotes && c == '"')) result += '\\';
-      result += c;
-    }
-  }
-  return result;
-}
-
-std::string quoted(const std::string& text) { return '"' + escaped(text, true) + '"'; }
 
 // %name; quoted where it is not one word.
 std::string reference(const std::string& name) {
