@@ -43,17 +43,18 @@ class Outcome:
     """Reason by operator, for what stayed in PyTorch."""
     engines: int
 
-    def check(self, *inputs: Any) -> None:
-        """The compiled module's answer is eager's, for these inputs."""
+    def check(self, *inputs: Any, roundings: int = 1) -> None:
+        """The compiled module's answer is eager's, for these inputs. `roundings`: see assert_same."""
         with torch.no_grad():
             expected = self.eager(*inputs)
             actual = self.module(*inputs)
-        assert_same(actual, expected)
+        assert_same(actual, expected, roundings)
 
 
-def assert_same(actual: Any, expected: Any) -> None:
+def assert_same(actual: Any, expected: Any, roundings: int = 1) -> None:
     """Equal structure, dtypes and shapes; values within torch.testing's tolerance of the dtype, or, where a result near
-    zero is the rest of larger terms, within one rounding of the largest."""
+    zero is the rest of larger terms, within one rounding of the largest: one for each operator of a chain that rounds
+    its result (`roundings`)."""
     left, left_spec = pytree.tree_flatten(actual)
     right, right_spec = pytree.tree_flatten(expected)
     assert left_spec == right_spec
@@ -62,7 +63,7 @@ def assert_same(actual: Any, expected: Any) -> None:
         if other.dtype in (torch.float16, torch.bfloat16) and other.numel():
             largest = other.float().nan_to_num(0, 0, 0).abs().max().item()
             default_rtol, default_atol = torch.testing._comparison.default_tolerances(other)
-            rtol, atol = default_rtol, max(default_atol, largest * torch.finfo(other.dtype).eps)
+            rtol, atol = default_rtol, max(default_atol, roundings * largest * torch.finfo(other.dtype).eps)
         torch.testing.assert_close(one, other, rtol=rtol, atol=atol, equal_nan=True)
 
 

@@ -206,6 +206,8 @@ FUNCTIONS |= {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name: str, dtype: torch.dtype) -> None:
     x = special(dtype)
+    if name == "gelu":  # of infinity PyTorch gives infinity or NaN, by dtype and processor
+        x = x[~x.isinf()]
     compile_function(FUNCTIONS[name], x).check(x)
 
 
