@@ -30,6 +30,15 @@ target_link_libraries(torchtrt_torch INTERFACE
 target_link_options(torchtrt_torch INTERFACE
   "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-Wl,--allow-shlib-undefined,--unresolved-symbols=ignore-in-shared-libs>")
 
+# --- CUDA's driver header (optional), from the wheels that torch brings or a toolkit. Nothing of CUDA is linked.
+file(GLOB cuda_folders ${TORCHTRT_TORCH_DIR}/../nvidia/cu*/include ${TORCHTRT_TORCH_DIR}/../nvidia/cuda_runtime/include)
+find_path(TORCHTRT_CUDA_INCLUDE cuda.h HINTS ${cuda_folders} $ENV{CUDA_HOME}/include /usr/local/cuda/include)
+if(TORCHTRT_CUDA_INCLUDE)
+  message(STATUS "CUDA devices: ${TORCHTRT_CUDA_INCLUDE}/cuda.h")
+else()
+  message(STATUS "CUDA devices: off (cuda.h is in no wheel of torch's and in no toolkit; CUDA_HOME says where)")
+endif()
+
 # --- DLPack's C header alone (for code that must not see torch).
 add_library(torchtrt_dlpack INTERFACE)
 add_library(torchtrt::dlpack ALIAS torchtrt_dlpack)

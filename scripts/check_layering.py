@@ -51,7 +51,8 @@ VENDORS: list[tuple[re.Pattern[str], set[str]]] = [
     (re.compile(r"^(torch|ATen|c10|caffe2)/"), {"torch", "python"}),
     (re.compile(r"^(pybind11/|Python\.h$)"), {"python"}),
     (re.compile(r"^openvino/"), OPENVINO),
-    (re.compile(r"^(NvInfer|NvOnnx|cuda)"), TENSORRT),
+    (re.compile(r"^(NvInfer|NvOnnx|cuda_)"), TENSORRT),
+    (re.compile(r"^cuda\.h$"), {"torch"}),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

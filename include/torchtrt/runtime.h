@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/export.h>
 #include <torchtrt/base/log.h>
@@ -34,20 +40,75 @@ struct CpuSettings {
 TORCHTRT_API void set_cpu_settings(const CpuSettings& settings);
 TORCHTRT_API CpuSettings cpu_settings();
 
-/// Whether CUDA engines are captured into CUDA graphs. Engines on the CPU are not affected.
+/// Whether CUDA engines are recorded into CUDA graphs, one per combination of input shapes, and replayed. Engines on the
+/// CPU have nothing to record.
 enum class CudaGraphsMode : int {
   kStandard = 0,    ///< No graphs (default).
-  kSubgraph = 1,    ///< One graph per engine.
-  kWholeGraph = 2,  ///< The whole module in one graph.
+  kSubgraph = 1,    ///< Each engine by itself.
+  kWholeGraph = 2,  ///< The caller records whole programs: engines run plainly into the caller's recording.
 };
-/// Process-wide and atomic. Error(kInvalidArgument) for a value that is not an enumerator.
+/// The process's default. Error(kInvalidArgument) for a value that is not an enumerator.
 TORCHTRT_API void set_cudagraphs_mode(CudaGraphsMode mode);
 TORCHTRT_API CudaGraphsMode cudagraphs_mode();
 
-/// Whether a call checks that the engine's device is the inputs' and the thread's, and moves what is not. Off by
-/// default; process-wide and atomic. Engines on the CPU are not affected.
+/// Off (default): the inputs' device is where an engine runs, and inputs on different devices are an error. On: a call
+/// compares the inputs' devices and the thread's with the engine's, says once per engine what does not fit, and moves
+/// the inputs. Process-wide. In either mode the calling thread's device is the same after a call as before it.
 TORCHTRT_API void set_multi_device_safe_mode(bool enabled);
 TORCHTRT_API bool multi_device_safe_mode();
+
+/// Ends a mode, or puts the former one back, when it is destroyed. Scopes may be nested, overlap and end in any order
+/// and on any thread.
+class TORCHTRT_API ModeScope {
+ public:
+  ModeScope() = default;
+  explicit ModeScope(std::function<void()> undo) : undo_(std::move(undo)) {}
+  ModeScope(ModeScope&& other) noexcept : undo_(std::exchange(other.undo_, nullptr)) {}
+  ModeScope& operator=(ModeScope&& other) noexcept {
+    std::swap(undo_, other.undo_);
+    return *this;
+  }
+  ~ModeScope() {
+    if (undo_) undo_();
+  }
+
+ private:
+  std::function<void()> undo_;
+};
+
+/// The setter with the former value back at the end of the scope.
+[[nodiscard]] TORCHTRT_API ModeScope scoped_multi_device_safe_mode(bool enabled);
+[[nodiscard]] TORCHTRT_API ModeScope scoped_cudagraphs_mode(CudaGraphsMode mode);
+
+class Engine;
+
+/// One engine of a program, to set its modes. Cheap to copy; keeps the engine alive. <torchtrt/torch.h> finds the
+/// engines of modules and packages. Copies of one engine (made by deepcopy, by torch.export, by loading a file twice)
+/// are one engine: a mode set through one handle holds for all of them.
+class TORCHTRT_API EngineHandle {
+ public:
+  explicit EngineHandle(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {}
+
+  [[nodiscard]] const std::string& name() const;
+  /// Whether some output's shape is known only after a run. Such an engine always uses the output allocator and cannot
+  /// be recorded into CUDA graphs.
+  [[nodiscard]] bool requires_output_allocator() const;
+  [[nodiscard]] Engine& engine() const { return *engine_; }
+
+  bool operator==(const EngineHandle&) const = default;
+
+ private:
+  std::shared_ptr<Engine> engine_;
+};
+
+/// Record these engines, whatever the process's default. Error(kIncompatibleMode) if one requires the output allocator.
+[[nodiscard]] TORCHTRT_API ModeScope enable_cudagraphs(std::span<const EngineHandle> engines);
+/// The engines allocate outputs while they run, at the size that the run gives them. Calls throw
+/// Error(kIncompatibleMode) while CUDA graphs are on for the same engine.
+[[nodiscard]] TORCHTRT_API ModeScope enable_output_allocator(std::span<const EngineHandle> engines);
+/// Each call allocates, after its own work, the outputs of a next call with the same input shapes, so that the next call
+/// begins at once. Tensors that a caller got are never written again. Without effect where the output allocator is on.
+[[nodiscard]] TORCHTRT_API ModeScope enable_pre_allocated_outputs(std::span<const EngineHandle> engines);
 
 }  // namespace runtime
 }  // namespace torchtrt

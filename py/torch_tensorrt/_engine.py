@@ -124,14 +124,22 @@ def register() -> None:
     torch.fx.node.has_side_effect(torch.ops.tensorrt.check_inputs.default)
 
 
-def engines_of(module: torch.nn.Module) -> list[Any]:
-    """The engines below a module, however it came to be: compiled, loaded, re-exported or scripted."""
+def engines_of(module: Any) -> list[Any]:
+    """The engines that a program holds, however it came to be: compiled, loaded, re-exported or scripted."""
     if isinstance(module, torch.jit.ScriptModule):
         return list(load_binding().script_engines(module._c))
-    found = {id(value): value for value in vars(module).values() if _is_engine(value)}
-    for child in module.children():
-        found.update((id(engine), engine) for engine in engines_of(child))
-    return list(found.values())
+    if isinstance(module, torch.export.ExportedProgram):
+        return [value for value in module.constants.values() if _is_engine(value)]
+    if isinstance(module, torch.nn.Module):
+        found = {id(value): value for value in vars(module).values() if _is_engine(value)}
+        for child in module.children():
+            found.update((id(engine), engine) for engine in engines_of(child))
+        return list(found.values())
+    # A package of AOTInductor holds its engines in C++: torch_tensorrt.load leaves them here.
+    return list(getattr(module, PACKAGE_ENGINES, []))
+
+
+PACKAGE_ENGINES = "_torch_tensorrt_engines"
 
 
 def _is_engine(value: Any) -> bool:

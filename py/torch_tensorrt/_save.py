@@ -21,10 +21,12 @@ import torch
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
-from ._engine import _compile_expr
+from ._engine import PACKAGE_ENGINES, _compile_expr
 from ._input import Input
+from ._library import load_binding
 from .dynamo._trace import by_parameter_name, collect_inputs
 from .dynamo._trace import trace as _trace
+from .runtime import CudaGraphsTorchTensorRTModule
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 _FORMATS = ("exported_program", "torchscript", "aot_inductor")
@@ -225,6 +227,8 @@ def save(
     if inductor_configs is not None and output_format != "aot_inductor":
         raise ValueError('save: inductor_configs goes with output_format="aot_inductor"')
     path = os.fspath(file_path)
+    if isinstance(module, CudaGraphsTorchTensorRTModule):
+        module = module.compiled_module
     positional = arg_inputs if arg_inputs is not None else inputs
     if isinstance(module, torch.jit.ScriptModule):
         if output_format != "torchscript":
@@ -314,7 +318,10 @@ def load(
         if kind == "aot_inductor":
             from torch._inductor import aoti_load_package
 
-            return aoti_load_package(path)
+            loaded = aoti_load_package(path)
+            # The runtime modes' managers look for them here; they are the very engines of the package.
+            setattr(loaded, PACKAGE_ENGINES, load_binding().package_engines(path))
+            return loaded
         program = torch.export.load(path, extra_files=extra_files)
         program.__class__ = _LoadedProgram
         return program

@@ -32,10 +32,11 @@ def set_level(level: int | str, logger: logging.Logger | None = None) -> None:
     """Sets the level of Python's logger (default: ``torch_tensorrt``) and of the C++ libraries.
 
     Args:
-        level: as in the standard library's logging; anything below ``logging.DEBUG`` also shows graphs.
+        level: as in the standard library's logging, names in any case; anything below ``logging.DEBUG`` also shows
+            graphs.
     """
     target = logger or _LOGGER
-    target.setLevel(level)
+    target.setLevel(level.upper() if isinstance(level, str) else level)
     from ._library import load_binding
 
     load_binding().set_log_level(_native_level(target.level))

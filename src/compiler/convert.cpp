@@ -7,7 +7,8 @@
 
 #include <torchtrt/base/error.h>
 
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
+#include <torchtrt/converters/registry.h>
 
 namespace torchtrt::compiler {
 namespace {
@@ -50,15 +51,7 @@ class Driver {
   std::optional<Refusal> convert(const graph::Node& node) {
     const Network::Checkpoint before = net_.checkpoint();
     net_.set_origin(node.name, node.source);
-    std::optional<Refusal> refusal;
-    try {
-      refusal = try_convert(node, before);
-    } catch (const converters::Refused& refused) {
-      refusal = refused.refusal();
-    } catch (const Error& error) {
-      // A rule of the network that the converter ran into: the node asks for something no layer expresses.
-      refusal = Refusal{Reason::kAttribute, error.what()};
-    }
+    std::optional<Refusal> refusal = try_convert(node, before);
     if (refusal) {
       net_.rollback(before);
       forget_constants_after(before);
@@ -74,7 +67,7 @@ class Driver {
     }
   }
 
-  Network finish() {
+  Converted finish() {
     for (const std::string& name : graph_.outputs) {
       bind_constant(name);
       const ValueId* value = context_.lookup(name);
@@ -83,7 +76,8 @@ class Driver {
     }
     network::remove_dead_layers(net_);
     net_.verify();
-    return std::move(net_);
+    const bool has_data_dependent_outputs = net_.has_data_dependent_outputs();
+    return {std::move(net_), requires_output_allocator_ || has_data_dependent_outputs};
   }
 
  private:
@@ -112,6 +106,10 @@ class Driver {
       for (const graph::Argument& item : *list) bind_constants(item);
     }
   }
+  void roll_back(const graph::Node& node, const Network::Checkpoint& before) {
+    net_.rollback(before);
+    for (const graph::Node::Output& output : node.outputs) context_.unbind(output.name);
+  }
   void forget_constants_after(const Network::Checkpoint& checkpoint) {
     std::erase_if(bound_constants_, [&](const std::string& name) {
       const bool gone = context_.lookup(name)->index >= checkpoint.values;
@@ -120,14 +118,74 @@ class Driver {
     });
   }
 
+  // The first of the operator's converters that does not refuse; otherwise the last one's refusal.
   std::optional<Refusal> try_convert(const graph::Node& node, const Network::Checkpoint& before) {
-    const converters::ConvertFunction* converter = find_converter(node.target);
-    if (converter == nullptr) {
-      return Refusal{Reason::kNoConverter, "no converter is registered for " + node.target};
-    }
     for (const graph::Argument& argument : node.args) bind_constants(argument);
     for (const auto& [name, argument] : node.kwargs) bind_constants(argument);
-    (*converter)(context_, node);
+    const Network::Checkpoint bound = net_.checkpoint();
+    const converters::UserConverters users = converters::user_converters(node.target);
+    std::optional<Refusal> refusal{{Reason::kNoConverter, "no converter is registered for " + node.target}};
+    const auto attempt = [&](const auto& function) {
+      if (!refusal) return;
+      try {
+        refusal = function();
+      } catch (const converters::Refused& refused) {
+        refusal = refused.refusal();
+      }
+      if (refusal) roll_back(node, bound);
+    };
+    for (const auto& user : users.before) attempt([&] { return try_user(*user, node, before); });
+    if (const converters::ConvertFunction* converter = find_converter(node.target)) {
+      attempt([&]() -> std::optional<Refusal> {
+        try {
+          (*converter)(context_, node);
+          return check_results(node, before);
+        } catch (const Error& error) {
+          // A rule of the network that the converter ran into: the node asks for something no layer expresses.
+          return Refusal{Reason::kAttribute, error.what()};
+        }
+      });
+    }
+    for (const auto& user : users.after) attempt([&] { return try_user(*user, node, before); });
+    return refusal;
+  }
+
+  std::optional<Refusal> try_user(const converters::Converter& converter, const graph::Node& node,
+                                  const Network::Checkpoint& before) {
+    if (!converter.supports_dynamic_shapes && has_symbols(node)) {
+      return Refusal{Reason::kDynamicShape, converter.name + " does not declare that it supports dynamic shapes"};
+    }
+    if (converter.validate && !converter.validate(node)) {
+      return Refusal{Reason::kAttribute, converter.name + " says that it is not for this node"};
+    }
+    try {
+      converter.convert(context_, node);
+      std::optional<Refusal> refusal = check_results(node, before);
+      if (!refusal && converter.requires_output_allocator) requires_output_allocator_ = true;
+      return refusal;
+    } catch (const Error& error) {
+      fail(error.code(), converter.name, " failed on node ", node.name, " (", node.target, ")",
+           node.source.empty() ? "" : "; from ", node.source, ": ", error.what());
+    }
+  }
+
+  [[nodiscard]] bool has_symbols(const graph::Node& node) const {
+    const auto any = [](const Dims& dims) {
+      return std::any_of(dims.begin(), dims.end(), [](const Expr& dim) { return !dim.is_constant(); });
+    };
+    for (const graph::Node::Output& output : node.outputs) {
+      if (output.meta && any(output.meta->dims)) return true;
+    }
+    for (const graph::Argument& argument : node.args) {
+      const auto* ref = std::get_if<graph::Ref>(&argument.value);
+      const ValueId* value = ref == nullptr ? nullptr : context_.lookup(ref->name);
+      if (value != nullptr && any(net_.value(*value).dims)) return true;
+    }
+    return false;
+  }
+
+  // What a converter made, against the capture and the backends.
+  std::optional<Refusal> check_results(const graph::Node& node, const Network::Checkpoint& before) {
     for (const graph::Node::Output& output : node.outputs) {
       if (!output.meta) continue;
       const ValueId* value = context_.lookup(output.name);
@@ -156,6 +214,7 @@ class Driver {
   const std::unordered_map<std::string, std::size_t> uses_;
   Network net_;
   Context context_;
+  bool requires_output_allocator_ = false;
   std::unordered_map<std::string, const graph::Constant*> constants_;
   std::vector<std::string> bound_constants_;
 };
@@ -174,7 +233,7 @@ std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* con
   return refusals;
 }
 
-Network convert(const graph::Graph& graph, std::span<Builder* const> backends) {
+Converted convert(const graph::Graph& graph, std::span<Builder* const> backends) {
   Driver driver(graph, backends);
   for (const graph::Node& node : graph.nodes) {
     if (const std::optional<Refusal> refusal = driver.convert(node)) {

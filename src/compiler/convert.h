@@ -9,7 +9,7 @@
 #include <torchtrt/base/error.h>
 #include <torchtrt/network/network.h>
 
-#include "graph/graph.h"
+#include <torchtrt/graph/graph.h>
 
 namespace torchtrt::compiler {
 
@@ -35,8 +35,13 @@ class TORCHTRT_API ConversionError : public Error {
 /// order. A refused node's results enter the rest of the dry run as fresh inputs.
 std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<backend::Builder* const> backends);
 
+struct Converted {
+  network::Network network;
+  /// Some output's shape is known only after a run, or a user's converter asked for the output allocator.
+  bool requires_output_allocator = false;
+};
 /// Converts a graph of which every node is supported by every one of `backends`; ConversionError for the first that is
 /// not. The result is verified and has no dead layers.
-network::Network convert(const graph::Graph& graph, std::span<backend::Builder* const> backends);
+Converted convert(const graph::Graph& graph, std::span<backend::Builder* const> backends);
 
 }  // namespace torchtrt::compiler

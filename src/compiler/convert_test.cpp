@@ -12,6 +12,8 @@
 
 #include <gtest/gtest.h>
 
+#include <torchtrt/converters/registry.h>
+
 #include "base/testing/text_cases.h"
 
 namespace torchtrt::compiler {
@@ -46,7 +48,7 @@ TEST_P(ConvertTest, Holds) {
   backend::Builder* const backends[] = {&backend};
   if (c.kind == "ok") {
     EXPECT_TRUE(refusals_of(c.first, backend).empty());
-    EXPECT_EQ(network::print(convert(graph::parse(c.first), backends)), c.second);
+    EXPECT_EQ(network::print(convert(graph::parse(c.first), backends).network), c.second);
     return;
   }
   ASSERT_EQ(c.kind, "refused");
@@ -132,11 +134,113 @@ output %y
 )");
   const auto range = [&](FakeBackend& backend) {
     backend::Builder* const backends[] = {&backend};
-    const network::Network net = convert(graph, backends);
+    const network::Network net = convert(graph, backends).network;
     return net.value(net.inputs().at(0).value).range;
   };
   EXPECT_EQ(range(wide), (Interval{INT64_MIN, INT64_MAX}));
   EXPECT_EQ(range(narrow), (Interval{INT32_MIN, INT32_MAX}));
+}
+
+// --- converters of users -------------------------------------------------------------------------------------------------
+
+converters::Converter negation_of(const char* target) {
+  converters::Converter converter;
+  converter.target = target;
+  converter.name = "negation";
+  converter.convert = [](converters::Context& ctx, const graph::Node& node) {
+    ctx.set_output(node, ctx.net().add_unary(ctx.tensor(node, 0, "self"), network::UnaryOperation::kNeg));
+  };
+  return converter;
+}
+
+std::string converted(const std::string& text) {
+  FakeBackend backend;
+  backend::Builder* const backends[] = {&backend};
+  return network::print(convert(graph::parse(text), backends).network);
+}
+
+constexpr const char* kTanh = R"(graph "one"
+input %x: float32[4]
+%y: float32[4] = aten.tanh.default(%x)  # model.py:3 in forward
+output %y
+)";
+
+TEST(UserConverters, HighPriorityComesFirstAndEndsWithItsRegistration) {
+  converters::Converter converter = negation_of("aten.tanh.default");
+  converter.priority = converters::Priority::kHigh;
+  {
+    const converters::Registration registration = converters::register_converter(converter);
+    EXPECT_PRED_FORMAT2(::testing::IsSubstring, "operation = neg", converted(kTanh));
+  }
+  EXPECT_PRED_FORMAT2(::testing::IsSubstring, "type = tanh", converted(kTanh));
+}
+
+TEST(UserConverters, StandardPriorityComesWhereOursRefuses) {
+  const converters::Registration registration = converters::register_converter(negation_of("aten.tanh.default"));
+  EXPECT_PRED_FORMAT2(::testing::IsSubstring, "type = tanh", converted(kTanh));
+  const converters::Registration other = converters::register_converter(negation_of("my_lib.op.default"));
+  EXPECT_PRED_FORMAT2(::testing::IsSubstring, "operation = neg", converted(R"(graph "one"
+input %x: float32[4]
+%y: float32[4] = my_lib.op.default(%x)
+output %y
+)"));
+}
+
+TEST(UserConverters, DynamicShapesAndValidatorsRefuse) {
+  const std::string text = R"(graph "one"
+symbol s0 = [1, 2, 8]
+input %x: float32[s0]
+%y: float32[s0] = my_lib.op.default(%x)
+output %y
+)";
+  FakeBackend backend;
+  backend::Builder* const backends[] = {&backend};
+  converters::Converter converter = negation_of("my_lib.op.default");
+  {
+    const converters::Registration registration = converters::register_converter(converter);
+    EXPECT_EQ(query(graph::parse(text), backends).at(0).refusal.reason, backend::Reason::kDynamicShape);
+  }
+  converter.supports_dynamic_shapes = true;
+  converter.validate = [](const graph::Node& node) { return node.name != "y"; };
+  const converters::Registration registration = converters::register_converter(converter);
+  EXPECT_PRED_FORMAT2(::testing::IsSubstring, "not for this node",
+                      query(graph::parse(text), backends).at(0).refusal.message);
+}
+
+TEST(UserConverters, FailuresNameTheConverterTheNodeAndItsSource) {
+  converters::Converter converter = negation_of("my_lib.op.default");
+  converter.convert = [](converters::Context& ctx, const graph::Node& node) {
+    ctx.net().add_unary(ctx.tensor(node, 3, "missing"), network::UnaryOperation::kNeg);
+    fail(ErrorCode::kInvalidArgument, "no such thing");
+  };
+  const converters::Registration registration = converters::register_converter(converter);
+  const std::string text = R"(graph "one"
+input %x: float32[4]
+%y: float32[4] = my_lib.op.default(%x, 1, 2, %x)  # model.py:3 in forward
+output %y
+)";
+  try {
+    converted(text);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "negation failed on node y (my_lib.op.default); from model.py:3 in forward: no such thing");
+  }
+}
+
+TEST(UserConverters, MayAskForTheOutputAllocator) {
+  converters::Converter converter = negation_of("my_lib.op.default");
+  converter.requires_output_allocator = true;
+  const converters::Registration registration = converters::register_converter(converter);
+  FakeBackend backend;
+  backend::Builder* const backends[] = {&backend};
+  const std::string text = R"(graph "one"
+input %x: float32[4]
+%y: float32[4] = my_lib.op.default(%x)
+output %y
+)";
+  EXPECT_TRUE(convert(graph::parse(text), backends).requires_output_allocator);
+  EXPECT_FALSE(convert(graph::parse(kTanh), backends).requires_output_allocator);
 }
 
 }  // namespace

@@ -21,12 +21,13 @@ std::vector<backend::Builder*> open_builders(const CompileSettings& settings) {
 }
 
 // Metadata of everything but the targets.
-format::Metadata describe(const network::Network& net, const CompileSettings& settings) {
+format::Metadata describe(const Converted& converted, const CompileSettings& settings) {
+  const network::Network& net = converted.network;
   format::Metadata metadata;
   metadata.name = net.name();
   metadata.device = settings.device;
   metadata.producer = {{"torchtrt", TORCHTRT_VERSION}, {"torch", settings.torch_version}};
-  metadata.requires_output_allocator = net.has_data_dependent_outputs();
+  metadata.requires_output_allocator = converted.requires_output_allocator;
   std::set<std::string> used;
   for (const network::Input& input : net.inputs()) {
     const network::Value& value = net.value(input.value);
@@ -62,14 +63,15 @@ std::vector<NodeRefusal> query(const graph::Graph& graph, const CompileSettings&
 CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings) {
   graph.verify();
   const std::vector<backend::Builder*> builders = open_builders(settings);
-  const network::Network net = convert(graph, builders);
+  const Converted converted = convert(graph, builders);
+  const network::Network& net = converted.network;
 
   CompiledEngine compiled;
   compiled.network = network::print(net);
   compiled.layer_count = net.layers().size();
   TORCHTRT_LOG(kGraph, "network of engine ", net.name(), ":\n", compiled.network);
 
-  format::Metadata metadata = describe(net, settings);
+  format::Metadata metadata = describe(converted, settings);
   format::PayloadWriter payload;
   for (backend::Builder* builder : builders) {
     TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder->name(), ": ", compiled.layer_count,

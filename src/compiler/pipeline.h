@@ -8,8 +8,8 @@
 
 #include <torchtrt/backend/builder.h>
 
+#include <torchtrt/graph/graph.h>
 #include "compiler/convert.h"
-#include "graph/graph.h"
 
 /// From a captured graph to an engine package: convert -> network -> build for every target -> package.
 namespace torchtrt::compiler {

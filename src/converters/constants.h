@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
 
 /// Arithmetic on constants while converting, so that engines get the folded result instead of the steps to it.
 namespace torchtrt::converters {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
 
 #include <utility>
 

@@ -7,6 +7,7 @@
 #include "converters/families.h"
 #include "converters/indices.h"
 #include "converters/operands.h"
+#include "converters/selection.h"
 
 namespace torchtrt::converters {
 namespace {
@@ -88,7 +89,7 @@ std::vector<AxisIndex> read_indices(Context& ctx, const Node& node, const Dims& 
     TORCHTRT_CHECK(value != nullptr, kInternal, "node ", node.name, " reads %", ref->name, ", which has no value yet");
     const DataType dtype = ctx.dtype_of(*value);
     if (dtype == DataType::kBool || dtype == DataType::kUInt8) {
-      refuse(Reason::kDataDependent, node.target, " with a mask: how many elements it selects is known only from data");
+      refuse(Reason::kAttribute, node.target, " with a mask and other indices has no converter");
     }
     if (i >= dims.size()) refuse(Reason::kAttribute, node.target, " has more indices than dimensions");
     indices.push_back({i, *value});
@@ -165,9 +166,30 @@ ValueId gather_tuples(Context& ctx, ValueId x, const std::vector<AxisIndex>& ind
   return net.add_transpose(result, std::move(back));
 }
 
+// The mask, and the dimension that it starts at, if it is the only index.
+std::optional<AxisIndex> only_mask(Context& ctx, const Node& node) {
+  const graph::Argument* argument = ctx.find(node, 1, "indices");
+  const auto* list = argument == nullptr ? nullptr : std::get_if<graph::List>(&argument->value);
+  std::optional<AxisIndex> found;
+  for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    const auto* ref = std::get_if<graph::Ref>(&(*list)[i].value);
+    if (ref == nullptr) continue;
+    const ValueId* value = ctx.lookup(ref->name);
+    if (value == nullptr || found) return std::nullopt;
+    const DataType dtype = ctx.dtype_of(*value);
+    if (dtype != DataType::kBool && dtype != DataType::kUInt8) return std::nullopt;
+    found = AxisIndex{i, *value};
+  }
+  return found;
+}
+
 // aten.index.Tensor(self, indices)
 void convert_index(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "self");
+  if (const std::optional<AxisIndex> mask = only_mask(ctx, node)) {
+    ctx.set_output(node, masked(ctx, node, x, mask->index, mask->axis));
+    return;
+  }
   const Dims dims = ctx.dims_of(x);
   std::vector<AxisIndex> indices = read_indices(ctx, node, dims);
   const Dims shape = broadcast_dims(ctx.net(), indices);

@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
 
 /// The families of operators, one file each (convert_<family>.cpp). A new family is a line here and one in table.cpp.
 namespace torchtrt::converters {
@@ -21,6 +21,7 @@ std::span<const TableRow> ordering_rows();
 std::span<const TableRow> pooling_rows();
 std::span<const TableRow> reduction_rows();
 std::span<const TableRow> resize_rows();
+std::span<const TableRow> selection_rows();
 std::span<const TableRow> shape_rows();
 std::span<const TableRow> unary_rows();
 

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
 
 /// Index operands. PyTorch raises on an index out of range; engines read whatever is there. So an index goes into an engine
 /// only if it is in range for sure: by what is known of its values, or because it comes from an input of the network, whose

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
 
 /// What several families ask of their operands.
 namespace torchtrt::converters {

@@ -3,7 +3,7 @@
 
 #include <initializer_list>
 
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
 
 namespace torchtrt::converters {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "converters/context.h"
+#include <torchtrt/converters/context.h>
 
 /// Reshapes, transposes and slices that see what they follow: a chain of them becomes as few layers that move elements as
 /// it can. Models reach one arrangement by many ways (nn.MultiheadAttention alone puts six transposes around its heads);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "graph/graph.h"
+#include <torchtrt/graph/graph.h>
 
 #include <set>
 

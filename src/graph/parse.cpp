@@ -4,8 +4,8 @@
 #include <limits>
 #include <vector>
 
+#include <torchtrt/graph/graph.h>
 #include "base/scanner.h"
-#include "graph/graph.h"
 
 namespace torchtrt::graph {
 namespace {

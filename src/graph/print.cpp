@@ -3,8 +3,8 @@
 #include <charconv>
 #include <sstream>
 
+#include <torchtrt/graph/graph.h>
 #include "base/scanner.h"
-#include "graph/graph.h"
 
 namespace torchtrt::graph {
 namespace {

@@ -5,8 +5,8 @@
 //   error   does not parse or does not verify; the first line after the head is part of the message
 #include <gtest/gtest.h>
 
+#include <torchtrt/graph/graph.h>
 #include "base/testing/text_cases.h"
-#include "graph/graph.h"
 
 namespace torchtrt::graph {
 namespace {

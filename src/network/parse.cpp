@@ -265,7 +265,8 @@ class Parser {
     std::vector<Typed> results{typed()};
     while (scanner_.accept(",")) results.push_back(typed());
     scanner_.expect("=");
-    Op op = make_op(scanner_.word("a layer kind"));
+    const std::string kind = scanner_.word("a layer kind");
+    (void)make_op(kind);  // so that the error of an unknown one points at it
     scanner_.expect("(");
     std::vector<ValueId> operands;
     while (!scanner_.accept(")")) {
@@ -273,10 +274,15 @@ class Parser {
       operands.push_back(operand());
     }
     std::map<std::string, std::string> texts = attribute_texts();
-    if (auto* constant = std::get_if<Constant>(&op)) fill_constant(*constant, results[0], texts);
-    AttributeReader reader(std::move(texts));
-    std::visit([&](auto& kind) { visit_attributes(kind, reader); }, op);
-    reader.finish();
+    Op op;
+    if (kind == kind_name(Op(Constant{}))) {
+      Constant constant;
+      fill_constant(constant, results[0], texts);
+      op = std::move(constant);
+      if (!texts.empty()) scanner_.fail_here("a constant has no attribute \"", texts.begin()->first, "\"");
+    } else {
+      op = make_layer(kind, std::move(texts));
+    }
     // The layer's name is its result's; of several results ("top.0", "top.1"), what they have in common.
     std::string name = results[0].name;
     if (results.size() > 1) {
@@ -350,6 +356,14 @@ class Parser {
 };
 
 }  // namespace
+
+Op make_layer(std::string_view kind, std::map<std::string, std::string> attributes) {
+  Op op = make_op(kind);
+  AttributeReader reader(std::move(attributes));
+  std::visit([&](auto& layer) { visit_attributes(layer, reader); }, op);
+  reader.finish();
+  return op;
+}
 
 Network parse(std::string_view text) { return Parser(text).run(); }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <exception>
 #include <new>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,7 @@
 
 #include "python/errors.h"
 #include "torch/engine_call.h"
+#include "torch/engine_search.h"
 
 // A type of CPython's own making, not pybind11's: the vectorcall protocol hands over the arguments where they lie.
 namespace torchtrt::python {
@@ -148,21 +150,23 @@ PyType_Slot slots[] = {
 PyType_Spec spec = {"torch_tensorrt._C.EngineCall", sizeof(EngineCall), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
-/// The engines among a scripted module's attributes, its submodules' included, as ScriptObjects.
-py::list script_engines(const torch::jit::Module& module) {
-  py::list found;
-  for (const c10::IValue& value : module.attributes(/*recurse=*/true)) {
-    if (value.isCustomClass() && value.type()->str().ends_with("tensorrt.Engine")) {
-      found.append(torch::jit::Object(value.toObject()));
-    }
-  }
-  return found;
+py::list to_script_objects(const std::vector<c10::IValue>& engines) {
+  py::list objects;
+  for (const c10::IValue& engine : engines) objects.append(torch::jit::Object(engine.toObject()));
+  return objects;
 }
 
 }  // namespace
 
 void bind_engine_call(py::module_& module) {
-  module.def("script_engines", &script_engines, py::arg("module"), "The engines that a scripted module holds.");
+  module.def(
+      "script_engines",
+      [](const torch::jit::Module& scripted) { return to_script_objects(torch_adapter::find_engines(scripted)); },
+      py::arg("module"), "The engines among a scripted module's attributes, its submodules' included.");
+  module.def(
+      "package_engines",
+      [](const std::string& path) { return to_script_objects(torch_adapter::find_engines_of_package(path)); },
+      py::arg("path"), "The engines of a package of AOTInductor: those of whoever has loaded it.");
   module.add_object("EngineCall", py::reinterpret_steal<py::object>(PyType_FromSpec(&spec)));
 }
 

@@ -11,8 +11,9 @@
 
 #include <torchtrt/base/error.h>
 
-#include "graph/graph.h"
+#include <torchtrt/graph/graph.h>
 #include "python/torch_types.h"
+#include "python/weights.h"
 
 namespace torchtrt::python {
 namespace {
@@ -60,18 +61,6 @@ DataType to_dtype(py::handle object) {
   TORCHTRT_CHECK(THPDtype_Check(object.ptr()), kTypeMismatch, "expected a torch.dtype, got ",
                  Py_TYPE(object.ptr())->tp_name);
   return from_scalar_type(reinterpret_cast<THPDtype*>(object.ptr())->scalar_type);
-}
-
-/// The tensor's elements without a copy, where it is contiguous.
-network::Weights share_elements(const at::Tensor& tensor) {
-  TORCHTRT_CHECK(tensor.device().is_cpu(), kInvalidArgument, "constants must be on the CPU, this one is on ",
-                 tensor.device().str());
-  auto held = std::make_shared<at::Tensor>(tensor.detach().contiguous());
-  network::Weights weights;
-  weights.bytes = held->nbytes();
-  const void* elements = held->const_data_ptr();
-  weights.data = std::shared_ptr<const void>(std::move(held), elements);
-  return weights;
 }
 
 void add_constant(graph::Graph& graph, const std::string& name, py::handle object) {

@@ -16,10 +16,12 @@
 
 #include <torchtrt/base/log.h>
 
+#include <torchtrt/converters/context.h>
+#include <torchtrt/converters/registry.h>
+#include <torchtrt/graph/graph.h>
 #include "compiler/pipeline.h"
-#include "converters/context.h"
 #include "format/package.h"
-#include "graph/graph.h"
+#include "python/converter_binding.h"
 #include "python/engine_call.h"
 #include "python/errors.h"
 #include "python/graph_binding.h"
@@ -92,6 +94,7 @@ PYBIND11_MODULE(_C, module) {
   bind_errors(module);
   bind_graph(module);
   bind_engine_call(module);
+  bind_converters(module);
 
   py::class_<compiler::NodeRefusal>(module, "NodeRefusal", "A node that stays in PyTorch, and why.")
       .def_readonly("node", &compiler::NodeRefusal::node)
@@ -112,6 +115,7 @@ PYBIND11_MODULE(_C, module) {
       [] {
         std::vector<std::string> names;
         for (const auto& row : converters::table()) names.emplace_back(row.target);
+        for (std::string& target : converters::user_targets()) names.push_back(std::move(target));
         return names;
       },
       "The ATen overloads that have a converter.");

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
+#include <torchtrt/runtime.h>
 
 #include "runtime/executor_loader.h"
 #include "runtime/loaded_engine.h"
@@ -60,7 +62,39 @@ Engine::~Engine() = default;
 void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream) {
   const DLDevice device = device_of(inputs);
   plan_.check_bindings(inputs, device);
-  loaded_on(device).run(plan_, inputs, outputs, stream);
+  const CallModes modes = call_modes();
+  if (modes.output_allocator && !said_allocator_.exchange(true)) [[unlikely]] {
+    TORCHTRT_LOG(kInfo, "engine \"", metadata_.name, "\" allocates its outputs while it runs, because ",
+                 metadata_.requires_output_allocator ? "some output's shape depends on data"
+                                                     : "the output allocator was enabled for it");
+  }
+  loaded_on(device).run(plan_, inputs, modes, outputs, stream);
+}
+
+std::optional<Placement> Engine::place(std::span<const DLDevice> inputs) {
+  if (!has_cuda_target_ || !multi_device_safe_mode()) return std::nullopt;
+  std::vector<DLDevice> bound;  // without shape inputs, which stay on the host
+  for (std::size_t i = 0; i < inputs.size() && i < metadata_.inputs.size(); ++i) {
+    if (metadata_.inputs[i].shape_symbol.empty()) bound.push_back(inputs[i]);
+  }
+  const LoadedEngine* primary = primary_.load(std::memory_order_acquire);
+  const bool on_cpu = std::all_of(bound.begin(), bound.end(), [](DLDevice d) { return d.device_type == kDLCPU; });
+  if (on_cpu && has_cpu_target_) return std::nullopt;
+  const bool has_home = primary != nullptr && primary->device().device_type == kDLCUDA;
+  Placement placement =
+      place_safely(device_api(), has_home ? std::optional(primary->device().device_id) : std::nullopt, bound);
+  if (!placement.mismatch.empty() && !warned_of_devices_.exchange(true)) {
+    TORCHTRT_LOG(kWarning, "engine \"", metadata_.name, "\" runs on cuda:", placement.device.device_id, ", but ",
+                 placement.mismatch, "; multi-device safe mode switches the device for the call and moves the inputs");
+  }
+  return placement;
+}
+
+void Engine::invalidate_graphs() {
+  const std::lock_guard lock(load_mutex_);
+  for (const auto& [device, loaded] : loaded_) {
+    if (loaded != nullptr) loaded->invalidate_graphs();
+  }
 }
 
 DLDevice Engine::device_of(std::span<const DLTensor> inputs) const {
@@ -120,7 +154,8 @@ std::unique_ptr<LoadedEngine> Engine::load_target(DLDevice device) const {
   }
   TORCHTRT_LOG(kInfo, "loading engine \"", metadata_.name, "\", built by ", target->producer, ", with ",
                executor.version());
-  return std::make_unique<LoadedEngine>(executor.load(request), device);
+  DeviceApi* const api = device.device_type == kDLCUDA ? &device_api() : nullptr;
+  return std::make_unique<LoadedEngine>(executor.load(request), metadata_, device, api);
 }
 
 std::size_t Engine::contexts_created() const {

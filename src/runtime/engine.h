@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,8 @@
 
 #include "format/package.h"
 #include "runtime/binding_plan.h"
+#include "runtime/modes.h"
+#include "runtime/placement.h"
 
 namespace torchtrt::runtime {
 
@@ -39,11 +42,23 @@ class TORCHTRT_API Engine {
 
   /// Runs the engine on the device that its inputs are on. Inputs are contiguous and in the metadata's order; each
   /// output is handed to `outputs` once. On a GPU the work is enqueued on `stream`, the caller's, and inputs must live
-  /// until then.
+  /// until then; the thread's device is the same afterwards as before.
   ///
-  /// Errors: the inputs' (see BindingPlan), loading's (see executor_loader.h), the backend's. After an error the engine
-  /// is as usable as before.
+  /// Errors: the inputs' (see BindingPlan), modes that exclude each other (see call_modes), loading's (see
+  /// executor_loader.h), the backend's. After an error the engine is as usable as before.
   void run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream = nullptr);
+
+  /// Where multi-device safe mode wants a call with inputs on these devices (of all inputs, in order); warns once per
+  /// engine if something is elsewhere. nullopt: nothing to decide, because the mode is off, or the engine is one for the
+  /// CPU, or all inputs are on the CPU and it runs there.
+  std::optional<Placement> place(std::span<const DLDevice> inputs);
+
+  [[nodiscard]] CallModes call_modes() const { return runtime::call_modes(metadata_, modes_); }
+  void acquire(EngineMode mode) { modes_.acquire(mode); }
+  void release(EngineMode mode) { modes_.release(mode); }
+  [[nodiscard]] bool is_on(EngineMode mode) const { return modes_.is_on(mode); }
+  /// See LoadedEngine::invalidate_graphs; on all devices.
+  void invalidate_graphs();
 
   /// Loads now what the first run on `device` would load. Error(kUnsupported) if no target runs there.
   void load(DLDevice device) { loaded_on(device); }
@@ -67,6 +82,8 @@ class TORCHTRT_API Engine {
   std::shared_ptr<const void> owner_;
   BindingPlan plan_;
   bool has_cpu_target_ = false, has_cuda_target_ = false;
+  EngineModes modes_;
+  std::atomic<bool> warned_of_devices_{false}, said_allocator_{false};
 
   /// The first device's engine, read without a lock: nearly every engine only ever has this one.
   std::atomic<LoadedEngine*> primary_{nullptr};

@@ -3,71 +3,106 @@
 
 #include <utility>
 
+#include <torchtrt/base/log.h>
+
 namespace torchtrt::runtime {
+namespace {
 
-const ResolvedShapes& ShapeCache::find_or_resolve(const BindingPlan& plan, std::span<const DLTensor> inputs) {
-  if (last_ < entries_.size() && plan.matches(entries_[last_], inputs)) [[likely]] {
-    return entries_[last_];
-  }
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (plan.matches(entries_[i], inputs)) {
-      last_ = i;
-      return entries_[i];
-    }
-  }
-  ResolvedShapes resolved = plan.resolve(inputs);
-  if (entries_.size() < kCapacity) {
-    last_ = entries_.size();
-    entries_.push_back(std::move(resolved));
-  } else {
-    last_ = next_;
-    next_ = (next_ + 1) % kCapacity;
-    entries_[last_] = std::move(resolved);
-  }
-  return entries_[last_];
+// Graphs of one context. Each holds staging memory for the engine's inputs and outputs; servers see a handful of shapes
+// again and again.
+constexpr std::size_t kGraphsPerContext = 8;
+
+std::vector<std::size_t> item_sizes(const std::vector<format::OutputSpec>& outputs) {
+  std::vector<std::size_t> sizes;
+  for (const format::OutputSpec& output : outputs) sizes.push_back(size_of(output.dtype));
+  return sizes;
 }
 
-std::unique_ptr<LoadedEngine::Slot> LoadedEngine::acquire() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!free_.empty()) {
-      // The one used last: its bindings and caches are warm.
-      std::unique_ptr<Slot> slot = std::move(free_.back());
-      free_.pop_back();
-      return slot;
-    }
-    ++created_;
-    free_.reserve(created_);  // so that release() cannot throw
+}  // namespace
+
+LoadedEngine::LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata,
+                           DLDevice device, DeviceApi* api)
+    : executable_(std::move(executable)),
+      metadata_(metadata),
+      device_(device),
+      api_(api),
+      pool_(*executable_, api, device.device_id) {}
+
+void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
+                       backend::OutputSink& outputs, void* stream) {
+  if (api_ != nullptr) {
+    run_on_gpu(plan, inputs, modes, outputs, stream);
+    return;
   }
-  auto slot = std::make_unique<Slot>();
-  slot->context = executable_->create_context();
-  return slot;
+  std::unique_ptr<ContextSlot> slot = pool_.acquire(stream);
+  const ResolvedShapes& shapes = resolve(slot, plan, inputs);
+  // If the run throws, the context goes with the exception, see ContextPool::discard.
+  slot->context->run({inputs, shapes.outputs, &outputs, stream});
+  pool_.release(std::move(slot), stream);
 }
 
-void LoadedEngine::release(std::unique_ptr<Slot> slot) {
-  const std::lock_guard lock(mutex_);
-  free_.push_back(std::move(slot));
-}
-
-std::size_t LoadedEngine::contexts_created() const {
-  const std::lock_guard lock(mutex_);
-  return created_;
-}
-
-void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, backend::OutputSink& outputs,
-                       void* stream) {
-  std::unique_ptr<Slot> slot = acquire();
-  const ResolvedShapes* shapes = nullptr;
+void LoadedEngine::run_on_gpu(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
+                              backend::OutputSink& outputs, void* stream) {
+  const DeviceGuard guard(*api_, device_.device_id);
+  const bool recorded_outside = api_->is_capturing(stream);
+  // A fresh context for a recording of the caller's: events of contexts in use must not get into it.
+  std::unique_ptr<ContextSlot> slot = recorded_outside ? pool_.make() : pool_.acquire(stream);
+  const ResolvedShapes& shapes = resolve(slot, plan, inputs);
+  const backend::RunRequest request{inputs, shapes.outputs, &outputs, stream};
+  auto outcome = GraphCache::Outcome::kReplayed;
   try {
-    shapes = &slot->shapes.find_or_resolve(plan, inputs);
-    plan.check_values(inputs);
+    if (!recorded_outside && may_record(*slot, modes)) {
+      outcome = slot->graphs->run(*slot->context, request, shapes.key);
+    } else {
+      slot->context->run(request);
+    }
   } catch (...) {
-    release(std::move(slot));
+    pool_.discard(std::move(slot), stream);
     throw;
   }
-  // If the run throws, the context goes with the exception: nobody knows what state the vendor left it in.
-  slot->context->run({inputs, shapes->outputs, &outputs, stream});
-  release(std::move(slot));
+  if (recorded_outside) {
+    pool_.retire(std::move(slot));
+  } else if (outcome == GraphCache::Outcome::kFailed) {
+    if (!graphs_failed_.exchange(true)) {
+      TORCHTRT_LOG(kWarning, "engine \"", metadata_.name,
+                   "\" cannot be recorded into a CUDA graph and runs without: ", slot->graphs->failure());
+    }
+    pool_.discard(std::move(slot), stream);
+  } else {
+    pool_.release(std::move(slot), stream);
+  }
+}
+
+const ResolvedShapes& LoadedEngine::resolve(std::unique_ptr<ContextSlot>& slot, const BindingPlan& plan,
+                                            std::span<const DLTensor> inputs) {
+  try {
+    const ResolvedShapes& shapes = slot->shapes.find_or_resolve(plan, inputs);
+    plan.check_values(inputs);
+    return shapes;
+  } catch (...) {
+    pool_.put_back(std::move(slot));  // it has not run
+    throw;
+  }
+}
+
+// Brings the slot's graphs to what the modes and the engine's state ask for.
+bool LoadedEngine::may_record(ContextSlot& slot, CallModes modes) {
+  if (!modes.cuda_graphs || graphs_failed_.load(std::memory_order_relaxed)) {
+    slot.graphs.reset();
+    return false;
+  }
+  const std::size_t generation = graph_generation_.load(std::memory_order_acquire);
+  if (slot.graphs == nullptr || slot.graph_generation != generation) {
+    slot.graphs =
+        std::make_unique<GraphCache>(*api_, device_.device_id, item_sizes(metadata_.outputs), kGraphsPerContext);
+    slot.graph_generation = generation;
+  }
+  return true;
+}
+
+void LoadedEngine::invalidate_graphs() {
+  graph_generation_.fetch_add(1, std::memory_order_acq_rel);
+  graphs_failed_.store(false);
 }
 
 }  // namespace torchtrt::runtime

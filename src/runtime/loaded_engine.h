@@ -1,59 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <torchtrt/backend/executor.h>
+#include <torchtrt/base/export.h>
 
 #include "runtime/binding_plan.h"
+#include "runtime/context_pool.h"
+#include "runtime/device.h"
+#include "runtime/modes.h"
 
 namespace torchtrt::runtime {
 
-/// The shapes that a context met, with what follows from them. Bounded; the oldest makes room.
-class ShapeCache {
+/// A vendor's engine on one device with its contexts. Thread-safe.
+class TORCHTRT_API LoadedEngine {
  public:
-  /// Checks the inputs' shapes if they are new. The reference is valid until the next call.
-  const ResolvedShapes& find_or_resolve(const BindingPlan& plan, std::span<const DLTensor> inputs);
-
- private:
-  static constexpr std::size_t kCapacity = 16;
-  std::vector<ResolvedShapes> entries_;
-  std::size_t last_ = 0;  // the entry used last: tried first
-  std::size_t next_ = 0;  // the entry that a new one replaces once the cache is full
-};
-
-/// A vendor's engine on one device with its pool of contexts. Thread-safe.
-class LoadedEngine {
- public:
-  LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, DLDevice device)
-      : executable_(std::move(executable)), device_(device) {}
+  /// `api`: null on the CPU; outlives the engine, as `metadata` does.
+  LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata, DLDevice device,
+               DeviceApi* api);
 
   [[nodiscard]] DLDevice device() const { return device_; }
-  [[nodiscard]] std::size_t contexts_created() const;
+  [[nodiscard]] std::size_t contexts_created() const { return pool_.created(); }
 
   /// Checks shapes and values and runs. The inputs have passed BindingPlan::check_bindings.
-  void run(const BindingPlan& plan, std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream);
+  void run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes, backend::OutputSink& outputs,
+           void* stream);
+
+  /// Makes every context record anew: to be called after a change of what graphs hold (weights, settings). Also gives
+  /// recording another chance after a failure.
+  void invalidate_graphs();
 
  private:
-  /// What one call at a time works with.
-  struct Slot {
-    std::unique_ptr<backend::Context> context;
-    ShapeCache shapes;
-  };
-
-  std::unique_ptr<Slot> acquire();
-  void release(std::unique_ptr<Slot> slot);
+  void run_on_gpu(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
+                  backend::OutputSink& outputs, void* stream);
+  const ResolvedShapes& resolve(std::unique_ptr<ContextSlot>& slot, const BindingPlan& plan,
+                                std::span<const DLTensor> inputs);
+  bool may_record(ContextSlot& slot, CallModes modes);
 
   // Declared first, destroyed last: contexts must not outlive their engine.
   std::unique_ptr<backend::ExecutableEngine> executable_;
+  const format::Metadata& metadata_;
   DLDevice device_;
-  mutable std::mutex mutex_;  // guards the two below; never held while an engine runs
-  std::vector<std::unique_ptr<Slot>> free_;
-  std::size_t created_ = 0;
+  DeviceApi* api_;
+  ContextPool pool_;
+  std::atomic<std::size_t> graph_generation_{0};
+  std::atomic<bool> graphs_failed_{false};
 };
 
 }  // namespace torchtrt::runtime

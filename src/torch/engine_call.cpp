@@ -6,8 +6,13 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/util/SmallVector.h>
 
-#include <torchtrt/base/error.h>
+#include <optional>
+#include <utility>
 
+#include <torchtrt/base/error.h>
+#include <torchtrt/runtime.h>
+
+#include "runtime/device.h"
 #include "torch/bindings.h"
 
 namespace torchtrt::torch_adapter {
@@ -16,14 +21,18 @@ namespace {
 /// Engine outputs as torch tensors.
 class TensorSink final : public backend::OutputSink {
  public:
-  TensorSink(const SharedEngine& engine, at::Device device)
-      : tensors(engine.output_types.size()), types_(engine.output_types), device_(device) {}
+  /// `ready`: outputs allocated ahead; used where they have the wanted shape.
+  TensorSink(const SharedEngine& engine, at::Device device, std::vector<at::Tensor> ready)
+      : tensors(engine.output_types.size()), types_(engine.output_types), device_(device), ready_(std::move(ready)) {}
 
   void* allocate(std::size_t index, std::span<const std::int64_t> shape) override {
     const at::IntArrayRef sizes(shape.data(), shape.size());
     at::Tensor& tensor = tensors.at(index);
-    tensor = device_.is_cpu() ? at::Tensor(at::detail::empty_cpu(sizes, types_[index]))
-                              : at::empty(sizes, at::TensorOptions().dtype(types_[index]).device(device_));
+    if (!ready_.empty() && ready_[index].sizes() == sizes) {
+      tensor = std::move(ready_[index]);
+    } else {
+      tensor = empty(index, sizes);
+    }
     return tensor.mutable_data_ptr();
   }
 
@@ -35,17 +44,42 @@ class TensorSink final : public backend::OutputSink {
                             .make_tensor();
   }
 
+  /// Tensors like those that the engine just wrote.
+  [[nodiscard]] std::vector<at::Tensor> next() const {
+    std::vector<at::Tensor> result;
+    for (std::size_t i = 0; i < tensors.size(); ++i) result.push_back(empty(i, tensors[i].sizes()));
+    return result;
+  }
+
   std::vector<at::Tensor> tensors;
 
  private:
+  [[nodiscard]] at::Tensor empty(std::size_t index, at::IntArrayRef sizes) const {
+    return device_.is_cpu() ? at::Tensor(at::detail::empty_cpu(sizes, types_[index]))
+                            : at::empty(sizes, at::TensorOptions().dtype(types_[index]).device(device_));
+  }
+
   const std::vector<at::ScalarType>& types_;
   at::Device device_;
+  std::vector<at::Tensor> ready_;
 };
 
-}  // namespace
+/// The inputs on the device that multi-device safe mode wants them on; shape inputs stay on the host.
+std::vector<at::Tensor> brought_together(runtime::Engine& engine, at::TensorList inputs) {
+  std::vector<at::Tensor> result = inputs.vec();
+  std::vector<DLDevice> devices;
+  for (const at::Tensor& input : inputs) devices.push_back(input.defined() ? to_dlpack(input).device : DLDevice{});
+  const std::optional<runtime::Placement> placement = engine.place(devices);
+  if (!placement || !placement->moves_inputs) return result;
+  const at::Device target(at::kCUDA, static_cast<at::DeviceIndex>(placement->device.device_id));
+  const auto& specs = engine.metadata().inputs;
+  for (std::size_t i = 0; i < result.size() && i < specs.size(); ++i) {
+    if (specs[i].shape_symbol.empty() && result[i].defined()) result[i] = result[i].to(target);
+  }
+  return result;
+}
 
-std::vector<at::Tensor> run_engine(const EngineHolder& holder, at::TensorList inputs) {
-  SharedEngine& shared = holder.shared();
+std::vector<at::Tensor> run(SharedEngine& shared, at::TensorList inputs) {
   c10::SmallVector<DLTensor, 8> bindings;
   std::vector<at::Tensor> copies;
   at::Device device = at::kCPU;
@@ -55,18 +89,34 @@ std::vector<at::Tensor> run_engine(const EngineHolder& holder, at::TensorList in
                                    ? inputs[i]
                                    : copies.emplace_back(inputs[i].resolve_conj().resolve_neg().contiguous());
     bindings.push_back(to_dlpack(tensor));
-    if (!tensor.is_cpu()) {
-      device = tensor.device();
-    }
+    if (device.is_cpu() && !tensor.is_cpu()) device = tensor.device();
   }
-  TensorSink sink(shared, device);
-  shared.engine.run(std::span(bindings.data(), bindings.size()), sink);
+  void* const stream = device.is_cuda() ? runtime::device_api().current_stream(device.index()) : nullptr;
+  const bool ahead = shared.engine.is_on(runtime::EngineMode::kPreAllocatedOutputs) &&
+                     shared.engine.call_modes().pre_allocated_outputs;
+  TensorSink sink(shared, device, ahead ? shared.reserve.take(device, stream) : std::vector<at::Tensor>());
+  shared.engine.run(std::span(bindings.data(), bindings.size()), sink, stream);
   for (std::size_t i = 0; i < sink.tensors.size(); ++i) {
-    TORCHTRT_CHECK(sink.tensors[i].defined(), kInternal, "engine \"", holder.name(),
+    TORCHTRT_CHECK(sink.tensors[i].defined(), kInternal, "engine \"", shared.engine.metadata().name,
                    "\": the backend returned without output ", i, " (", shared.engine.metadata().outputs[i].name,
                    "): a defect of the backend");
   }
+  if (ahead) {
+    shared.reserve.put(device, stream, sink.next());
+  } else {
+    shared.reserve.clear();
+  }
   return std::move(sink.tensors);
+}
+
+}  // namespace
+
+std::vector<at::Tensor> run_engine(const EngineHolder& holder, at::TensorList inputs) {
+  SharedEngine& shared = holder.shared();
+  if (runtime::multi_device_safe_mode()) [[unlikely]] {
+    return run(shared, brought_together(shared.engine, inputs));
+  }
+  return run(shared, inputs);
 }
 
 }  // namespace torchtrt::torch_adapter

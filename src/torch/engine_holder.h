@@ -10,8 +10,10 @@
 #include <torch/custom_class.h>
 
 #include <torchtrt/base/export.h>
+#include <torchtrt/runtime.h>
 
 #include "runtime/engine.h"
+#include "torch/output_reserve.h"
 
 namespace torchtrt::torch_adapter {
 
@@ -23,6 +25,7 @@ struct TORCHTRT_API SharedEngine {
   const at::Tensor payload;  ///< uint8, one dimension, on the CPU, aligned to 64 bytes
   runtime::Engine engine;
   const std::vector<at::ScalarType> output_types;
+  OutputReserve reserve;  ///< For the mode of pre-allocated outputs.
 };
 
 /// The torch class `tensorrt.Engine`. Its state is (str metadata, uint8 Tensor payload), see src/format/README.md.
@@ -40,6 +43,9 @@ class TORCHTRT_API EngineHolder : public torch::CustomClassHolder {
   [[nodiscard]] const std::string& name() const { return shared_->engine.metadata().name; }
   [[nodiscard]] runtime::Engine& engine() const { return shared_->engine; }
   [[nodiscard]] SharedEngine& shared() const { return *shared_; }
+  [[nodiscard]] runtime::EngineHandle handle() const {
+    return runtime::EngineHandle(std::shared_ptr<runtime::Engine>(shared_, &shared_->engine));
+  }
 
   /// "Engine(name, inputs: ids int64 [s0, 128], ..., outputs: ...)"
   [[nodiscard]] std::string describe() const;

@@ -12,7 +12,9 @@
 #include <torchtrt/base/log.h>
 #include <torchtrt/runtime.h>
 
+#include "runtime/device.h"
 #include "runtime/settings.h"
+#include "torch/cuda_device.h"
 #include "torch/engine_call.h"
 #include "torch/engine_holder.h"
 #include "torch/errors.h"
@@ -52,6 +54,12 @@ void check_program_inputs(at::TensorList inputs, std::string_view expected, bool
   translate([&] { check_inputs(inputs, std::string(expected), contiguous); });
 }
 
+runtime::EngineMode to_mode(std::int64_t mode) {
+  TORCH_CHECK_VALUE(mode >= 0 && mode <= 2,
+                    "a mode is 0 (CUDA graphs), 1 (output allocator) or 2 (pre-allocated outputs), not ", mode);
+  return static_cast<runtime::EngineMode>(mode);
+}
+
 std::vector<std::vector<std::int64_t>> infer_outputs(const EnginePointer& engine,
                                                      const std::vector<std::vector<std::int64_t>>& shapes) {
   return translate([&] { return engine->engine().infer_output_shapes(shapes); });
@@ -61,6 +69,7 @@ std::vector<std::vector<std::int64_t>> infer_outputs(const EnginePointer& engine
 
 TORCH_LIBRARY(tensorrt, m) {
   runtime::set_default_thread_count([] { return at::get_num_threads(); });
+  runtime::set_device_api(&cuda_device);
 
   m.class_<EngineHolder>("Engine")
       .def(torch::init([](std::string metadata, const at::Tensor& payload) {
@@ -71,6 +80,17 @@ TORCH_LIBRARY(tensorrt, m) {
       .def("name", [](const EnginePointer& self) { return self->name(); })
       .def("metadata", [](const EnginePointer& self) { return self->metadata(); })
       .def("payload", [](const EnginePointer& self) { return self->payload(); })
+      .def("requires_output_allocator",
+           [](const EnginePointer& self) { return self->engine().metadata().requires_output_allocator; })
+      .def("enable_mode", [](const EnginePointer& self, std::int64_t mode) { self->engine().acquire(to_mode(mode)); },
+           "Turns on CUDA graphs (0), the output allocator (1) or pre-allocated outputs (2); each call wants one of "
+           "disable_mode.",
+           {torch::arg("mode")})
+      .def("disable_mode", [](const EnginePointer& self, std::int64_t mode) { self->engine().release(to_mode(mode)); },
+           "Takes one enable_mode back.", {torch::arg("mode")})
+      .def("mode_is_on",
+           [](const EnginePointer& self, std::int64_t mode) { return self->engine().is_on(to_mode(mode)); },
+           "Whether an enable_mode is open.", {torch::arg("mode")})
       .def("infer_outputs", &infer_outputs,
            "Shapes of the outputs for shapes of the inputs; -1 where only the data decides.",
            {torch::arg("input_shapes")})

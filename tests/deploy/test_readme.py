@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's examples run as they are printed."""
+"""The examples of README.md and docs/runtime.md run as they are printed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from pathlib import Path
 from .conftest import ROOT, install_tree
 
 
-def block(language: str) -> str:
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def readme(language: str) -> str:
     """The README's only code block of this language."""
-    found = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(found) == 1
-    return str(found[0])
+    (found,) = blocks("README.md", language)
+    return found
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -25,13 +29,33 @@ def run(command: list[str], folder: Path) -> str:
 
 
 def test_examples(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(block("python"))
+    (tmp_path / "example.py").write_text(readme("python"))
     assert "torch.Size([3, 10])" in run([sys.executable, "example.py"], tmp_path)
     assert all((tmp_path / f"model.{suffix}").stat().st_size > 10000 for suffix in ("ts", "pt2", "ep"))
 
-    (tmp_path / "main.cpp").write_text(block("cpp"))
-    (tmp_path / "CMakeLists.txt").write_text(block("cmake"))
+    (tmp_path / "main.cpp").write_text(readme("cpp"))
+    assert "[ CPUFloatType{5,10} ]" in run_program(tmp_path)
+
+
+def run_program(folder: Path) -> str:
+    """Builds main.cpp with the README's CMakeLists.txt and runs it."""
+    (folder / "CMakeLists.txt").write_text(readme("cmake"))
     options = [f"-Dtorchtrt_ROOT={install_tree()}", f"-DPython3_EXECUTABLE={sys.executable}"]
-    run(["cmake", "-G", "Ninja", "-S", ".", "-B", "build", *options], tmp_path)
-    run(["cmake", "--build", "build"], tmp_path)
-    assert "[ CPUFloatType{5,10} ]" in run(["build/program"], tmp_path)
+    run(["cmake", "-G", "Ninja", "-S", ".", "-B", "build", *options], folder)
+    run(["cmake", "--build", "build"], folder)
+    return run(["build/program"], folder)
+
+
+def test_converters(tmp_path: Path) -> None:
+    (source,) = blocks("docs/converters.md", "python")
+    source += "module = torch_tensorrt.compile(torch.nn.ReLU(), inputs=[torch.rand(2, 3)], min_block_size=1)\n"
+    (tmp_path / "converters.py").write_text(source)
+    run([sys.executable, "converters.py"], tmp_path)
+
+
+def test_runtime_modes(tmp_path: Path) -> None:
+    (tmp_path / "modes.py").write_text("\n".join(blocks("docs/runtime.md", "python")))
+    run([sys.executable, "modes.py"], tmp_path)
+    (source,) = blocks("docs/runtime.md", "cpp")
+    (tmp_path / "main.cpp").write_text(source)
+    assert run_program(tmp_path).split() == ["[5,", "10]", "[7,", "10]"]

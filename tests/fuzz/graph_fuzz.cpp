@@ -5,7 +5,7 @@
 
 #include <torchtrt/base/error.h>
 
-#include "graph/graph.h"
+#include <torchtrt/graph/graph.h>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace torchtrt;

@@ -137,19 +137,6 @@ def test_safe_mode_is_restored() -> None:
         runtime.set_multi_device_safe_mode(1)  # type: ignore[arg-type]
 
 
-def test_cudagraphs_mode(module: Any, model: Mlp) -> None:
-    x = torch.rand(2, 16)
-    with runtime.enable_cudagraphs(module) as inside:
-        assert runtime.get_cudagraphs_mode()
-        assert_same(inside(x), model(x))
-        with pytest.raises(RuntimeError, match="incompatible runtime modes"), runtime.enable_output_allocator(module):
-            pass
-    assert not runtime.get_cudagraphs_mode()
-    runtime.set_cudagraphs_mode(True)
-    assert runtime.get_cudagraphs_mode()
-    runtime.set_cudagraphs_mode(False)
-
-
 def test_cpu_settings(model: Mlp) -> None:
     before = runtime.get_cpu_settings()
     with runtime.set_cpu_settings(streams=2, threads=2):
@@ -160,25 +147,6 @@ def test_cpu_settings(model: Mlp) -> None:
     assert runtime.get_cpu_settings() == before
     with pytest.raises(ValueError, match="streams"):
         runtime.set_cpu_settings(streams=0)
-
-
-def test_allocation_modes(module: Any, model: Mlp) -> None:
-    x = torch.rand(2, 16)
-    with runtime.enable_output_allocator(module):
-        assert_same(module(x), model(x))
-    with runtime.enable_pre_allocated_outputs(module):
-        assert_same(module(x), model(x))
-    with pytest.raises(ValueError, match="holds no engines"), runtime.enable_output_allocator(torch.nn.ReLU()):
-        pass
-
-
-def test_modes_find_engines_in_any_module(module: Any) -> None:
-    from torch_tensorrt._engine import engines_of
-
-    assert len(engines_of(module)) == 1
-    exported = torch.export.export(module, (torch.rand(2, 16),))
-    assert len(engines_of(exported.module())) == 1
-    assert len(engines_of(torch.jit.trace(module, (torch.rand(2, 16),)))) == 1
 
 
 def test_serialized_engine_is_a_package(model: Mlp) -> None:

@@ -166,6 +166,11 @@ TORCHTRT_API Interval range_of(DataType dtype);
 /// Drops layers whose results no output depends on (inputs stay: they are the caller's interface).
 TORCHTRT_API void remove_dead_layers(Network& network);
 
+/// A layer of this kind ("matrix_multiply") with attributes as the text form writes them ({"op_b", "transpose"}); those
+/// that are missing have their defaults. Error(kInvalidArgument) for a kind or an attribute that does not exist, for a
+/// missing one that has no default, and for a text that is no value.
+TORCHTRT_API Op make_layer(std::string_view kind, std::map<std::string, std::string> attributes);
+
 /// Text form, one line a layer; parse(print(n)) prints the same. Constants up to 16 elements are printed in full, larger
 /// ones as a digest (parse then gives zeros). src/network/README.md has the grammar.
 TORCHTRT_API std::string print(const Network& network);

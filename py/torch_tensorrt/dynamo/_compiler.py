@@ -25,6 +25,7 @@ from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._report import BlockReport, Report
 from ._symbols import NotRepresentableError, size_text, sizes
 from ._trace import InputSpecs, collect_inputs
+from .conversion._registry import conversion_scope
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 
@@ -119,6 +120,13 @@ def compile_lowered(
     """Compiles a lowered program; None where the module should be used as it is (too little to compile, or dryrun)."""
     assert settings.device is not None
     targets = settings.resolve_targets(settings.device.to_torch())
+    with conversion_scope(program.compute_nodes(), settings):
+        return _compile_lowered(program, convention, settings, targets)
+
+
+def _compile_lowered(
+    program: Program, convention: CallingConvention, settings: CompilationSettings, targets: tuple[str, ...]
+) -> CompiledModule | None:
     refusals = preliminary_refusals(program, settings)
     refusals = {**query(program, targets), **refusals}
     total = len(program.compute_nodes())

@@ -14,11 +14,13 @@ from ._modes import (
     set_multi_device_safe_mode,
 )
 from ._module import CompiledModule, EngineModule, TorchBlock, engine_modules
+from ._whole_graph import CudaGraphsTorchTensorRTModule
 
 TorchTensorRTModule = EngineModule
 
 __all__ = [
     "CompiledModule",
+    "CudaGraphsTorchTensorRTModule",
     "EngineModule",
     "TorchBlock",
     "TorchTensorRTModule",

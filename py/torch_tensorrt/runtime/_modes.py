@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runtime modes: process-wide defaults and context managers.
+"""Runtime modes: process-wide defaults, and context managers for the engines of one module.
 
-The defaults live in the C++ runtime; Python only sets and reads them. On a CPU engine CUDA graphs, the output allocator
-and pre-allocated outputs change nothing: outputs are always allocated for the shapes of the call.
+The modes live in the C++ runtime (torchtrt/runtime.h); Python sets and reads them. The managers take any module that
+holds engines: compiled, loaded, re-exported or scripted. They may be nested, and end by an exception or on another
+thread: a mode is on as long as some block wants it.
 """
 
 from __future__ import annotations
 
+import operator
+import threading
 from types import TracebackType
 from typing import Any
 
 import torch
 
 from .._engine import engines_of, parse_metadata
+from .._library import load_binding
+from ._module import EngineModule
+from ._whole_graph import CudaGraphsTorchTensorRTModule
 
-_OUTPUT_ALLOCATOR_AND_GRAPHS = (
-    "Both CUDA Graphs and dynamic output allocation are enabled, which are incompatible runtime modes. "
-    "Please disable one of the two."
-)
+# EngineMode in src/runtime/modes.h.
+_CUDAGRAPHS, _OUTPUT_ALLOCATOR, _PRE_ALLOCATED_OUTPUTS = 0, 1, 2
 
 
 class _Restore:
@@ -61,11 +65,13 @@ def set_cudagraphs_mode(mode: bool) -> None:
 
 
 def get_cudagraphs_mode() -> bool:
-    return int(torch.ops.tensorrt.get_cudagraphs_mode()) != 0
+    """Whether CUDA graphs are on: by the process's default, or in a block of ``enable_cudagraphs`` that is open."""
+    return int(torch.ops.tensorrt.get_cudagraphs_mode()) != 0 or enable_cudagraphs.open_blocks > 0
 
 
 def get_whole_cudagraphs_mode() -> bool:
-    return int(torch.ops.tensorrt.get_cudagraphs_mode()) == 2
+    """Whether whole modules, not only their engines, are recorded."""
+    return int(torch.ops.tensorrt.get_cudagraphs_mode()) == 2 or enable_cudagraphs.open_whole_blocks > 0
 
 
 def set_cpu_settings(*, streams: int = 1, threads: int = 0) -> _Restore:
@@ -90,60 +96,128 @@ def get_cpu_settings() -> tuple[int, int]:
     return int(streams), int(threads)
 
 
-class enable_cudagraphs:  # noqa: N801 - the name that scripts use
-    """``with enable_cudagraphs(module) as module:``: CUDA graphs within the block, restored at its end."""
+def _engines(module: Any, what: str) -> list[Any]:
+    engines = engines_of(module)
+    if not engines:
+        raise ValueError(
+            f"{what}: no engine found in {type(module).__name__}; "
+            "give it a module that torch_tensorrt compiled or loaded"
+        )
+    return engines
 
-    def __init__(self, module: torch.nn.Module, *, cuda_graph_strategy: Any = None) -> None:
-        if cuda_graph_strategy is not None:
-            raise RuntimeError("cuda_graph_strategy exists for TensorRT-RTX engines only")
-        _engines(module, "enable_cudagraphs")
+
+class _EngineMode:
+    """A mode of all engines of a module while the block lasts; ``with ... as m`` gives the module."""
+
+    _mode: int
+
+    def __init__(self, module: Any) -> None:
         self._module = module
+        self._engines = _engines(module, type(self).__name__)
 
-    def __enter__(self) -> torch.nn.Module:
-        self._previous = int(torch.ops.tensorrt.get_cudagraphs_mode())
-        torch.ops.tensorrt.set_cudagraphs_mode(1)
+    def __enter__(self) -> Any:
+        for engine in self._engines:
+            engine.enable_mode(self._mode)
         return self._module
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        torch.ops.tensorrt.set_cudagraphs_mode(self._previous)
+        for engine in self._engines:
+            engine.disable_mode(self._mode)
 
 
-def _engines(module: torch.nn.Module, what: str) -> list[Any]:
-    engines = engines_of(module)
-    if not engines:
-        raise ValueError(f"{what}: the module holds no engines")
-    return engines
+class enable_output_allocator(_EngineMode):  # noqa: N801 - the name that scripts use
+    """Outputs are allocated by the engine while it runs, at the size that the run gives them.
+
+    Engines whose outputs' shapes depend on data do so anyway. Calls raise RuntimeError while CUDA graphs are on.
+    """
+
+    _mode = _OUTPUT_ALLOCATOR
 
 
-class _CpuMode:
-    """A mode that has nothing to do on CPU engines, and is not available for others yet."""
+class enable_pre_allocated_outputs(_EngineMode):  # noqa: N801
+    """Each call allocates the outputs of a next call with the same input shapes, so that the next one begins at once.
 
-    def __init__(self, module: torch.nn.Module) -> None:
-        name = type(self).__name__
-        for engine in _engines(module, name):
-            device = parse_metadata(engine.metadata()).get("device", "cpu")
-            if device != "cpu":
-                raise NotImplementedError(f"{name} is not available for engines on {device}")
+    Results are never written again. Where the output allocator is on this changes nothing.
+    """
 
-    def __enter__(self) -> _CpuMode:
-        return self
+    _mode = _PRE_ALLOCATED_OUTPUTS
+
+
+class enable_cudagraphs:  # noqa: N801
+    """``with enable_cudagraphs(module) as module:``: CUDA graphs for the module while the block lasts.
+
+    The module's engines are recorded one by one; if there are PyTorch operators between them, the whole module is
+    recorded, and what the block gives is a wrapper that must be called instead of the module. On the CPU there is
+    nothing to record: the block gives the module and changes nothing.
+
+    Raises:
+        RuntimeError: some engine requires the output allocator, or ``cuda_graph_strategy`` is given for an engine that
+            is not one of TensorRT-RTX.
+    """
+
+    _lock = threading.Lock()
+    open_blocks = 0
+    open_whole_blocks = 0
+
+    def __init__(self, module: Any, *, cuda_graph_strategy: Any = None) -> None:
+        engines = _engines(module, "enable_cudagraphs")
+        described = [parse_metadata(engine.metadata()) for engine in engines]
+        if cuda_graph_strategy is not None and not all(_is_rtx(engine) for engine in described):
+            raise RuntimeError("cuda_graph_strategy exists for TensorRT-RTX engines only")
+        if any(engine.requires_output_allocator() for engine in engines):
+            raise load_binding().IncompatibleModeError(
+                "The model contains submodules that require a dynamic output allocator at runtime, which is "
+                "incompatible with CUDA Graphs. Please disable CUDA Graphs."
+            )
+        on_gpu = any(engine.get("device", "cpu") != "cpu" for engine in described)
+        self._wrapper = CudaGraphsTorchTensorRTModule(module) if on_gpu and has_torch_parts(module) else None
+        self._module, self._engines = module, engines
+
+    def __enter__(self) -> Any:
+        whole = self._wrapper is not None
+        with enable_cudagraphs._lock:
+            enable_cudagraphs.open_blocks += 1
+            enable_cudagraphs.open_whole_blocks += whole
+        if whole:
+            return self._wrapper
+        for engine in self._engines:
+            engine.enable_mode(_CUDAGRAPHS)
+        return self._module
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        return None
+        whole = self._wrapper is not None
+        with enable_cudagraphs._lock:
+            enable_cudagraphs.open_blocks -= 1
+            enable_cudagraphs.open_whole_blocks -= whole
+        if self._wrapper is not None:
+            self._wrapper.reset()
+            return
+        for engine in self._engines:
+            engine.disable_mode(_CUDAGRAPHS)
 
 
-class enable_output_allocator(_CpuMode):  # noqa: N801
-    """Outputs are allocated by the engine while it runs. CPU engines do so wherever the shapes depend on data."""
-
-    def __enter__(self) -> enable_output_allocator:
-        if get_cudagraphs_mode():
-            raise RuntimeError(_OUTPUT_ALLOCATOR_AND_GRAPHS)
-        return self
+def _is_rtx(metadata: dict[str, Any]) -> bool:
+    return any(target.get("backend") == "tensorrt_rtx" for target in metadata.get("targets", []))
 
 
-class enable_pre_allocated_outputs(_CpuMode):  # noqa: N801
-    """The next call's outputs are allocated ahead. CPU engines write into memory that torch caches as it is."""
+def has_torch_parts(module: Any) -> bool:
+    """Whether PyTorch computes something between a module's engines. True for a module that cannot be looked into."""
+    if isinstance(module, EngineModule):
+        return False
+    graph = getattr(module, "graph", None)
+    if not isinstance(graph, torch.fx.Graph):
+        return True
+    engine_ops = (torch.ops.tensorrt.execute_engine.default, torch.ops.tensorrt.check_inputs.default, operator.getitem)
+    modules = dict(module.named_modules())
+
+    def computes(node: torch.fx.Node) -> bool:
+        if node.op == "call_module":
+            # torch.export's modules end with one that compares shapes: it has no results.
+            return bool(node.users) and not isinstance(modules.get(str(node.target)), EngineModule)
+        return node.op == "call_method" or (node.op == "call_function" and node.target not in engine_ops)
+
+    return any(computes(node) for node in graph.nodes)

@@ -7,6 +7,10 @@
 //   fail        throws in run()
 //   forget      returns without an output
 //
+// Compiled for "cuda" its engines enqueue their work on FakeDevice's streams, in two steps over scratch memory of the
+// context, so that two calls which use one context at the same time spoil each other. Operations there: add, fail
+// (throws after the first step), host_sync (add, but refuses to be recorded).
+//
 // "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one
 // fails.
 #include <algorithm>
@@ -18,9 +22,13 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <torchtrt/backend/executor.h>
 #include <torchtrt/base/export.h>
+
+#include "runtime/testing/fake_device.h"
 
 namespace torchtrt::backend {
 namespace {
@@ -28,7 +36,7 @@ namespace {
 class FakeEngine : public ExecutableEngine {
  public:
   explicit FakeEngine(const LoadRequest& request)
-      : operation_(request.properties.at("operation")), owner_(request.owner) {
+      : operation_(request.properties.at("operation")), owner_(request.owner), device_(request.device) {
     for (const Payload& payload : request.payloads) {
       if (payload.name == "bias") {
         std::memcpy(&bias_, payload.bytes.data(), sizeof(bias_));
@@ -40,6 +48,30 @@ class FakeEngine : public ExecutableEngine {
   }
 
   std::unique_ptr<Context> create_context() override;
+
+  /// On a GPU; `scratch` is the context's.
+  void enqueue(const RunRequest& request, std::vector<float>& scratch) {
+    auto& gpu = static_cast<runtime::testing::FakeDevice&>(runtime::device_api());
+    if (gpu.current() != device_.device_id) {
+      fail(ErrorCode::kInternal, "the thread's device is ", gpu.current(), ", not the engine's ", device_.device_id);
+    }
+    const DLTensor& input = request.inputs[0];
+    const auto* values = reinterpret_cast<const float*>(static_cast<const std::byte*>(input.data) + input.byte_offset);
+    const auto count = static_cast<std::size_t>(input.shape[0] * input.shape[1]);
+    if (operation_ == "host_sync" && gpu.is_capturing(request.stream)) {
+      fail(ErrorCode::kInternal, "operation not permitted when stream is capturing");
+    }
+    scratch.resize(std::max(scratch.size(), count));
+    gpu.enqueue(request.stream, [&scratch, values, count] { std::copy_n(values, count, scratch.begin()); });
+    if (operation_ == "fail") {
+      fail(ErrorCode::kInternal, "the fake engine failed, as it was told to");
+    }
+    auto* result = static_cast<float*>(request.outputs->allocate(0, request.output_shapes[0]));
+    gpu.enqueue(request.stream, [&scratch, result, count, bias = bias_] {
+      for (std::size_t i = 0; i < count; ++i) result[i] = scratch[i] + bias;
+    });
+  }
+  [[nodiscard]] bool on_gpu() const { return device_.device_type == kDLCUDA; }
 
   void run(const RunRequest& request) {
     if (operation_ == "fail") {
@@ -84,6 +116,7 @@ class FakeEngine : public ExecutableEngine {
 
   std::string operation_;
   std::shared_ptr<const void> owner_;
+  DLDevice device_;
   float bias_ = 0;
   int parties_ = 1;
   std::atomic<int> arrived_{0};
@@ -100,11 +133,16 @@ class FakeContext : public Context {
       std::atomic<bool>& running;
       ~Done() { running = false; }
     } done{running_};
-    engine_.run(request);
+    if (engine_.on_gpu()) {
+      engine_.enqueue(request, scratch_);
+    } else {
+      engine_.run(request);
+    }
   }
 
  private:
   FakeEngine& engine_;
+  std::vector<float> scratch_;
   std::atomic<bool> running_{false};
 };
 

@@ -37,6 +37,8 @@ struct FakeEngineSpec {
   float bias = 1.5F;
   std::map<std::string, std::string> properties{{"operation", "add"}};
   Dims output{Expr::symbol("batch"), 3};
+  std::string device = "cpu";
+  bool requires_output_allocator = false;
 };
 
 struct FakeEngineState {
@@ -51,6 +53,8 @@ inline FakeEngineState fake_engine(const FakeEngineSpec& spec = {}) {
   format::TargetSpec target{"fake", "the fake builder", spec.properties, {}};
   target.sections.push_back(writer.append("bias", std::as_bytes(std::span(&spec.bias, 1))));
   state.metadata.name = spec.name;
+  state.metadata.device = spec.device;
+  state.metadata.requires_output_allocator = spec.requires_output_allocator;
   state.metadata.inputs = {{"x", DataType::kFloat32, {Expr::symbol("batch"), 3}, "", std::nullopt}};
   state.metadata.outputs = {{"y", DataType::kFloat32, spec.output}};
   state.metadata.symbols = {{"batch", {1, 8, 32}}};

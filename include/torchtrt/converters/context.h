@@ -11,8 +11,8 @@
 
 #include <torchtrt/network/network.h>
 
-#include "converters/reason.h"
-#include "graph/graph.h"
+#include <torchtrt/converters/reason.h>
+#include <torchtrt/graph/graph.h>
 
 /// What a converter sees: the node's arguments as network values or plain numbers, and the network to add layers to.
 ///

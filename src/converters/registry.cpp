@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <mutex>
+
+#include <torchtrt/base/error.h>
+#include <torchtrt/converters/registry.h>
+
+namespace torchtrt::converters {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<const Converter>> converters;  // in the order of registration
+};
+Registry& registry() {
+  static auto* instance = new Registry;  // never destroyed: registrations may be static objects elsewhere
+  return *instance;
+}
+
+}  // namespace
+
+Registration& Registration::operator=(Registration&& other) noexcept {
+  std::swap(converter_, other.converter_);
+  return *this;
+}
+
+Registration::~Registration() {
+  if (converter_ == nullptr) return;
+  const std::lock_guard lock(registry().mutex);
+  std::erase(registry().converters, converter_);
+}
+
+Registration register_converter(Converter converter) {
+  TORCHTRT_CHECK(!converter.target.empty() && converter.convert != nullptr, kInvalidArgument,
+                 "a converter needs a target, such as \"aten.nonzero.default\", and a function");
+  if (converter.name.empty()) converter.name = "a converter registered for " + converter.target;
+  auto shared = std::make_shared<const Converter>(std::move(converter));
+  const std::lock_guard lock(registry().mutex);
+  registry().converters.push_back(shared);
+  return Registration(std::move(shared));
+}
+
+UserConverters user_converters(const std::string& target) {
+  UserConverters found;
+  const std::lock_guard lock(registry().mutex);
+  const auto& all = registry().converters;
+  for (auto converter = all.rbegin(); converter != all.rend(); ++converter) {
+    if ((*converter)->target != target) continue;
+    ((*converter)->priority == Priority::kHigh ? found.before : found.after).push_back(*converter);
+  }
+  return found;
+}
+
+std::vector<std::string> user_targets() {
+  std::vector<std::string> targets;
+  const std::lock_guard lock(registry().mutex);
+  for (const auto& converter : registry().converters) targets.push_back(converter->target);
+  return targets;
+}
+
+}  // namespace torchtrt::converters

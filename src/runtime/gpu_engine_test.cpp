@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engines on GPUs, over the fake device: streams, graphs, devices. What a test reads back is right only if all work was
+// ordered as it has to be, see FakeDevice.
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <torchtrt/base/log.h>
+#include <torchtrt/runtime.h>
+
+#include "runtime/context_pool.h"
+#include "runtime/engine.h"
+#include "runtime/testing/expect_error.h"
+#include "runtime/testing/fake_device.h"
+#include "runtime/testing/fixtures.h"
+
+namespace torchtrt::runtime {
+namespace {
+
+using testing::AlignedBytes;
+using testing::expect_error;
+using testing::fake_engine;
+using testing::FakeDeviceScope;
+
+/// Collects the log's lines for the life of the object.
+class LogLines {
+ public:
+  LogLines() {
+    set_log_level(LogLevel::kInfo);
+    set_log_sink([this](LogLevel level, const std::string& line) {
+      const std::lock_guard lock(mutex_);
+      lines_.emplace_back(level, line);
+    });
+  }
+  ~LogLines() {
+    set_log_sink(nullptr);
+    set_log_level(LogLevel::kWarning);
+  }
+  LogLines(const LogLines&) = delete;
+  LogLines& operator=(const LogLines&) = delete;
+
+  [[nodiscard]] int count(LogLevel level, const std::string& part) {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int>(std::count_if(lines_.begin(), lines_.end(), [&](const auto& line) {
+      return line.first == level && line.second.find(part) != std::string::npos;
+    }));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::pair<LogLevel, std::string>> lines_;
+};
+
+/// A call in flight: owns the tensors that the device reads and writes until it is drained.
+struct Call {
+  std::vector<float> input, output;
+  std::vector<std::int64_t> shape;
+  [[nodiscard]] bool right(float bias = 1.5F) const {
+    if (output.size() != input.size()) return false;
+    for (std::size_t i = 0; i < input.size(); ++i) {
+      if (output[i] != input[i] + bias) return false;
+    }
+    return true;
+  }
+};
+
+class CallSink final : public backend::OutputSink {
+ public:
+  explicit CallSink(Call& call) : call_(call) {}
+  void* allocate(std::size_t, std::span<const std::int64_t> shape) override {
+    call_.output.assign(static_cast<std::size_t>(shape[0] * shape[1]), -1.0F);
+    return call_.output.data();
+  }
+  void adopt(std::size_t, std::span<const std::int64_t>, void*, std::shared_ptr<void>) override { FAIL(); }
+
+ private:
+  Call& call_;
+};
+
+std::shared_ptr<Engine> make(testing::FakeEngineSpec spec = {}) {
+  spec.device = "cuda";
+  const testing::FakeEngineState state = fake_engine(spec);
+  const AlignedBytes bytes(state.payload);
+  return std::make_shared<Engine>(state.text(), bytes.span(), bytes.owner());
+}
+
+class GpuEngineTest : public ::testing::Test {
+ protected:
+  GpuEngineTest() { setenv("TORCHTRT_BACKEND_PATH", TORCHTRT_FAKE_BACKEND_PATH, 1); }
+  ~GpuEngineTest() override {
+    set_cudagraphs_mode(CudaGraphsMode::kStandard);
+    set_multi_device_safe_mode(false);
+    gpu->drain();
+  }
+
+  /// Enqueues a call on batch x 3 elements, `first`, `first` + 1, ...
+  std::unique_ptr<Call> start(Engine& engine, std::int64_t batch, float first, void* stream = nullptr, int device = 0) {
+    auto call = std::make_unique<Call>();
+    for (std::int64_t i = 0; i < batch * 3; ++i) call->input.push_back(first + static_cast<float>(i));
+    call->shape = {batch, 3};
+    DLTensor tensor{};
+    tensor.data = call->input.data();
+    tensor.device = {kDLCUDA, device};
+    tensor.ndim = 2;
+    tensor.dtype = to_dlpack(DataType::kFloat32);
+    tensor.shape = call->shape.data();
+    CallSink sink(*call);
+    testing::FakeDevice::thread_stream() = stream;
+    engine.run({&tensor, 1}, sink, stream);
+    return call;
+  }
+  bool runs_right(Engine& engine, std::int64_t batch, float first, void* stream = nullptr) {
+    const auto call = start(engine, batch, first, stream);
+    gpu->drain();
+    return call->right();
+  }
+
+  FakeDeviceScope gpu{std::vector<DeviceInfo>{{"Fake GPU", 9, 0}, {"Fake GPU", 9, 0}, {"Old GPU", 7, 5}}};
+};
+
+// --- streams -----------------------------------------------------------------------------------------------------------
+
+TEST_F(GpuEngineTest, CallsAreEnqueuedNotAwaited) {
+  const auto engine = make();
+  const auto call = start(*engine, 2, 1);
+  EXPECT_FALSE(call->right()) << "nothing ran yet";
+  gpu->drain();
+  EXPECT_TRUE(call->right());
+  EXPECT_EQ(gpu->synchronizations, 0);
+}
+
+TEST_F(GpuEngineTest, OneStreamNeedsOneContext) {
+  const auto engine = make();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 20; ++i) calls.push_back(start(*engine, 1 + i % 5, static_cast<float>(i)));
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+  EXPECT_EQ(engine->contexts_created(), 1u);
+  EXPECT_EQ(gpu->waits, 0);
+}
+
+TEST_F(GpuEngineTest, StreamsInFlightDoNotShareScratchMemory) {
+  const auto engine = make();
+  void* const first = gpu->new_stream();
+  void* const second = gpu->new_stream();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 10; ++i) {
+    calls.push_back(start(*engine, 2, static_cast<float>(10 * i), first));
+    calls.push_back(start(*engine, 2, static_cast<float>(10 * i + 5), second));
+  }
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+  EXPECT_EQ(engine->contexts_created(), 2u);
+}
+
+TEST_F(GpuEngineTest, AStreamTakesOverAContextThatIsDone) {
+  const auto engine = make();
+  EXPECT_TRUE(runs_right(*engine, 2, 1, gpu->new_stream()));
+  EXPECT_TRUE(runs_right(*engine, 2, 2, gpu->new_stream()));
+  EXPECT_EQ(engine->contexts_created(), 1u);
+}
+
+TEST_F(GpuEngineTest, BeyondTheLimitStreamsWaitForEachOther) {
+  const auto engine = make();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (std::size_t i = 0; i < 3 * ContextPool::kMaxWaiting; ++i) {
+    calls.push_back(start(*engine, 2, static_cast<float>(i), gpu->new_stream()));
+  }
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+  EXPECT_EQ(engine->contexts_created(), ContextPool::kMaxWaiting);
+  EXPECT_EQ(gpu->waits, static_cast<int>(2 * ContextPool::kMaxWaiting));
+}
+
+TEST_F(GpuEngineTest, AFailedCallWaitsBeforeItsContextGoes) {
+  const auto engine = make({.properties = {{"operation", "fail"}}});
+  expect_error(ErrorCode::kInternal, "as it was told to", [&] { start(*engine, 2, 1); });
+  EXPECT_EQ(gpu->synchronizations, 1) << "the first step was in flight and uses the context's memory";
+}
+
+TEST_F(GpuEngineTest, RecordedByTheCaller) {
+  // The context belongs to that recording: no later call may use its scratch memory.
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  void* const stream = gpu->new_stream();
+  EXPECT_TRUE(runs_right(*engine, 2, 1, stream));
+  gpu->begin_recording(stream);
+  const auto recorded = start(*engine, 2, 1, stream);
+  gpu->end_recording(stream);
+  EXPECT_EQ(engine->contexts_created(), 2u);
+  EXPECT_EQ(gpu->launches, 0) << "a graph is not launched into another recording";
+  EXPECT_TRUE(runs_right(*engine, 2, 3, stream));
+  EXPECT_EQ(engine->contexts_created(), 2u);
+}
+
+// --- CUDA graphs -------------------------------------------------------------------------------------------------------
+
+TEST_F(GpuEngineTest, NewShapesRecordKnownShapesReplay) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  for (int round = 0; round < 3; ++round) {
+    for (std::int64_t batch = 1; batch <= 4; ++batch) {
+      EXPECT_TRUE(runs_right(*engine, batch, static_cast<float>(100 * round)));
+    }
+  }
+  EXPECT_EQ(gpu->captures, 4) << "one for each shape, also when shapes alternate";
+  EXPECT_EQ(gpu->launches, 8);
+}
+
+TEST_F(GpuEngineTest, ReplaysReadEachCallsOwnInputs) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 6; ++i) calls.push_back(start(*engine, 2, static_cast<float>(10 * i)));
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right()) << "tensors of earlier calls stay as they are";
+}
+
+TEST_F(GpuEngineTest, TheLeastRecentlyUsedGraphMakesRoom) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  for (std::int64_t batch = 1; batch <= 8; ++batch) EXPECT_TRUE(runs_right(*engine, batch, 1));
+  EXPECT_TRUE(runs_right(*engine, 1, 2));  // shape 1 is used again, so shape 2 is the oldest
+  EXPECT_TRUE(runs_right(*engine, 9, 3));
+  EXPECT_EQ(gpu->captures, 9);
+  EXPECT_EQ(gpu->live_allocations(), 16u) << "the evicted graph's memory is released";
+  EXPECT_TRUE(runs_right(*engine, 1, 4));
+  EXPECT_EQ(gpu->captures, 9);
+  EXPECT_TRUE(runs_right(*engine, 2, 5));
+  EXPECT_EQ(gpu->captures, 10);
+}
+
+TEST_F(GpuEngineTest, AnEvictedGraphMayStillRun) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  void* const other = gpu->new_stream();
+  EXPECT_TRUE(runs_right(*engine, 1, 1));  // memory made for the legacy stream
+  const auto pending = start(*engine, 1, 7, other);
+  std::vector<std::unique_ptr<Call>> calls;
+  for (std::int64_t batch = 2; batch <= 12; ++batch) calls.push_back(start(*engine, batch, 1, other));
+  gpu->drain();
+  EXPECT_TRUE(pending->right());
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+}
+
+TEST_F(GpuEngineTest, GraphsFollowTheCallersStream) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  void* const first = gpu->new_stream();
+  void* const second = gpu->new_stream();
+  EXPECT_TRUE(runs_right(*engine, 2, 1, first));
+  EXPECT_TRUE(runs_right(*engine, 2, 2, second));
+  EXPECT_TRUE(runs_right(*engine, 2, 3, testing::FakeDevice::kLegacyStream));
+  EXPECT_EQ(gpu->captures, 1) << "a graph is launched on any stream";
+  EXPECT_EQ(gpu->launch_streams, (std::vector<void*>{second, testing::FakeDevice::kLegacyStream}));
+}
+
+TEST_F(GpuEngineTest, ChangesInvalidateGraphs) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  engine->invalidate_graphs();
+  EXPECT_TRUE(runs_right(*engine, 2, 2));
+  EXPECT_EQ(gpu->captures, 2);
+  EXPECT_TRUE(runs_right(*engine, 2, 3));
+  EXPECT_EQ(gpu->captures, 2);
+}
+
+TEST_F(GpuEngineTest, TurningGraphsOffReleasesThem) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  EXPECT_GT(gpu->live_allocations(), 0u);
+  set_cudagraphs_mode(CudaGraphsMode::kStandard);
+  EXPECT_TRUE(runs_right(*engine, 2, 2));
+  EXPECT_EQ(gpu->live_allocations(), 0u);
+  EXPECT_EQ(gpu->launches, 0);
+}
+
+TEST_F(GpuEngineTest, WholeGraphModeLeavesEnginesPlain) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kWholeGraph);
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  EXPECT_TRUE(runs_right(*engine, 2, 2));
+  EXPECT_EQ(gpu->captures, 0);
+}
+
+TEST_F(GpuEngineTest, FailedRecordingFallsBackOnceWithAWarning) {
+  LogLines log;
+  const auto engine = make({.name = "syncs", .properties = {{"operation", "host_sync"}}});
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  EXPECT_TRUE(runs_right(*engine, 1, 1)) << "the plain run before the recording is the answer";
+  EXPECT_EQ(log.count(LogLevel::kWarning, "\"syncs\" cannot be recorded into a CUDA graph"), 1);
+}
+
+TEST_F(GpuEngineTest, FailedRecordingInTheDriver) {
+  LogLines log;
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  gpu->fail_captures(true);
+  for (std::int64_t batch = 1; batch <= 3; ++batch) EXPECT_TRUE(runs_right(*engine, batch, 1));
+  EXPECT_EQ(log.count(LogLevel::kWarning, "stream is capturing"), 1);
+  EXPECT_EQ(gpu->captures, 0);
+  EXPECT_EQ(gpu->live_allocations(), 0u);
+  gpu->fail_captures(false);
+  EXPECT_TRUE(runs_right(*engine, 1, 1));
+  EXPECT_EQ(gpu->captures, 0) << "not tried again by itself";
+  engine->invalidate_graphs();
+  EXPECT_TRUE(runs_right(*engine, 1, 1));
+  EXPECT_EQ(gpu->captures, 1);
+}
+
+TEST_F(GpuEngineTest, ThreadsOnTheirStreamsWithGraphs) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  std::vector<std::vector<std::unique_ptr<Call>>> calls(4);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < calls.size(); ++t) {
+    threads.emplace_back([&, t, stream = gpu->new_stream()] {
+      for (int i = 0; i < 50; ++i) {
+        calls[t].push_back(start(*engine, 1 + (i + static_cast<int>(t)) % 10, static_cast<float>(100 * t), stream));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  gpu->drain();
+  for (const auto& of_thread : calls) {
+    for (const auto& call : of_thread) EXPECT_TRUE(call->right());
+  }
+}
+
+// --- modes of single engines -------------------------------------------------------------------------------------------
+
+TEST_F(GpuEngineTest, ScopesNestOverlapAndEndInAnyOrder) {
+  const auto engine = make();
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  ModeScope first = enable_cudagraphs(handles);
+  ModeScope second = enable_cudagraphs(handles);
+  first = ModeScope();
+  EXPECT_TRUE(engine->is_on(EngineMode::kCudaGraphs));
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  EXPECT_EQ(gpu->captures, 1);
+  second = ModeScope();
+  EXPECT_FALSE(engine->is_on(EngineMode::kCudaGraphs));
+  try {
+    const ModeScope scope = enable_pre_allocated_outputs(handles);
+    EXPECT_TRUE(engine->call_modes().pre_allocated_outputs);
+    throw 1;
+  } catch (int) {
+  }
+  EXPECT_FALSE(engine->call_modes().pre_allocated_outputs);
+}
+
+TEST_F(GpuEngineTest, GraphsOfOneEngineLeaveOthersAlone) {
+  const auto recorded = make({.name = "recorded"}), plain = make({.name = "plain"});
+  const ModeScope scope = enable_cudagraphs(std::vector{EngineHandle(recorded)});
+  EXPECT_TRUE(runs_right(*recorded, 2, 1));
+  EXPECT_TRUE(runs_right(*plain, 2, 1));
+  EXPECT_EQ(gpu->captures, 1);
+}
+
+TEST_F(GpuEngineTest, AllocatorAndGraphsExclude) {
+  LogLines log;
+  const auto engine = make({.name = "needs", .requires_output_allocator = true});
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  expect_error(ErrorCode::kIncompatibleMode, kRequiresAllocatorAndGraphs, [&] { auto s = enable_cudagraphs(handles); });
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  EXPECT_TRUE(runs_right(*engine, 2, 2));
+  EXPECT_EQ(log.count(LogLevel::kInfo, "allocates its outputs while it runs"), 1) << "said once";
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  expect_error(ErrorCode::kIncompatibleMode, kRequiresAllocatorAndGraphs, [&] { start(*engine, 2, 1); });
+  EXPECT_EQ(engine->contexts_created(), 1u);
+
+  const auto ordinary = make();
+  {
+    const ModeScope scope = enable_output_allocator(std::vector{EngineHandle(ordinary)});
+    expect_error(ErrorCode::kIncompatibleMode, kAllocatorAndGraphs, [&] { start(*ordinary, 2, 1); });
+  }
+  EXPECT_TRUE(runs_right(*ordinary, 2, 1));
+}
+
+TEST_F(GpuEngineTest, TheAllocatorWinsOverPreAllocation) {
+  const auto engine = make();
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  const ModeScope allocator = enable_output_allocator(handles), ahead = enable_pre_allocated_outputs(handles);
+  EXPECT_TRUE(engine->call_modes().output_allocator);
+  EXPECT_FALSE(engine->call_modes().pre_allocated_outputs);
+}
+
+// --- devices -----------------------------------------------------------------------------------------------------------
+
+TEST_F(GpuEngineTest, TheCallersDeviceIsRestored) {
+  const auto engine = make();
+  gpu->set_current(2);
+  const auto call = start(*engine, 2, 1, nullptr, 1);
+  EXPECT_EQ(gpu->current(), 2);
+  gpu->drain();
+  EXPECT_TRUE(call->right());
+  expect_error(ErrorCode::kOutOfRange, "outside the range", [&] { start(*engine, 33, 1, nullptr, 1); });
+  EXPECT_EQ(gpu->current(), 2) << "also by an error";
+  gpu->set_current(0);
+}
+
+TEST_F(GpuEngineTest, WithoutSafeModeNothingIsPlaced) {
+  const auto engine = make();
+  EXPECT_FALSE(engine->place(std::vector<DLDevice>{{kDLCUDA, 1}}).has_value());
+}
+
+TEST_F(GpuEngineTest, SafeModeKeepsAnEngineOnItsDevice) {
+  LogLines log;
+  const auto engine = make({.name = "placed"});
+  const ModeScope scope = scoped_multi_device_safe_mode(true);
+  const auto call = start(*engine, 2, 1, nullptr, 1);  // loads it on cuda:1
+  gpu->drain();
+  const std::optional<Placement> same = engine->place(std::vector<DLDevice>{{kDLCUDA, 1}});
+  ASSERT_TRUE(same.has_value());
+  EXPECT_EQ(same->device.device_id, 1);
+  EXPECT_FALSE(same->moves_inputs);
+  const std::optional<Placement> other = engine->place(std::vector<DLDevice>{{kDLCUDA, 2}});
+  EXPECT_EQ(other->device.device_id, 1);
+  EXPECT_TRUE(other->moves_inputs);
+  EXPECT_TRUE(engine->place(std::vector<DLDevice>{{kDLCPU, 0}})->moves_inputs);
+  EXPECT_EQ(
+      log.count(LogLevel::kWarning, "engine \"placed\" runs on cuda:1, but the calling thread's device is cuda:0"), 1)
+      << "one warning for the engine";
+}
+
+TEST_F(GpuEngineTest, AnEngineOnTheCpuIsNotPlaced) {
+  const testing::FakeEngineState state = fake_engine();
+  const AlignedBytes bytes(state.payload);
+  Engine engine(state.text(), bytes.span(), bytes.owner());
+  const ModeScope scope = scoped_multi_device_safe_mode(true);
+  EXPECT_FALSE(engine.place(std::vector<DLDevice>{{kDLCPU, 0}}).has_value());
+}
+
+TEST_F(GpuEngineTest, Placement) {
+  const auto place = [&](std::optional<int> home, const std::vector<DLDevice>& inputs) {
+    return place_safely(*gpu, home, inputs);
+  };
+  EXPECT_EQ(place(std::nullopt, {{kDLCPU, 0}, {kDLCUDA, 2}}).device.device_id, 2) << "where its first CUDA input is";
+  EXPECT_EQ(place(std::nullopt, {{kDLCPU, 0}}).device.device_id, 0) << "the thread's";
+  EXPECT_EQ(place(0, {{kDLCUDA, 0}}).mismatch, "");
+  EXPECT_EQ(place(1, {{kDLCUDA, 1}}).mismatch, "the calling thread's device is cuda:0");
+  EXPECT_EQ(place(2, {{kDLCUDA, 2}}).mismatch,
+            "the calling thread's device is cuda:0, a Fake GPU (compute capability 9.0)");
+  EXPECT_EQ(place(0, {{kDLCUDA, 0}, {kDLCUDA, 1}}).mismatch, "input 1 is on cuda:1");
+  expect_error(ErrorCode::kInvalidArgument, "sees 3 CUDA devices", [&] { place(std::nullopt, {{kDLCUDA, 5}}); });
+}
+
+TEST(DeviceApi, Missing) {
+  expect_error(ErrorCode::kUnsupported, "no CUDA devices", [] { device_api(); });
+}
+
+TEST(Scopes, RestoreTheProcessDefaults) {
+  {
+    const ModeScope outer = scoped_multi_device_safe_mode(true);
+    const ModeScope inner = scoped_multi_device_safe_mode(false);
+    const ModeScope graphs = scoped_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+    EXPECT_FALSE(multi_device_safe_mode());
+  }
+  EXPECT_FALSE(multi_device_safe_mode());
+  EXPECT_EQ(cudagraphs_mode(), CudaGraphsMode::kStandard);
+}
+
+}  // namespace
+}  // namespace torchtrt::runtime

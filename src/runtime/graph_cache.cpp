@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/graph_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <torchtrt/base/error.h>
+
+namespace torchtrt::runtime {
+namespace {
+
+std::size_t volume(std::span<const std::int64_t> shape) {
+  std::size_t count = 1;
+  for (const std::int64_t dim : shape) count *= static_cast<std::size_t>(dim);
+  return count;
+}
+
+std::size_t bytes_of(const DLTensor& tensor) {
+  return volume({tensor.shape, static_cast<std::size_t>(tensor.ndim)}) * ((tensor.dtype.bits + 7U) / 8U);
+}
+
+const void* data_of(const DLTensor& tensor) { return static_cast<const std::byte*>(tensor.data) + tensor.byte_offset; }
+
+}  // namespace
+
+/// One graph with the memory that it reads and writes.
+struct GraphCache::Entry {
+  struct Buffer {
+    std::unique_ptr<DeviceMemory> memory;
+    std::size_t bytes = 0;
+    std::vector<std::int64_t> shape;
+  };
+  std::vector<std::int64_t> key;
+  std::vector<Buffer> inputs, outputs;
+  std::vector<DLTensor> tensors;                    // the inputs as the engine gets them
+  void* stream = nullptr;                           // the one that the memory was made for
+  std::vector<std::vector<std::byte>> host_values;  // of shape inputs
+  std::unique_ptr<Graph> graph;
+};
+
+/// Gives the engine the staging memory of its outputs.
+class GraphCache::StagingSink final : public backend::OutputSink {
+ public:
+  StagingSink(GraphCache& cache, Entry& entry) : cache_(cache), entry_(entry) {}
+
+  void* allocate(std::size_t index, std::span<const std::int64_t> shape) override {
+    Entry::Buffer& buffer = entry_.outputs.at(index);
+    if (buffer.memory == nullptr) {
+      buffer.shape.assign(shape.begin(), shape.end());
+      buffer.bytes = volume(shape) * cache_.output_item_sizes_[index];
+      buffer.memory = cache_.staging(buffer.bytes);
+    }
+    return buffer.memory->data();
+  }
+
+  void adopt(std::size_t index, std::span<const std::int64_t>, void*, std::shared_ptr<void>) override {
+    fail(ErrorCode::kInternal, "output ", index,
+         " lies in the engine's own memory, which a CUDA graph cannot hand out");
+  }
+
+ private:
+  GraphCache& cache_;
+  Entry& entry_;
+};
+
+GraphCache::GraphCache(DeviceApi& api, int device, std::vector<std::size_t> output_item_sizes, std::size_t capacity)
+    : api_(api), device_(device), output_item_sizes_(std::move(output_item_sizes)), capacity_(capacity) {}
+
+std::unique_ptr<DeviceMemory> GraphCache::staging(std::size_t bytes) {
+  return api_.allocate(device_, std::max<std::size_t>(bytes, 1));
+}
+
+void GraphCache::note_stream(Entry& entry, void* stream) {
+  if (stream == entry.stream) return;
+  for (const auto* buffers : {&entry.inputs, &entry.outputs}) {
+    for (const Entry::Buffer& buffer : *buffers) {
+      if (buffer.memory != nullptr) buffer.memory->use_on_current_stream();
+    }
+  }
+}
+
+void GraphCache::stage_inputs(Entry& entry, const backend::RunRequest& request) {
+  for (std::size_t i = 0; i < request.inputs.size(); ++i) {
+    // An input on the host is a shape: its value is in the key, so it is what was recorded.
+    if (request.inputs[i].device.device_type == kDLCPU || entry.inputs[i].bytes == 0) continue;
+    api_.copy_async(entry.inputs[i].memory->data(), data_of(request.inputs[i]), entry.inputs[i].bytes, request.stream);
+  }
+}
+
+void GraphCache::deliver_outputs(Entry& entry, const backend::RunRequest& request) {
+  for (std::size_t i = 0; i < entry.outputs.size(); ++i) {
+    const Entry::Buffer& buffer = entry.outputs[i];
+    void* target = request.outputs->allocate(i, buffer.shape);
+    if (buffer.bytes > 0) api_.copy_async(target, buffer.memory->data(), buffer.bytes, request.stream);
+  }
+}
+
+GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::RunRequest& request,
+                                    const std::vector<std::int64_t>& key) {
+  const auto known =
+      std::find_if(entries_.rbegin(), entries_.rend(), [&key](const auto& entry) { return entry->key == key; });
+  if (known != entries_.rend()) {
+    std::rotate(std::prev(known.base()), known.base(), entries_.end());
+    Entry& entry = *entries_.back();
+    note_stream(entry, request.stream);
+    stage_inputs(entry, request);
+    entry.graph->launch(request.stream);
+    deliver_outputs(entry, request);
+    return Outcome::kReplayed;
+  }
+
+  auto entry = std::make_shared<Entry>();
+  entry->key = key;
+  entry->stream = request.stream;
+  entry->outputs.resize(output_item_sizes_.size());
+  entry->inputs.resize(request.inputs.size());
+  entry->host_values.resize(request.inputs.size());
+  for (std::size_t i = 0; i < request.inputs.size(); ++i) {
+    const DLTensor& input = request.inputs[i];
+    Entry::Buffer& buffer = entry->inputs[i];
+    buffer.bytes = bytes_of(input);
+    buffer.shape.assign(input.shape, input.shape + input.ndim);
+    DLTensor& tensor = entry->tensors.emplace_back(input);
+    tensor.byte_offset = 0;
+    tensor.shape = buffer.shape.data();
+    tensor.strides = nullptr;
+    if (input.device.device_type == kDLCPU) {
+      const auto* bytes = static_cast<const std::byte*>(data_of(input));
+      entry->host_values[i].assign(bytes, bytes + buffer.bytes);
+      tensor.data = entry->host_values[i].data();
+    } else {
+      buffer.memory = staging(buffer.bytes);
+      tensor.data = buffer.memory->data();
+    }
+  }
+  StagingSink sink(*this, *entry);
+  stage_inputs(*entry, request);
+  context.run({entry->tensors, request.output_shapes, &sink, request.stream});
+  deliver_outputs(*entry, request);
+  try {
+    entry->graph = api_.capture(
+        device_, [&](void* stream) { context.run({entry->tensors, request.output_shapes, &sink, stream}); });
+  } catch (const Error& error) {
+    failure_ = error.what();
+    return Outcome::kFailed;
+  }
+  if (entries_.size() == capacity_) entries_.erase(entries_.begin());
+  entries_.push_back(std::move(entry));
+  return Outcome::kRecorded;
+}
+
+}  // namespace torchtrt::runtime

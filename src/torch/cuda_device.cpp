@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "torch/cuda_device.h"
+
+#ifndef TORCHTRT_HAS_CUDA_HEADERS
+
+namespace torchtrt::torch_adapter {
+runtime::DeviceApi* cuda_device() { return nullptr; }
+}  // namespace torchtrt::torch_adapter
+
+#else
+
+#include <dlfcn.h>
+
+#include <utility>
+#include <vector>
+
+#include <ATen/Context.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <cuda.h>
+
+#include <torchtrt/base/error.h>
+#include <torchtrt/base/log.h>
+
+namespace torchtrt::torch_adapter {
+namespace {
+
+/// The driver's functions. Their names carry the version that <cuda.h>'s macros choose.
+struct Driver {
+#define TORCHTRT_CUDA_FUNCTION(member, symbol) decltype(&::symbol) member = nullptr
+  TORCHTRT_CUDA_FUNCTION(get_error_string, cuGetErrorString);
+  TORCHTRT_CUDA_FUNCTION(device_get, cuDeviceGet);
+  TORCHTRT_CUDA_FUNCTION(device_get_name, cuDeviceGetName);
+  TORCHTRT_CUDA_FUNCTION(device_get_attribute, cuDeviceGetAttribute);
+  TORCHTRT_CUDA_FUNCTION(memcpy_async, cuMemcpyAsync);
+  TORCHTRT_CUDA_FUNCTION(stream_create, cuStreamCreate);
+  TORCHTRT_CUDA_FUNCTION(stream_destroy, cuStreamDestroy);
+  TORCHTRT_CUDA_FUNCTION(stream_synchronize, cuStreamSynchronize);
+  TORCHTRT_CUDA_FUNCTION(stream_wait_event, cuStreamWaitEvent);
+  TORCHTRT_CUDA_FUNCTION(stream_is_capturing, cuStreamIsCapturing);
+  TORCHTRT_CUDA_FUNCTION(stream_begin_capture, cuStreamBeginCapture);
+  TORCHTRT_CUDA_FUNCTION(stream_end_capture, cuStreamEndCapture);
+  TORCHTRT_CUDA_FUNCTION(event_create, cuEventCreate);
+  TORCHTRT_CUDA_FUNCTION(event_record, cuEventRecord);
+  TORCHTRT_CUDA_FUNCTION(event_query, cuEventQuery);
+  TORCHTRT_CUDA_FUNCTION(event_destroy, cuEventDestroy);
+  TORCHTRT_CUDA_FUNCTION(graph_instantiate, cuGraphInstantiateWithFlags);
+  TORCHTRT_CUDA_FUNCTION(graph_launch, cuGraphLaunch);
+  TORCHTRT_CUDA_FUNCTION(graph_destroy, cuGraphDestroy);
+  TORCHTRT_CUDA_FUNCTION(graph_exec_destroy, cuGraphExecDestroy);
+#undef TORCHTRT_CUDA_FUNCTION
+
+  /// False if the library or one of the functions is missing.
+  bool open() {
+    void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) return false;
+    bool complete = true;
+    const auto find = [&](auto& member, const char* symbol) {
+      member = reinterpret_cast<std::remove_reference_t<decltype(member)>>(dlsym(library, symbol));
+      complete = complete && member != nullptr;
+    };
+#define TORCHTRT_STRING(text) #text
+#define TORCHTRT_NAME_OF(symbol) TORCHTRT_STRING(symbol)
+    find(get_error_string, TORCHTRT_NAME_OF(cuGetErrorString));
+    find(device_get, TORCHTRT_NAME_OF(cuDeviceGet));
+    find(device_get_name, TORCHTRT_NAME_OF(cuDeviceGetName));
+    find(device_get_attribute, TORCHTRT_NAME_OF(cuDeviceGetAttribute));
+    find(memcpy_async, TORCHTRT_NAME_OF(cuMemcpyAsync));
+    find(stream_create, TORCHTRT_NAME_OF(cuStreamCreate));
+    find(stream_destroy, TORCHTRT_NAME_OF(cuStreamDestroy));
+    find(stream_synchronize, TORCHTRT_NAME_OF(cuStreamSynchronize));
+    find(stream_wait_event, TORCHTRT_NAME_OF(cuStreamWaitEvent));
+    find(stream_is_capturing, TORCHTRT_NAME_OF(cuStreamIsCapturing));
+    find(stream_begin_capture, TORCHTRT_NAME_OF(cuStreamBeginCapture));
+    find(stream_end_capture, TORCHTRT_NAME_OF(cuStreamEndCapture));
+    find(event_create, TORCHTRT_NAME_OF(cuEventCreate));
+    find(event_record, TORCHTRT_NAME_OF(cuEventRecord));
+    find(event_query, TORCHTRT_NAME_OF(cuEventQuery));
+    find(event_destroy, TORCHTRT_NAME_OF(cuEventDestroy));
+    find(graph_instantiate, TORCHTRT_NAME_OF(cuGraphInstantiateWithFlags));
+    find(graph_launch, TORCHTRT_NAME_OF(cuGraphLaunch));
+    find(graph_destroy, TORCHTRT_NAME_OF(cuGraphDestroy));
+    find(graph_exec_destroy, TORCHTRT_NAME_OF(cuGraphExecDestroy));
+#undef TORCHTRT_NAME_OF
+#undef TORCHTRT_STRING
+    return complete;
+  }
+
+  void check(CUresult result, const char* doing) const {
+    if (result == CUDA_SUCCESS) [[likely]]
+      return;
+    const char* text = nullptr;
+    get_error_string(result, &text);
+    fail(ErrorCode::kInternal, "CUDA failed to ", doing, ": ", text == nullptr ? "unknown error" : text, " (",
+         static_cast<int>(result), ")");
+  }
+};
+
+CUstream stream_of(void* handle) { return static_cast<CUstream>(handle); }
+
+class CudaEvent final : public runtime::Event {
+ public:
+  explicit CudaEvent(const Driver& driver) : driver_(driver) {
+    driver_.check(driver_.event_create(&event_, CU_EVENT_DISABLE_TIMING), "create an event");
+  }
+  ~CudaEvent() override { driver_.event_destroy(event_); }
+  void record(void* stream) override {
+    driver_.check(driver_.event_record(event_, stream_of(stream)), "record an event");
+  }
+  bool is_done() override {
+    const CUresult result = driver_.event_query(event_);
+    if (result == CUDA_ERROR_NOT_READY) return false;
+    driver_.check(result, "query an event");
+    return true;
+  }
+  void wait_on(void* stream) override {
+    driver_.check(driver_.stream_wait_event(stream_of(stream), event_, 0), "let a stream wait for an event");
+  }
+
+ private:
+  const Driver& driver_;
+  CUevent event_ = nullptr;
+};
+
+class CudaGraph final : public runtime::Graph {
+ public:
+  CudaGraph(const Driver& driver, CUgraph graph) : driver_(driver) {
+    driver_.check(driver_.graph_instantiate(&executable_, graph, 0), "instantiate a graph");
+  }
+  ~CudaGraph() override { driver_.graph_exec_destroy(executable_); }
+  void launch(void* stream) override {
+    driver_.check(driver_.graph_launch(executable_, stream_of(stream)), "launch a graph");
+  }
+
+ private:
+  const Driver& driver_;
+  CUgraphExec executable_ = nullptr;
+};
+
+/// A recording in progress.
+class Recording {
+ public:
+  explicit Recording(const Driver& driver) : driver_(driver) {
+    // A stream of our own: on one of PyTorch's pool other threads' work might be recorded too. Non-blocking, so that
+    // other threads' work on the legacy stream does not fail meanwhile.
+    driver_.check(driver_.stream_create(&stream_, CU_STREAM_NON_BLOCKING), "create a stream");
+    const CUresult result = driver_.stream_begin_capture(stream_, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+    if (result != CUDA_SUCCESS) driver_.stream_destroy(stream_);
+    driver_.check(result, "begin to record a stream");
+  }
+  ~Recording() {
+    if (recording_) driver_.stream_end_capture(stream_, &graph_);
+    if (graph_ != nullptr) driver_.graph_destroy(graph_);
+    driver_.stream_destroy(stream_);
+  }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+
+  [[nodiscard]] void* stream() const { return stream_; }
+  /// Valid as long as the object.
+  CUgraph end() {
+    recording_ = false;
+    driver_.check(driver_.stream_end_capture(stream_, &graph_), "record a stream");
+    return graph_;
+  }
+
+ private:
+  const Driver& driver_;
+  CUstream stream_ = nullptr;
+  CUgraph graph_ = nullptr;
+  bool recording_ = true;
+};
+
+class TorchMemory final : public runtime::DeviceMemory {
+ public:
+  TorchMemory(const c10::impl::VirtualGuardImpl& torch, at::Device device, std::size_t bytes)
+      : torch_(torch),
+        tensor_(at::empty({static_cast<std::int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(device))) {}
+  [[nodiscard]] void* data() const override { return tensor_.mutable_data_ptr(); }
+  void use_on_current_stream() override {
+    torch_.recordDataPtrOnStream(tensor_.storage().data_ptr(), torch_.getStream(tensor_.device()));
+  }
+
+ private:
+  const c10::impl::VirtualGuardImpl& torch_;
+  at::Tensor tensor_;
+};
+
+class CudaDevice final : public runtime::DeviceApi {
+ public:
+  explicit CudaDevice(const Driver& driver) : driver_(driver), torch_(at::kCUDA) {
+    for (int i = 0; i < torch_.deviceCount(); ++i) {
+      CUdevice device = 0;
+      char name[256] = {};
+      runtime::DeviceInfo& info = infos_.emplace_back();
+      driver_.check(driver_.device_get(&device, i), "find a device");
+      driver_.check(driver_.device_get_name(name, sizeof(name), device), "read a device's name");
+      info.name = name;
+      driver_.check(driver_.device_get_attribute(&info.major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
+                    "read a device's compute capability");
+      driver_.check(driver_.device_get_attribute(&info.minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
+                    "read a device's compute capability");
+    }
+  }
+
+  int count() override { return static_cast<int>(infos_.size()); }
+  const runtime::DeviceInfo& info(int device) override { return infos_.at(static_cast<std::size_t>(device)); }
+  int current() override { return torch_.getDevice().index(); }
+  void set_current(int device) override { torch_.setDevice(to_device(device)); }
+  void* current_stream(int device) override {
+    return torch_.getStreamNativeHandle(torch_.getStream(to_device(device)));
+  }
+
+  bool is_capturing(void* stream) override {
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    driver_.check(driver_.stream_is_capturing(stream_of(stream), &status), "ask whether a stream is captured");
+    return status != CU_STREAM_CAPTURE_STATUS_NONE;
+  }
+  void copy_async(void* to, const void* from, std::size_t bytes, void* stream) override {
+    driver_.check(driver_.memcpy_async(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes,
+                                       stream_of(stream)),
+                  "copy");
+  }
+  std::unique_ptr<runtime::DeviceMemory> allocate(int device, std::size_t bytes) override {
+    return std::make_unique<TorchMemory>(torch_, to_device(device), bytes);
+  }
+  void synchronize(void* stream) override {
+    driver_.check(driver_.stream_synchronize(stream_of(stream)), "synchronize a stream");
+  }
+  std::unique_ptr<runtime::Event> create_event(int) override { return std::make_unique<CudaEvent>(driver_); }
+
+  std::unique_ptr<runtime::Graph> capture(int device, const std::function<void(void*)>& work) override {
+    TORCHTRT_CHECK(current() == device, kInternal, "recording for CUDA device ", device, " while the thread's is ",
+                   current());
+    Recording recording(driver_);
+    work(recording.stream());
+    return std::make_unique<CudaGraph>(driver_, recording.end());
+  }
+
+ private:
+  static at::Device to_device(int index) { return {at::kCUDA, static_cast<at::DeviceIndex>(index)}; }
+
+  const Driver& driver_;
+  const c10::impl::VirtualGuardImpl torch_;
+  std::vector<runtime::DeviceInfo> infos_;
+};
+
+runtime::DeviceApi* open() {
+  if (!at::hasCUDA()) return nullptr;
+  static Driver driver;
+  if (!driver.open()) {
+    TORCHTRT_LOG(kWarning, "the NVIDIA driver's library libcuda.so.1 is missing or too old: no CUDA device is used");
+    return nullptr;
+  }
+  return new CudaDevice(driver);
+}
+
+}  // namespace
+
+runtime::DeviceApi* cuda_device() {
+  static runtime::DeviceApi* const instance = open();  // never destroyed: engines may outlive main's statics
+  return instance;
+}
+
+}  // namespace torchtrt::torch_adapter
+
+#endif
