@@ -159,7 +159,6 @@ def test_pad_of_dynamic_sizes() -> None:
 
 
 def test_what_stays_in_pytorch() -> None:
-    check_refused(lambda x, m: x[m], X, X > 0, reason="DATA_DEPENDENT")
     check_refused(lambda x, i, v: x.index_put((i,), v), X, index(0, 2), torch.randn(2, 5, 6), reason="NO_CONVERTER")
     check_refused(lambda x, s: x.slice_scatter(s, 1, 0, 5, 2), X, torch.randn(4, 3, 6), reason="ATTRIBUTE")
     # An index of which nothing is known and which is no input, where PyTorch would raise.
