@@ -18,7 +18,7 @@ STAMPS := .venv/.stamps
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-bench build install demo test lint format bench asan tsan fuzz tidy wheel clean
+.PHONY: help setup setup-bench build install demo test gpu-test lint format bench asan tsan fuzz tidy wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -56,6 +56,10 @@ test: install ## GoogleTest and pytest (PYTEST_ARGS=... to choose)
 	ctest --test-dir build --output-on-failure
 	python -m pytest $(PYTEST_ARGS)
 
+# Not `setup`: on a GPU machine the tests take the Python that is there (PYTHON=...; DEPS=... without a network).
+gpu-test: ## on a machine with an NVIDIA GPU: build with PYTHON's torch, and run what needs the GPU
+	PYTHON=$$(command -v $(PYTHON)) tools/gpu/test.sh build-gpu
+
 lint: setup ## formatting, types, include directions
 	scripts/lint.sh
 
@@ -68,8 +72,9 @@ tidy: build ## clang-tidy over the sources that do not include torch (slow)
 	scripts/tidy.sh
 
 bench: setup-bench install ## ours against eager, torch.compile, OpenVINO and ONNX Runtime
-	cmake --build build --target torchscript_worker openvino_call
+	cmake --build build --target torchscript_worker openvino_call mode_costs
 	build/bin/openvino_call
+	python benchmarks/modes.py
 	python benchmarks/bench.py $(BENCH_ARGS)
 
 # The sanitizers build the libraries and the C++ tests; the Python tests stay with the release build.

@@ -1,6 +1,6 @@
 # The install tree: relocatable, and all that a machine without Python needs besides libtorch.
 #
-#   lib/                    libtorchtrt_runtime.so, libtorchtrt.so, backend modules, the Python binding
+#   lib/                    libtorchtrt_runtime.so, libtorchtrt_plugins.so, libtorchtrt.so, backend modules, the Python binding
 #   lib/openvino/           OpenVINO's runtime libraries
 #   lib/cmake/torchtrt/     find_package(torchtrt): torchtrt::runtime, torchtrt::torchtrt, torchtrt::torch
 #   include/torchtrt/       the public headers
@@ -9,9 +9,10 @@
 include(CMakePackageConfigHelpers)
 
 foreach(target
-    torchtrt_runtime torchtrt
+    torchtrt_runtime torchtrt torchtrt_plugins
     torchtrt_openvino_builder torchtrt_openvino_executor
-    torchtrt_tensorrt_rtx_builder torchtrt_tensorrt_rtx_executor torchtrt_tensorrt_builder torchtrt_tensorrt_executor
+    torchtrt_tensorrt_rtx_builder torchtrt_tensorrt_rtx_executor
+    torchtrt_tensorrt11_builder torchtrt_tensorrt11_executor torchtrt_tensorrt10_builder torchtrt_tensorrt10_executor
     torchtrt_python)
   if(TARGET ${target})
     install(TARGETS ${target} LIBRARY DESTINATION lib)

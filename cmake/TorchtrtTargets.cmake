@@ -69,6 +69,11 @@ function(torchtrt_library name)
   endif()
   add_library(${name} SHARED ${sources})
   target_link_libraries(${name} PRIVATE torchtrt_options ${ARG_PRIVATE} PUBLIC ${ARG_PUBLIC})
+  if(name MATCHES "_(builder|executor)$" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC makes inline variables and the like one for the process, even of libraries that are opened apart: modules of one
+    # source for several versions of a vendor's library would see each other's constants.
+    target_compile_options(${name} PRIVATE -fno-gnu-unique)
+  endif()
   target_link_options(${name} PRIVATE LINKER:-z,defs)  # a symbol that nobody defines is found here, not by a user
   # In the build tree as in the install tree: all libraries lie in one folder.
   set(rpath "$ORIGIN" ${ARG_RPATH})

@@ -2,6 +2,8 @@
 #
 #   torchtrt::runtime    libtorchtrt_runtime.so: what a program needs to run a saved model. The target keeps the library
 #                        in the program although the program names none of its symbols (no --no-as-needed to remember).
+#   torchtrt::plugins    libtorchtrt_plugins.so, kept in the program likewise: for models compiled with use_plugins=True or
+#                        with plugins of your own. Brings the runtime with it.
 #   torchtrt::torchtrt   libtorchtrt.so: the compiler; brings the runtime with it.
 #   torchtrt::torch      libtorch's headers and CPU libraries. Torch's own package file demands a CUDA toolkit when it
 #                        comes from a CUDA wheel; this one does not.
@@ -73,6 +75,13 @@ if(NOT TARGET torchtrt::runtime)
   # distributions) would drop the library: it registers its class and operators when it is loaded, so it must stay.
   target_link_options(torchtrt::runtime INTERFACE
     "LINKER:--push-state,--no-as-needed,${_torchtrt_prefix}/lib/libtorchtrt_runtime.so,--pop-state")
+endif()
+if(NOT TARGET torchtrt::plugins AND EXISTS "${_torchtrt_prefix}/lib/libtorchtrt_plugins.so")
+  add_library(torchtrt::plugins INTERFACE IMPORTED)
+  target_link_libraries(torchtrt::plugins INTERFACE torchtrt::runtime)
+  target_link_options(torchtrt::plugins INTERFACE
+    "LINKER:--push-state,--no-as-needed,${_torchtrt_prefix}/lib/libtorchtrt_plugins.so,--pop-state"
+    "LINKER:-rpath,${_torchtrt_prefix}/lib")
 endif()
 if(NOT TARGET torchtrt::torchtrt AND EXISTS "${_torchtrt_prefix}/lib/libtorchtrt.so")
   add_library(torchtrt::torchtrt SHARED IMPORTED)

@@ -4,7 +4,8 @@
     python scripts/check_exports.py <folder with libtorchtrt_runtime.so ...>
 
 A library exports only symbols of ours (torchtrt::*, torchtrt_*), so that it can live beside any other in one process,
-and the runtime needs neither Python nor a compiler nor a vendor's library. Exit status 1 and one line per finding.
+and the runtime needs neither Python nor a compiler nor a vendor's library. A backend's module has no symbol that the
+loader makes one for the whole process. Exit status 1 and one line per finding.
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ TORCH = r"libtorch(_cpu)?\.so|libc10\.so"
 NEEDS = {
     "libtorchtrt_runtime.so": TORCH,
     "libtorchtrt.so": rf"{TORCH}|libtorchtrt_runtime\.so",
+    "libtorchtrt_plugins.so": rf"{TORCH}|libtorchtrt_runtime\.so",
     "libtorchtrt_openvino_builder.so": rf"{TORCH}|libtorchtrt(_runtime)?\.so|libopenvino\.so\.\d+",
     "libtorchtrt_openvino_executor.so": rf"{TORCH}|libtorchtrt_runtime\.so|libopenvino\.so\.\d+",
-    "libtorchtrt_tensorrt_rtx_builder.so": rf"{TORCH}|libtorchtrt(_runtime)?\.so",
 }
+for library in ("tensorrt_rtx", "tensorrt11", "tensorrt10"):
+    NEEDS[f"libtorchtrt_{library}_builder.so"] = rf"{TORCH}|libtorchtrt(_runtime)?\.so"
+    NEEDS[f"libtorchtrt_{library}_executor.so"] = rf"{TORCH}|libtorchtrt_runtime\.so"
 
 
-def exported(library: Path) -> list[str]:
-    """Names of the symbols that a library defines for others, demangled."""
+def exported(library: Path) -> list[tuple[str, str]]:
+    """The symbols that a library defines for others: names, demangled, and nm's letter for their kind."""
     output = subprocess.run(
         ["nm", "--dynamic", "--defined-only", "--demangle", "--format=posix", str(library)],
         check=True,
@@ -41,7 +45,7 @@ def exported(library: Path) -> list[str]:
         text=True,
     ).stdout
     # "<name> <type> <value> <size>"; the name may have blanks.
-    return [line.rsplit(maxsplit=3)[0] for line in output.splitlines() if line]
+    return [(fields[0], fields[1]) for line in output.splitlines() if (fields := line.rsplit(maxsplit=3))]
 
 
 def needed(library: Path) -> list[str]:
@@ -52,8 +56,13 @@ def needed(library: Path) -> list[str]:
 
 def check_library(library: Path) -> list[str]:
     own = BINDING if library.name.startswith("_C") else OURS
-    foreign = [name for name in exported(library) if not own.match(name)]
-    errors = [f"{library.name} exports {name}" for name in foreign]
+    symbols = exported(library)
+    errors = [f"{library.name} exports {name}" for name, _ in symbols if not own.match(name)]
+    if library.stem.endswith(("_builder", "_executor")):
+        unique = [name for name, kind in symbols if kind == "u"]
+        errors += [
+            f"{library.name} shares {name} with other modules (compile it with -fno-gnu-unique)" for name in unique
+        ]
     if library.name in NEEDS:
         allowed = re.compile(rf"^({SYSTEM}|{NEEDS[library.name]})$")
         errors += [f"{library.name} needs {name}" for name in needed(library) if not allowed.match(name)]

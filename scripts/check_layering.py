@@ -29,9 +29,17 @@ LAYERS: dict[str, set[str]] = {
     "backends/openvino/testing": {"base", "network", "backend", "backends/openvino"},
     "backends/tensorrt/builder": {"base", "network", "backend", "backends/tensorrt"},
     "backends/tensorrt/executor": {"base", "backend", "backends/tensorrt"},
-    "backends/tensorrt/testing": {"base", "network", "backend", "backends/tensorrt", "backends/tensorrt/builder"},
+    "backends/tensorrt/testing": {
+        "base",
+        "network",
+        "backend",
+        "backends/tensorrt",
+        "backends/tensorrt/builder",
+        "backends/tensorrt/executor",
+    },
     "backends/openvino": {"base", "backend"},
     "backends/tensorrt": {"base", "backend"},
+    "plugins": {"base", "backend", "torch"},
     "python": {"base", "format", "backend", "runtime", "torch", "graph", "network", "converters", "compiler"},
 }
 
@@ -47,8 +55,8 @@ FORBIDDEN_HEADERS: dict[str, set[str]] = {
 OPENVINO = {f"backends/openvino{folder}" for folder in ("", "/builder", "/executor", "/testing")}
 TENSORRT = {f"backends/tensorrt{folder}" for folder in ("", "/builder", "/executor", "/testing")}
 VENDORS: list[tuple[re.Pattern[str], set[str]]] = [
-    (re.compile(r"^ATen/dlpack\.h$"), {"backend", "runtime", "torch", "python"}),
-    (re.compile(r"^(torch|ATen|c10|caffe2)/"), {"torch", "python"}),
+    (re.compile(r"^ATen/dlpack\.h$"), {"backend", "runtime", "torch", "plugins", "python"}),
+    (re.compile(r"^(torch|ATen|c10|caffe2)/"), {"torch", "plugins", "python"}),
     (re.compile(r"^(pybind11/|Python\.h$)"), {"python"}),
     (re.compile(r"^openvino/"), OPENVINO),
     (re.compile(r"^(NvInfer|NvOnnx|cuda_)"), TENSORRT),

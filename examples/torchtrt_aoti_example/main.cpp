@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a compiled model that was saved as an AOTInductor package: PyTorch's own loader, as for any other package. That
-// the program is linked with libtorchtrt_runtime.so is all it takes (CMakeLists.txt).
+// the program is linked with libtorchtrt_runtime.so is all it takes (CMakeLists.txt); the runtime modes are extras.
 
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+#include <torchtrt/torch.h>
 
 #include <iostream>
 
+#include "modes.h"
 #include "sentence_search.h"
 
 int main(int argc, const char* argv[]) {
-  if (argc != 3) {
-    std::cerr << "usage: torchtrt_aoti_example <model.pt2> <folder with sentences and queries>\n";
-    return 2;
-  }
+  example::Options options;
+  if (!example::parse(argc, argv, "torchtrt_aoti_example", "model.pt2", options)) return 2;
+  if (options.help) return 0;
   try {
     const c10::InferenceMode no_autograd;
-    torch::inductor::AOTIModelPackageLoader model(argv[1]);
-    return sentence_search::run("torchtrt_aoti_example", argv[2], [&](const sentence_search::Tokens& tokens) {
+    torch::inductor::AOTIModelPackageLoader model(options.model);
+    const auto modes = example::enable(options, torchtrt::runtime::engines_of_package(options.model));
+    return sentence_search::run("torchtrt_aoti_example", options.folder, [&](const sentence_search::Tokens& tokens) {
       return model.run({tokens.ids, tokens.mask}).at(0);
     });
   } catch (const std::exception& error) {

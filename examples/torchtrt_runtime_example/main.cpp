@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a compiled model that was saved as TorchScript: torch::jit::load, as for any other TorchScript file. That the
-// program is linked with libtorchtrt_runtime.so is all it takes (CMakeLists.txt).
+// program is linked with libtorchtrt_runtime.so is all it takes (CMakeLists.txt); the runtime modes are extras.
 
 #include <torch/script.h>
+#include <torchtrt/torch.h>
 
 #include <iostream>
 
+#include "modes.h"
 #include "sentence_search.h"
 
 int main(int argc, const char* argv[]) {
-  if (argc != 3) {
-    std::cerr << "usage: torchtrt_runtime_example <model.ts> <folder with sentences and queries>\n";
-    return 2;
-  }
+  example::Options options;
+  if (!example::parse(argc, argv, "torchtrt_runtime_example", "model.ts", options)) return 2;
+  if (options.help) return 0;
   try {
     const c10::InferenceMode no_autograd;
-    torch::jit::Module model = torch::jit::load(argv[1]);
-    return sentence_search::run("torchtrt_runtime_example", argv[2], [&](const sentence_search::Tokens& tokens) {
+    torch::jit::Module model = torch::jit::load(options.model);
+    const auto modes = example::enable(options, torchtrt::runtime::engines_of(model));
+    return sentence_search::run("torchtrt_runtime_example", options.folder, [&](const sentence_search::Tokens& tokens) {
       return model.forward({tokens.ids, tokens.mask}).toTensor();
     });
   } catch (const std::exception& error) {

@@ -101,6 +101,9 @@ class TORCHTRT_API EngineHandle {
   std::shared_ptr<Engine> engine_;
 };
 
+/// Error(kIncompatibleMode) if one of the engines requires the output allocator, and so cannot be recorded into a CUDA
+/// graph.
+TORCHTRT_API void check_recordable(std::span<const EngineHandle> engines);
 /// Record these engines, whatever the process's default. Error(kIncompatibleMode) if one requires the output allocator.
 [[nodiscard]] TORCHTRT_API ModeScope enable_cudagraphs(std::span<const EngineHandle> engines);
 /// The engines allocate outputs while they run, at the size that the run gives them. Calls throw

@@ -43,5 +43,5 @@ ENABLED_FEATURES = FeatureSet(
     native_trt_collectives=False,
     complex_decomposition=False,
     openvino=_has("openvino_builder"),
-    tensorrt=_has("tensorrt_builder"),
+    tensorrt=_has("tensorrt11_builder") or _has("tensorrt10_builder"),
 )

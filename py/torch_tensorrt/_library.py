@@ -7,6 +7,7 @@ They lie in ``torch_tensorrt/lib`` of an installed package, in the folder that `
 
 from __future__ import annotations
 
+import ctypes
 import importlib.machinery
 import importlib.util
 import os
@@ -17,6 +18,7 @@ from types import ModuleType
 import torch
 
 _RUNTIME = "libtorchtrt_runtime.so"
+_PLUGINS = "libtorchtrt_plugins.so"
 
 
 def _candidates() -> list[Path]:
@@ -39,16 +41,24 @@ def library_directory() -> Path:
     )
 
 
+# Variable that the backend reads, wheel's package, library, newest first.
+_VENDOR_LIBRARIES = (
+    ("TORCHTRT_TENSORRT_RTX_LIBRARY", "tensorrt_rtx_libs", "libtensorrt_rtx.so*"),
+    ("TORCHTRT_TENSORRT_LIBRARY", "tensorrt_libs", "libnvinfer.so.1[01]"),
+)
+
+
 def _hint_vendor_libraries() -> None:
-    """Tells the TensorRT-RTX backend where its wheel keeps the library; C++ cannot look into site-packages."""
-    variable = "TORCHTRT_TENSORRT_RTX_LIBRARY"
-    if variable in os.environ:
-        return
-    spec = importlib.util.find_spec("tensorrt_rtx_libs")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for library in sorted(Path(folder).glob("libtensorrt_rtx.so*")):
-            os.environ[variable] = str(library)
-            return
+    """Tells the TensorRT backends where the wheels keep the libraries; C++ cannot look into site-packages."""
+    root = os.environ.get("TensorRT_ROOT")  # noqa: SIM112  CMake's spelling, which TensorRT's users know
+    for variable, package, pattern in _VENDOR_LIBRARIES:
+        if variable in os.environ or (root and any(Path(root, "lib").glob(pattern))):
+            continue  # the user chose
+        spec = importlib.util.find_spec(package)
+        folders = (spec.submodule_search_locations or []) if spec else []
+        found = sorted((library for folder in folders for library in Path(folder).glob(pattern)), reverse=True)
+        if found:
+            os.environ[variable] = str(found[0])
 
 
 def load_binding() -> ModuleType:
@@ -59,6 +69,8 @@ def load_binding() -> ModuleType:
     folder = library_directory()
     _hint_vendor_libraries()
     torch.ops.load_library(str(folder / _RUNTIME))  # type: ignore[no-untyped-call]
+    if (folder / _PLUGINS).is_file():
+        ctypes.CDLL(str(folder / _PLUGINS))
     found = sorted(path for suffix in importlib.machinery.EXTENSION_SUFFIXES for path in folder.glob(f"_C{suffix}"))
     if not found:
         raise ImportError(f"torch_tensorrt: the binding _C was not found in {folder}; build it with `make build`.")

@@ -24,6 +24,7 @@ from torch.utils import _pytree as pytree
 from ._engine import PACKAGE_ENGINES, _compile_expr
 from ._input import Input
 from ._library import load_binding
+from .dynamo._counts import selections_may_be_empty
 from .dynamo._trace import by_parameter_name, collect_inputs
 from .dynamo._trace import trace as _trace
 from .runtime import CudaGraphsTorchTensorRTModule
@@ -117,7 +118,7 @@ def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, 
     known = _known_inputs(module)
     if known is not None and dynamic_shapes is None:
         args, kwargs, shapes = known
-        with torch.no_grad():
+        with torch.no_grad(), selections_may_be_empty():
             return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
     original = module.meta.get("torch_tensorrt_program")
     if isinstance(original, ExportedProgram) and dynamic_shapes is None:

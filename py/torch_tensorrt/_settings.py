@@ -16,6 +16,7 @@ import torch
 
 from ._device import Device
 from ._enums import DeviceType, EngineCapability
+from ._library import load_binding
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 
@@ -50,6 +51,10 @@ class CompilationSettings:
     inference_precision: str = "auto"
     """OpenVINO: "auto" computes float32 as float32, and a model that is bfloat16 throughout in bfloat16; "float32" or
     "bfloat16" force it."""
+    use_plugins: bool = False
+    """Let engines hold operators that no layer expresses (antialiased and unusual resizing, scatter-reduce, grid
+    sampling) as plugins, which call PyTorch's own operator from inside the engine: fewer, larger engines. Such programs
+    need ``libtorchtrt_plugins.so`` loaded where they run."""
     decompose_attention: bool = False
     """Take scaled_dot_product_attention apart instead of giving it to the engine whole."""
     device: Device | None = None
@@ -87,7 +92,21 @@ class CompilationSettings:
         """The targets to build for a model on `device`."""
         if self.targets is not None:
             return self.targets
-        return ("openvino",) if device.type == "cpu" else ("tensorrt_rtx",)
+        if device.type == "cpu":
+            return ("openvino",)
+        # Where neither is installed, the error of the second says what to install.
+        return ("tensorrt",) if _has_library("tensorrt") else ("tensorrt_rtx",)
+
+
+def _has_library(target: str) -> bool:
+    """Whether the library that builds for a target is installed."""
+    try:
+        version = load_binding().builder_version(target)
+    except (OSError, RuntimeError) as error:
+        _LOGGER.debug("no library for target %s: %s", target, error)
+        return False
+    _LOGGER.info("target %s, version %s", target, version)
+    return True
 
 
 # Keywords of Torch-TensorRT that cannot change a result here; they are accepted, and this table says why.

@@ -78,12 +78,24 @@ std::string Scanner::quoted() {
   return result;
 }
 
+std::string Scanner::whole_string() {
+  if (!next_line()) fail_here("expected a string");
+  std::string result = quoted();
+  if (position_ != text_.size()) fail_here("expected nothing after the string");
+  return result;
+}
+
 std::string Scanner::balanced() {
   skip_blanks();
   const std::size_t start = position_;
   int depth = 0;
   for (; position_ < line_end_; ++position_) {
     const char c = text_[position_];
+    if (c == '"') {
+      (void)quoted();
+      --position_;  // the closing quote, which the loop steps over
+      continue;
+    }
     if (c == '[' || c == '(' || c == '{') ++depth;
     if (c == ']' || c == ')' || c == '}') {
       if (depth == 0) break;

@@ -32,7 +32,9 @@ class Scanner {
   std::string word(std::string_view what);
   /// "..." with \", \\, \n and \r.
   std::string quoted();
-  /// The text up to the matching end: a ',' or closing bracket outside of any bracket.
+  /// The whole text as one such string.
+  std::string whole_string();
+  /// The text up to the matching end: a ',' or closing bracket outside of any bracket and string.
   std::string balanced();
   /// The text after "#" at the end of the line, with what `escaped` writes undone; empty if there is none.
   std::string comment();

@@ -8,6 +8,7 @@
 #include <torchtrt/base/error.h>
 
 #include <torchtrt/converters/context.h>
+#include <torchtrt/converters/plugin.h>
 #include <torchtrt/converters/registry.h>
 
 namespace torchtrt::compiler {
@@ -32,8 +33,13 @@ const converters::ConvertFunction* find_converter(const std::string& target) {
 // Converts one graph into one network, node by node.
 class Driver {
  public:
-  Driver(const graph::Graph& graph, std::span<Builder* const> backends)
-      : graph_(graph), backends_(backends), uses_(graph::use_counts(graph)), net_(graph.name), context_(net_, uses_) {
+  Driver(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins)
+      : graph_(graph),
+        backends_(backends),
+        use_plugins_(use_plugins),
+        uses_(graph::use_counts(graph)),
+        net_(graph.name),
+        context_(net_, uses_) {
     for (const auto& [name, range] : graph.symbols) net_.add_symbol(name, range);
     for (const graph::Input& input : graph.inputs) {
       if (!input.shape_symbol.empty()) {
@@ -118,7 +124,8 @@ class Driver {
     });
   }
 
-  // The first of the operator's converters that does not refuse; otherwise the last one's refusal.
+  // The first of the operator's converters that does not refuse, the plugin being the last; otherwise the refusal of the
+  // last that is a converter to layers.
   std::optional<Refusal> try_convert(const graph::Node& node, const Network::Checkpoint& before) {
     for (const graph::Argument& argument : node.args) bind_constants(argument);
     for (const auto& [name, argument] : node.kwargs) bind_constants(argument);
@@ -147,6 +154,17 @@ class Driver {
       });
     }
     for (const auto& user : users.after) attempt([&] { return try_user(*user, node, before); });
+    if (!refusal || !converters::has_plugin(node.target)) return refusal;
+    if (!use_plugins_) {
+      refusal->message += "; with use_plugins=True it is a plugin in the engine";
+      return refusal;
+    }
+    const std::string no_layer = refusal->message;
+    attempt([&] {
+      converters::convert_to_plugin(context_, node);
+      return check_results(node, before);
+    });
+    if (refusal) refusal->message = no_layer + "; and as a plugin: " + refusal->message;
     return refusal;
   }
 
@@ -211,6 +229,7 @@ class Driver {
 
   const graph::Graph& graph_;
   std::span<Builder* const> backends_;
+  const bool use_plugins_;
   const std::unordered_map<std::string, std::size_t> uses_;
   Network net_;
   Context context_;
@@ -221,8 +240,8 @@ class Driver {
 
 }  // namespace
 
-std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* const> backends) {
-  Driver driver(graph, backends);
+std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins) {
+  Driver driver(graph, backends, use_plugins);
   std::vector<NodeRefusal> refusals;
   for (const graph::Node& node : graph.nodes) {
     if (std::optional<Refusal> refusal = driver.convert(node)) {
@@ -233,8 +252,8 @@ std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* con
   return refusals;
 }
 
-Converted convert(const graph::Graph& graph, std::span<Builder* const> backends) {
-  Driver driver(graph, backends);
+Converted convert(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins) {
+  Driver driver(graph, backends, use_plugins);
   for (const graph::Node& node : graph.nodes) {
     if (const std::optional<Refusal> refusal = driver.convert(node)) {
       throw ConversionError({node.name, node.target, *refusal, node.source});

@@ -32,8 +32,10 @@ class TORCHTRT_API ConversionError : public Error {
 };
 
 /// Dry run of the converters over the whole graph: the nodes that cannot go to an engine of every one of `backends`, in
-/// order. A refused node's results enter the rest of the dry run as fresh inputs.
-std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<backend::Builder* const> backends);
+/// order. A refused node's results enter the rest of the dry run as fresh inputs. `use_plugins`: operators that no layer
+/// expresses may become plugins (torchtrt/converters/plugin.h).
+std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<backend::Builder* const> backends,
+                               bool use_plugins = false);
 
 struct Converted {
   network::Network network;
@@ -42,6 +44,6 @@ struct Converted {
 };
 /// Converts a graph of which every node is supported by every one of `backends`; ConversionError for the first that is
 /// not. The result is verified and has no dead layers.
-Converted convert(const graph::Graph& graph, std::span<backend::Builder* const> backends);
+Converted convert(const graph::Graph& graph, std::span<backend::Builder* const> backends, bool use_plugins = false);
 
 }  // namespace torchtrt::compiler

@@ -57,13 +57,13 @@ format::Metadata describe(const Converted& converted, const CompileSettings& set
 
 std::vector<NodeRefusal> query(const graph::Graph& graph, const CompileSettings& settings) {
   graph.verify();
-  return query(graph, open_builders(settings));
+  return query(graph, open_builders(settings), settings.use_plugins);
 }
 
 CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings) {
   graph.verify();
   const std::vector<backend::Builder*> builders = open_builders(settings);
-  const Converted converted = convert(graph, builders);
+  const Converted converted = convert(graph, builders, settings.use_plugins);
   const network::Network& net = converted.network;
 
   CompiledEngine compiled;

@@ -19,6 +19,7 @@ namespace torchtrt::compiler {
 struct CompileSettings {
   std::vector<std::string> targets{"openvino"};  ///< One engine for each is packed.
   std::string device = "cpu";                    ///< "cpu" or "cuda": where the engine will run.
+  bool use_plugins = false;                      ///< Operators that no layer expresses may become plugins.
   backend::BuildSettings build;
   std::string torch_version;  ///< For the package's producer note.
 };

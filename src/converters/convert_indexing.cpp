@@ -74,10 +74,16 @@ void convert_gather(Context& ctx, const Node& node) {
 struct AxisIndex {
   std::size_t axis = 0;
   ValueId index;
+  bool is_position = false;  // of a true element of a mask: within the dimension for sure
 };
 
-// The given entries of `indices`, a list of tensors and None.
-std::vector<AxisIndex> read_indices(Context& ctx, const Node& node, const Dims& dims) {
+bool is_mask(Context& ctx, ValueId index) {
+  const DataType dtype = ctx.dtype_of(index);
+  return dtype == DataType::kBool || dtype == DataType::kUInt8;
+}
+
+// The given entries of `indices`, a list of tensors and None, with their places in the list.
+std::vector<AxisIndex> read_indices(Context& ctx, const Node& node) {
   const graph::Argument* argument = ctx.find(node, 1, "indices");
   const auto* list = argument == nullptr ? nullptr : std::get_if<graph::List>(&argument->value);
   if (list == nullptr) refuse(Reason::kAttribute, node.target, ": argument `indices` is not a list");
@@ -87,14 +93,57 @@ std::vector<AxisIndex> read_indices(Context& ctx, const Node& node, const Dims& 
     if (ref == nullptr) continue;
     const ValueId* value = ctx.lookup(ref->name);
     TORCHTRT_CHECK(value != nullptr, kInternal, "node ", node.name, " reads %", ref->name, ", which has no value yet");
-    const DataType dtype = ctx.dtype_of(*value);
-    if (dtype == DataType::kBool || dtype == DataType::kUInt8) {
-      refuse(Reason::kAttribute, node.target, " with a mask and other indices has no converter");
-    }
-    if (i >= dims.size()) refuse(Reason::kAttribute, node.target, " has more indices than dimensions");
     indices.push_back({i, *value});
   }
   if (indices.empty()) refuse(Reason::kAttribute, node.target, " without an index");
+  return indices;
+}
+
+bool are_consecutive(const std::vector<AxisIndex>& indices) {
+  return indices.back().axis - indices.front().axis + 1 == indices.size();
+}
+
+// A mask among other indices is an index into each dimension that it spans: the positions of its true elements.
+std::vector<AxisIndex> expand_mask(Context& ctx, const Node& node, const Dims& x_dims,
+                                   const std::vector<AxisIndex>& given) {
+  std::vector<AxisIndex> indices;
+  std::optional<ValueId> mask;
+  std::size_t broadcast_rank = 1;
+  for (const AxisIndex& item : given) {
+    const std::size_t axis = indices.size() + item.axis - static_cast<std::size_t>(&item - given.data());
+    const std::size_t rank = ctx.rank_of(item.index);
+    if (!is_mask(ctx, item.index)) {
+      indices.push_back({axis, item.index});
+      broadcast_rank = std::max(broadcast_rank, rank);
+      continue;
+    }
+    if (mask) refuse(Reason::kAttribute, node.target, " with several masks has no converter");
+    mask = item.index;
+    for (std::size_t i = 0; i < rank; ++i) indices.push_back({axis + i, item.index, /*is_position=*/true});
+  }
+  if (indices.empty() || indices.back().axis >= x_dims.size()) {
+    refuse(Reason::kAttribute, node.target, " has more indices than dimensions, or a 0-d mask");
+  }
+  if (!mask) return indices;
+  const std::size_t first = are_consecutive(indices) ? indices.front().axis : 0;
+  const ValueId positions =
+      positions_of_nonzero(ctx, node, ctx.cast(*mask, DataType::kBool), first + broadcast_rank - 1);
+  const Expr count = ctx.dims_of(positions)[0];
+  std::int64_t column = 0;
+  for (AxisIndex& item : indices) {
+    if (item.is_position) {
+      const ValueId one = ctx.net().add_slice(positions, {Expr(0), Expr(column++)}, {count, Expr(1)}, {1, 1});
+      item.index = ctx.net().add_reshape(one, {count});
+    } else if (const Dims& dims = ctx.dims_of(item.index); !dims.empty() && dims.back() != Expr(1)) {
+      refuse(Reason::kDataDependent, node.target, " with a mask and indices of shape ", to_string(dims),
+             ", whose last dimension may not be the number of elements that the mask selects");
+    } else if (const Expr& size = x_dims[item.axis];
+               !is_known_within(ctx.net(), item.index, Expr(0) - size, size - 1)) {
+      // Where the mask selects nothing PyTorch reads nothing, so that nothing may be asked of the index.
+      refuse(Reason::kDataDependent, node.target, " with a mask and indices that may be outside of ", size,
+             " elements");
+    }
+  }
   return indices;
 }
 
@@ -111,10 +160,6 @@ Dims broadcast_dims(const Network& net, const std::vector<AxisIndex>& indices) {
     }
   }
   return result;
-}
-
-bool are_consecutive(const std::vector<AxisIndex>& indices) {
-  return indices.back().axis - indices.front().axis + 1 == indices.size();
 }
 
 // x[arange(n)[:, None], arange(m)] and the like: every index only counts along a dimension of its own, in order. Then the
@@ -166,32 +211,16 @@ ValueId gather_tuples(Context& ctx, ValueId x, const std::vector<AxisIndex>& ind
   return net.add_transpose(result, std::move(back));
 }
 
-// The mask, and the dimension that it starts at, if it is the only index.
-std::optional<AxisIndex> only_mask(Context& ctx, const Node& node) {
-  const graph::Argument* argument = ctx.find(node, 1, "indices");
-  const auto* list = argument == nullptr ? nullptr : std::get_if<graph::List>(&argument->value);
-  std::optional<AxisIndex> found;
-  for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    const auto* ref = std::get_if<graph::Ref>(&(*list)[i].value);
-    if (ref == nullptr) continue;
-    const ValueId* value = ctx.lookup(ref->name);
-    if (value == nullptr || found) return std::nullopt;
-    const DataType dtype = ctx.dtype_of(*value);
-    if (dtype != DataType::kBool && dtype != DataType::kUInt8) return std::nullopt;
-    found = AxisIndex{i, *value};
-  }
-  return found;
-}
-
 // aten.index.Tensor(self, indices)
 void convert_index(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "self");
-  if (const std::optional<AxisIndex> mask = only_mask(ctx, node)) {
-    ctx.set_output(node, masked(ctx, node, x, mask->index, mask->axis));
+  std::vector<AxisIndex> indices = read_indices(ctx, node);
+  if (indices.size() == 1 && is_mask(ctx, indices[0].index)) {
+    ctx.set_output(node, masked(ctx, node, x, indices[0].index, indices[0].axis));
     return;
   }
   const Dims dims = ctx.dims_of(x);
-  std::vector<AxisIndex> indices = read_indices(ctx, node, dims);
+  indices = expand_mask(ctx, node, dims, indices);
   const Dims shape = broadcast_dims(ctx.net(), indices);
   if (only_reshapes(ctx.net(), dims, indices, shape.size())) {
     Dims result = slice_of(dims, 0, indices.front().axis);
@@ -201,6 +230,7 @@ void convert_index(Context& ctx, const Node& node) {
     return;
   }
   for (AxisIndex& item : indices) {
+    if (item.is_position) continue;
     item.index = proven_index(ctx, node, item.index, dims[item.axis], NegativeIndices::kFromTheEnd);
   }
   ctx.set_output(node, indices.size() == 1

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the data selects: nonzero, masks, unique.
+// What the data selects: nonzero, masks, boxes.
 #include <numeric>
 
 #include "converters/families.h"
@@ -12,13 +12,22 @@ namespace torchtrt::converters {
 using backend::Reason;
 using graph::Node;
 
-ValueId positions_of_nonzero(Context& ctx, const Node& node, ValueId x, std::size_t axis) {
-  if (ctx.rank_of(x) == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor has no engine layer");
+namespace {
+
+// The symbol that the capture gave dimension `axis` of the node's result.
+std::string count_symbol(Context& ctx, const Node& node, std::size_t axis) {
   const Dims& dims = ctx.meta(node).dims;
   if (axis >= dims.size() || !dims[axis].is_symbol()) {
     refuse(Reason::kDataDependent, node.target, ": the capture has no symbol for the number of elements it selects");
   }
-  const ValueId columns = ctx.net().add_layer(network::NonZero{dims[axis].symbol_name()}, {x})[0];
+  return dims[axis].symbol_name();
+}
+
+}  // namespace
+
+ValueId positions_of_nonzero(Context& ctx, const Node& node, ValueId x, std::size_t axis) {
+  if (ctx.rank_of(x) == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor has no engine layer");
+  const ValueId columns = ctx.net().add_layer(network::NonZero{count_symbol(ctx, node, axis)}, {x})[0];
   return ctx.net().add_transpose(columns, {1, 0});
 }
 
@@ -57,9 +66,22 @@ void convert_masked_select(Context& ctx, const Node& node) {
   ctx.set_output(node, masked(ctx, node, x, mask, 0));
 }
 
+// torchvision.nms(dets, scores, iou_threshold) -> int64 [count]
+void convert_nms(Context& ctx, const Node& node) {
+  const ValueId boxes = ctx.tensor(node, 0, "dets");
+  const ValueId scores = ctx.tensor(node, 1, "scores");
+  if (ctx.dtype_of(boxes) != DataType::kFloat32 || ctx.dtype_of(scores) != DataType::kFloat32) {
+    refuse(Reason::kDataType, node.target, " of ", to_string(ctx.dtype_of(boxes)), " boxes and ",
+           to_string(ctx.dtype_of(scores)), " scores has no engine layer: both are float32 there");
+  }
+  network::NonMaxSuppression layer{ctx.number(node, 2, "iou_threshold"), count_symbol(ctx, node, 0)};
+  ctx.set_output(node, ctx.net().add_layer(std::move(layer), {boxes, scores})[0]);
+}
+
 constexpr TableRow kRows[] = {
     {"aten.masked_select.default", &convert_masked_select},
     {"aten.nonzero.default", &convert_nonzero},
+    {"torchvision.nms.default", &convert_nms},
 };
 
 }  // namespace

@@ -24,5 +24,6 @@ std::span<const TableRow> resize_rows();
 std::span<const TableRow> selection_rows();
 std::span<const TableRow> shape_rows();
 std::span<const TableRow> unary_rows();
+std::span<const TableRow> unique_rows();
 
 }  // namespace torchtrt::converters

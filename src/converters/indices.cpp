@@ -68,6 +68,14 @@ std::optional<ElementBounds> element_bounds(const Network& net, ValueId value) {
   if (const auto* shape = as<network::ShapeOf>(layer); shape != nullptr && shape->values.size() == 1) {
     return ElementBounds{shape->values[0], shape->values[0]};
   }
+  // Positions in a dimension.
+  if (const auto* topk = as<network::TopK>(layer); topk != nullptr && value == layer->outputs[1]) {
+    return ElementBounds{Expr(0), net.value(layer->inputs[0]).dims[static_cast<std::size_t>(topk->axis)] - 1};
+  }
+  const bool is_nonzero_of_1d = as<network::NonZero>(layer) != nullptr && net.value(layer->inputs[0]).dims.size() == 1;
+  if (is_nonzero_of_1d || as<network::NonMaxSuppression>(layer) != nullptr) {
+    return ElementBounds{Expr(0), net.value(layer->inputs[0]).dims[0] - 1};
+  }
   if (layer != nullptr && only_moves(net, *layer)) return element_bounds(net, layer->inputs[0]);
   if (const auto* elementwise = as<network::ElementWise>(layer); elementwise != nullptr && is_integral(info.dtype)) {
     const auto a = element_bounds(net, layer->inputs[0]);
@@ -83,6 +91,11 @@ std::optional<ElementBounds> element_bounds(const Network& net, ValueId value) {
   return ElementBounds{Expr(info.range.min), Expr(info.range.max)};
 }
 
+bool is_known_within(const Network& net, ValueId index, const Expr& low, const Expr& high) {
+  const std::optional<ElementBounds> bounds = element_bounds(net, index);
+  return bounds && at_most(net, low, bounds->low) && at_most(net, bounds->high, high);
+}
+
 ValueId proven_index(Context& ctx, const Node& node, ValueId index, const Expr& size, NegativeIndices negative) {
   Network& net = ctx.net();
   if (!is_int32_or_int64(ctx.dtype_of(index))) {
@@ -91,7 +104,7 @@ ValueId proven_index(Context& ctx, const Node& node, ValueId index, const Expr& 
   const bool allows_negative = negative == NegativeIndices::kFromTheEnd;
   const Expr lowest = allows_negative ? Expr(0) - size : Expr(0);
   std::optional<ElementBounds> bounds = element_bounds(net, index);
-  if (!bounds || !at_most(net, lowest, bounds->low) || !at_most(net, bounds->high, size - 1)) {
+  if (!is_known_within(net, index, lowest, size - 1)) {
     const std::optional<ValueId> input = source_input(net, index);
     if (!input || !size.is_constant() || size.value() <= 0) {
       refuse(Reason::kDataDependent, node.target, " reads with indices that may be outside [", lowest, ", ", size,

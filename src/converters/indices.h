@@ -17,6 +17,9 @@ struct ElementBounds {
 };
 std::optional<ElementBounds> element_bounds(const Network& net, ValueId value);
 
+/// Whether the elements are known to be in [low, high] without asking anything of an input.
+bool is_known_within(const Network& net, ValueId index, const Expr& low, const Expr& high);
+
 enum class NegativeIndices { kRefused, kFromTheEnd };
 
 /// `index` proven to be in [0, size), as int32 or int64; with kFromTheEnd, indices in [-size, 0) count from the end and are

@@ -13,7 +13,7 @@ std::vector<TableRow> merge() {
   for (const std::span<const TableRow> family :
        {activation_rows(), attention_rows(), cast_rows(), convolution_rows(), creation_rows(), elementwise_rows(),
         indexing_rows(), matmul_rows(), normalization_rows(), ordering_rows(), pooling_rows(), reduction_rows(),
-        resize_rows(), selection_rows(), shape_rows(), unary_rows()}) {
+        resize_rows(), selection_rows(), shape_rows(), unary_rows(), unique_rows()}) {
     rows.insert(rows.end(), family.begin(), family.end());
   }
   std::sort(rows.begin(), rows.end(), [](const TableRow& a, const TableRow& b) { return a.target < b.target; });

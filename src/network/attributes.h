@@ -198,5 +198,19 @@ template <typename V, Is<NonZero> T>
 void visit_attributes(T& op, V& visit) {
   visit("count_symbol", op.count_symbol);
 }
+template <typename V, Is<Plugin> T>
+void visit_attributes(T& op, V& visit) {
+  visit("name", op.name);
+  visit.optional("attributes", op.attributes, std::string{});
+  visit.optional("library", op.library, std::string{});
+  visit("dtypes", op.dtypes);
+  visit("dims", op.dims);
+}
+
+template <typename V, Is<NonMaxSuppression> T>
+void visit_attributes(T& op, V& visit) {
+  visit("iou_threshold", op.iou_threshold);
+  visit("count_symbol", op.count_symbol);
+}
 
 }  // namespace torchtrt::network

@@ -162,4 +162,25 @@ ValueTypes infer_types(const Operands& in, const NonZero& op) {
   return {{DataType::kInt64, {Expr(static_cast<std::int64_t>(in.rank(0))), Expr::symbol(op.count_symbol)}}};
 }
 
+// The plugin's author vouches for the results.
+ValueTypes infer_types(const Operands& in, const Plugin& op) {
+  in.require(!op.name.empty(), "needs a name");
+  in.require(!op.dtypes.empty() && op.dtypes.size() == op.dims.size(), "has ", op.dtypes.size(), " dtypes and ",
+             op.dims.size(), " shapes for its results");
+  ValueTypes types;
+  for (std::size_t i = 0; i < op.dtypes.size(); ++i) types.push_back({op.dtypes[i], op.dims[i]});
+  return types;
+}
+
+ValueTypes infer_types(const Operands& in, const NonMaxSuppression& op) {
+  in.require_count(2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    in.require(in.dtype(i) == DataType::kFloat32, "takes float32, not ", to_string(in.dtype(i)));
+  }
+  in.require_rank(0, 2, "boxes [n, 4]");
+  in.require_rank(1, 1, "scores [n]");
+  in.require_equal(in.dims(0), {in.dims(1)[0], Expr(4)}, "boxes of shape");
+  return {{DataType::kInt64, {Expr::symbol(op.count_symbol)}}};
+}
+
 }  // namespace torchtrt::network

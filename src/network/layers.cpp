@@ -8,13 +8,21 @@ namespace torchtrt::network {
 
 std::string_view kind_name(const Op& op) {
   static constexpr std::array<std::string_view, std::variant_size_v<Op>> kNames{
-      "constant",       "activation",    "unary",   "elementwise", "matrix_multiply",
-      "convolution",    "deconvolution", "pooling", "reduce",      "softmax",
-      "topk",           "gather",        "scatter", "slice",       "shuffle",
-      "broadcast",      "concatenation", "select",  "cast",        "identity",
-      "resize",         "normalization", "fill",    "shape_of",    "attention",
-      "cumulative_sum", "non_zero"};
+      "constant",        "activation",     "unary",         "elementwise",
+      "matrix_multiply", "convolution",    "deconvolution", "pooling",
+      "reduce",          "softmax",        "topk",          "gather",
+      "scatter",         "slice",          "shuffle",       "broadcast",
+      "concatenation",   "select",         "cast",          "identity",
+      "resize",          "normalization",  "fill",          "shape_of",
+      "attention",       "cumulative_sum", "non_zero",      "non_max_suppression",
+      "plugin"};
   return kNames[op.index()];
+}
+
+const std::string* count_symbol(const Op& op) {
+  if (const auto* non_zero = std::get_if<NonZero>(&op)) return &non_zero->count_symbol;
+  if (const auto* selection = std::get_if<NonMaxSuppression>(&op)) return &selection->count_symbol;
+  return nullptr;
 }
 
 namespace {

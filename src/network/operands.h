@@ -91,5 +91,7 @@ ValueTypes infer_types(const Operands& in, const Shuffle& op);
 ValueTypes infer_types(const Operands& in, const Broadcast& op);
 ValueTypes infer_types(const Operands& in, const Concatenation& op);
 ValueTypes infer_types(const Operands& in, const NonZero& op);
+ValueTypes infer_types(const Operands& in, const Plugin& op);
+ValueTypes infer_types(const Operands& in, const NonMaxSuppression& op);
 
 }  // namespace torchtrt::network

@@ -87,7 +87,7 @@ T read(const std::string& text) {
   } else if constexpr (std::is_same_v<T, Expr>) {
     return Expr::parse(text);
   } else if constexpr (std::is_same_v<T, std::string>) {
-    return text;
+    return text.starts_with('"') ? Scanner(text).whole_string() : text;
   } else if constexpr (std::is_same_v<T, std::optional<Dims>>) {
     return read<Dims>(text);
   } else {

@@ -18,14 +18,16 @@ namespace {
 // --- words
 // ------------------------------------------------------------------------------------------------------------
 
-// %name; quoted where it is not one word.
-std::string reference(const std::string& name) {
-  const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+// Quoted where it is not one word.
+std::string word(const std::string& text) {
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
            c == '$';
   });
-  return '%' + (plain ? name : quoted(name));
+  return plain ? text : quoted(text);
 }
+
+std::string reference(const std::string& name) { return '%' + word(name); }
 
 std::string limit(std::int64_t value, std::int64_t unknown) {
   return value == unknown ? (unknown < 0 ? "-inf" : "inf") : std::to_string(value);
@@ -51,7 +53,7 @@ std::string attribute_text(const T& value) {
   } else if constexpr (std::is_same_v<T, Expr>) {
     return value.str();
   } else if constexpr (std::is_same_v<T, std::string>) {
-    return value;
+    return word(value);
   } else if constexpr (std::is_same_v<T, std::optional<Dims>>) {
     return to_string(*value);  // printed only where it has a value
   } else {

@@ -170,6 +170,7 @@ class RangeInference {
     }
     return {0, highest};
   }
+  Interval operator()(const NonMaxSuppression&) const { return {0, last_index(network_.bounds(dim(0)))}; }
   template <typename Other>
   Interval operator()(const Other&) const {
     return kUnknown;

@@ -163,6 +163,9 @@ TEST(RangeTest, SizesAndPositions) {
   EXPECT_EQ(of_n.of(TopK{TopKOperation::kMax, Expr(1), 0}, {of_n.x}, 0), (Interval{-2, 3}));
   EXPECT_EQ(of_n.of(TopK{TopKOperation::kMax, Expr(1), 0}, {of_n.x}, 1), (Interval{0, 99}));
   EXPECT_EQ(of_n.of(NonZero{"count"}, {of_n.x}), (Interval{0, 99}));
+  const ValueId boxes = of_n.net.add_input("boxes", DataType::kFloat32, {n, Expr(4)});
+  const ValueId scores = of_n.net.add_input("scores", DataType::kFloat32, {n});
+  EXPECT_EQ(of_n.of(NonMaxSuppression{0.5, "kept"}, {boxes, scores}), (Interval{0, 99}));
   EXPECT_EQ(of_n.of(Reduce{ReduceOperation::kSum, {0, 1}, false}, {of_n.x}), (Interval{-400, 600}));
   EXPECT_EQ(of_n.of(Reduce{ReduceOperation::kMax, {0}, false}, {of_n.x}), (Interval{-2, 3}));
   EXPECT_EQ(of_n.of(CumulativeSum{0, false, false}, {of_n.x}), (Interval{-200, 300}));

@@ -32,6 +32,8 @@ class SymbolCollector {
       for (const Expr& expr : field) expr.collect_symbols(symbols_);
     } else if constexpr (std::is_same_v<T, std::optional<Dims>>) {
       if (field) (*this)("", *field);
+    } else if constexpr (std::is_same_v<T, std::vector<Dims>>) {
+      for (const Dims& dims : field) (*this)("", dims);
     }
   }
   template <typename T>
@@ -93,7 +95,7 @@ class Verifier {
       TORCHTRT_CHECK(defined_.count(operand.index) == 1, kInternal, "layer \"", layer.name, "\" reads value \"",
                      network_.value(operand).name, "\" before it is defined");
     }
-    if (const auto* op = std::get_if<NonZero>(&layer.op)) symbols_.insert(op->count_symbol);
+    if (const std::string* symbol = count_symbol(layer.op)) symbols_.insert(*symbol);
     SymbolCollector collector;
     std::visit([&](const auto& op) { visit_attributes(op, collector); }, layer.op);
     check_symbols(collector.symbols(), layer.name);

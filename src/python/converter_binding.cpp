@@ -11,6 +11,7 @@
 #include <torch/csrc/DynamicTypes.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torchtrt/base/error.h>
+#include <torchtrt/converters/plugin.h>
 #include <torchtrt/converters/registry.h>
 
 #include "python/torch_types.h"
@@ -127,6 +128,11 @@ py::object ConverterContext::argument(const graph::Argument& argument) {
   return std::visit(Visitor{*this}, argument.value);
 }
 
+/// Stands for convert_to_plugin where a Python function could.
+struct PluginConverter {
+  std::string library;
+};
+
 /// A Python object that C++ owns: released with the GIL.
 std::shared_ptr<py::object> hold(py::object object) {
   return {new py::object(std::move(object)), [](py::object* held) {
@@ -159,14 +165,21 @@ void call_python(const py::object& function, Context& context, const graph::Node
   for (std::size_t i = 0; i < values.size(); ++i) context.set_output(node, {values[i]}, i);
 }
 
-converters::Registration register_converter(const std::string& target, py::object function, py::object validator,
+converters::Registration register_converter(const std::string& target, const py::object& function, py::object validator,
                                             bool high_priority, bool supports_dynamic_shapes,
                                             bool requires_output_allocator, const std::string& name) {
   converters::Converter converter;
   converter.target = target;
-  converter.convert = [function = hold(std::move(function))](Context& context, const graph::Node& node) {
-    call_python(*function, context, node);
-  };
+  if (py::isinstance<PluginConverter>(function)) {
+    converter.convert = [library = function.cast<PluginConverter>().library](Context& context,
+                                                                             const graph::Node& node) {
+      converters::convert_to_plugin(context, node, library);
+    };
+  } else {
+    converter.convert = [held = hold(function)](Context& context, const graph::Node& node) {
+      call_python(*held, context, node);
+    };
+  }
   if (!validator.is_none()) {
     converter.validate = [validator = hold(std::move(validator))](const graph::Node& node) {
       const py::gil_scoped_acquire gil;
@@ -194,12 +207,15 @@ void bind_converters(py::module_& module) {
            py::arg("name"), "Adds a layer whose attributes are as in the network's text form; gives its results.")
       .def("add_constant", &ConverterContext::add_constant, py::arg("tensor"))
       .def("count_symbol", &ConverterContext::count_symbol);
+  py::class_<PluginConverter>(module, "PluginConverter", "Converts a node to a plugin that calls its operator.")
+      .def(py::init<std::string>(), py::arg("library"));
   py::class_<converters::Registration>(module, "Registration", "Takes a converter back when it is released.");
-  module.def("register_converter", &register_converter, py::arg("target"), py::arg("function"), py::arg("validator"),
-             py::kw_only(), py::arg("high_priority"), py::arg("supports_dynamic_shapes"),
-             py::arg("requires_output_allocator"), py::arg("name"),
-             "Registers `function(context, node name, args, kwargs) -> [result]` as a converter of `target`; "
-             "NotImplementedError refuses the node. `validator(node name)` or None.");
+  module.def(
+      "register_converter", &register_converter, py::arg("target"), py::arg("function"), py::arg("validator"),
+      py::kw_only(), py::arg("high_priority"), py::arg("supports_dynamic_shapes"), py::arg("requires_output_allocator"),
+      py::arg("name"),
+      "Registers `function(context, node name, args, kwargs) -> [result]`, or a PluginConverter, as a converter of "
+      "`target`; NotImplementedError refuses the node. `validator(node name)` or None.");
 }
 
 }  // namespace torchtrt::python

@@ -17,8 +17,10 @@
 #include <torchtrt/base/log.h>
 
 #include <torchtrt/converters/context.h>
+#include <torchtrt/converters/plugin.h>
 #include <torchtrt/converters/registry.h>
 #include <torchtrt/graph/graph.h>
+#include "compiler/builders.h"
 #include "compiler/pipeline.h"
 #include "format/package.h"
 #include "python/converter_binding.h"
@@ -59,11 +61,13 @@ struct Built {
 }
 
 Built compile(const graph::Graph& graph, const std::vector<std::string>& targets, const std::string& device,
-              std::size_t workspace_size, std::optional<int> optimization_level, std::vector<int> compute_capabilities,
-              const std::string& inference_precision, const std::string& torch_version) {
+              bool use_plugins, std::size_t workspace_size, std::optional<int> optimization_level,
+              std::vector<int> compute_capabilities, const std::string& inference_precision,
+              const std::string& torch_version) {
   compiler::CompileSettings settings;
   settings.targets = targets;
   settings.device = device;
+  settings.use_plugins = use_plugins;
   settings.build.workspace_size = workspace_size;
   settings.build.optimization_level = optimization_level;
   settings.build.compute_capabilities = std::move(compute_capabilities);
@@ -115,22 +119,32 @@ PYBIND11_MODULE(_C, module) {
       [] {
         std::vector<std::string> names;
         for (const auto& row : converters::table()) names.emplace_back(row.target);
+        for (const std::string_view target : converters::plugin_targets()) names.emplace_back(target);
         for (std::string& target : converters::user_targets()) names.push_back(std::move(target));
         return names;
       },
       "The ATen overloads that have a converter.");
   module.def(
       "query",
-      [](const graph::Graph& graph, const std::vector<std::string>& targets) {
+      [](const graph::Graph& graph, const std::vector<std::string>& targets, bool use_plugins) {
         compiler::CompileSettings settings;
         settings.targets = targets;
+        settings.use_plugins = use_plugins;
         const py::gil_scoped_release release;
         return compiler::query(graph, settings);
       },
-      py::arg("graph"), py::arg("targets"), "Which nodes cannot go to engines of these targets.");
+      py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("use_plugins"),
+      "Which nodes cannot go to engines of these targets.");
+  module.def(
+      "builder_version",
+      [](const std::string& target) {
+        const py::gil_scoped_release release;
+        return compiler::builder(target).version();
+      },
+      py::arg("target"), "The version of the library that builds for a target; an error if there is none.");
   module.def("compile", &compile, py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("device"),
-             py::arg("workspace_size"), py::arg("optimization_level"), py::arg("compute_capabilities"),
-             py::arg("inference_precision"), py::arg("torch_version"),
+             py::arg("use_plugins"), py::arg("workspace_size"), py::arg("optimization_level"),
+             py::arg("compute_capabilities"), py::arg("inference_precision"), py::arg("torch_version"),
              "Builds one engine from a graph of which every node is supported.");
   module.def("package_bytes", &package_bytes, py::arg("metadata"), py::arg("payload"),
              "The engine package as one file's bytes.");

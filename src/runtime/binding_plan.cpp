@@ -8,6 +8,7 @@
 
 #include <torchtrt/base/error.h>
 
+#include "runtime/dltensor.h"
 #include "runtime/value_range.h"
 
 namespace torchtrt::runtime {
@@ -15,24 +16,12 @@ namespace {
 
 using Shape = std::span<const std::int64_t>;
 
-Shape shape_of(const DLTensor& tensor) { return {tensor.shape, static_cast<std::size_t>(tensor.ndim)}; }
-
-const void* data_of(const DLTensor& tensor) { return static_cast<const std::byte*>(tensor.data) + tensor.byte_offset; }
-
 std::string text_of(Shape shape) {
   std::string text = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) {
     text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
   }
   return text + "]";
-}
-
-std::string text_of(DLDevice device) {
-  switch (device.device_type) {
-    case kDLCPU: return "cpu";
-    case kDLCUDA: return "cuda:" + std::to_string(device.device_id);
-    default: return "a device of DLPack type " + std::to_string(static_cast<int>(device.device_type));
-  }
 }
 
 std::string text_of(Interval range) {
@@ -68,14 +57,6 @@ bool is_contiguous(const DLTensor& tensor) {
     expected *= tensor.shape[i];
   }
   return contiguous;
-}
-
-std::int64_t element_count(const DLTensor& tensor) {
-  std::int64_t count = 1;
-  for (const std::int64_t dim : shape_of(tensor)) {
-    count *= dim;
-  }
-  return count;
 }
 
 }  // namespace
@@ -311,11 +292,11 @@ void BindingPlan::check_values(std::span<const DLTensor> inputs) const {
       continue;
     }
     const format::InputSpec& spec = metadata_.inputs[i];
-    const auto outside = find_value_outside(data_of(tensor), static_cast<std::size_t>(element_count(tensor)),
+    const auto outside = find_value_outside(data_of(tensor), static_cast<std::size_t>(volume(shape_of(tensor))),
                                             spec.dtype, *spec.value_range);
     if (outside) [[unlikely]] {
       Solver(metadata_).fail_at(
-          ErrorCode::kOutOfRange, spec, ", element ", outside->index, " of ", element_count(tensor), ": the value ",
+          ErrorCode::kOutOfRange, spec, ", element ", outside->index, " of ", volume(shape_of(tensor)), ": the value ",
           outside->value, " is outside ", text_of(*spec.value_range),
           ", the range that the engine computes as PyTorch does (for an index: the rows that exist)");
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -25,6 +26,8 @@ struct ContextSlot {
   // On a GPU a call returns before its work is done: the context's scratch memory stays in use.
   void* stream = nullptr;       ///< The stream of the last call.
   std::unique_ptr<Event> done;  ///< Behind the last call's work; null before the first.
+  /// What a caller's recording reads and writes besides: kept with the context, see ContextPool::retire.
+  std::vector<std::shared_ptr<void>> recorded_memory;
 };
 
 /// The contexts of an engine on one device. Thread-safe; its lock is held for a few instructions, never while an engine
@@ -39,11 +42,16 @@ class TORCHTRT_API ContextPool {
   /// `api`: null for the CPU. Both outlive the pool.
   ContextPool(backend::ExecutableEngine& engine, DeviceApi* api, int device)
       : engine_(engine), api_(api), device_(device) {}
+  /// Waits for what runs: contexts own memory that it uses.
+  ~ContextPool();
+  ContextPool(const ContextPool&) = delete;
+  ContextPool& operator=(const ContextPool&) = delete;
 
   /// A slot whose work is done, or that `stream` waits for.
   std::unique_ptr<ContextSlot> acquire(void* stream);
-  /// A new slot.
-  std::unique_ptr<ContextSlot> make();
+  /// A slot for a call that the caller records, see retire(). Its work is done, so that no event of an earlier call gets
+  /// into the recording; one that ran before is preferred, because a first run may do what cannot be recorded.
+  std::unique_ptr<ContextSlot> acquire_for_recording();
   /// After a call on `stream` that did not fail.
   void release(std::unique_ptr<ContextSlot> slot, void* stream);
   /// A slot that was not run after all.
@@ -51,21 +59,31 @@ class TORCHTRT_API ContextPool {
   /// After a call on `stream` that failed: nobody knows what state the vendor left the context in, so it is not used
   /// again. Waits for the stream before it destroys the context.
   void discard(std::unique_ptr<ContextSlot> slot, void* stream) noexcept;
-  /// After a call whose work was recorded by the caller: the context belongs to that recording from now on, because every
-  /// replay uses its scratch memory. Kept as long as the pool.
-  void retire(std::unique_ptr<ContextSlot> slot);
+  /// After a call on `stream` whose work was recorded by the caller: the context belongs to that recording as long as it
+  /// lives, because every replay uses its scratch memory.
+  void retire(std::unique_ptr<ContextSlot> slot, void* stream);
 
   /// Contexts made so far.
   [[nodiscard]] std::size_t created() const;
 
  private:
+  /// A context that is taken until `*gone`.
+  struct Retired {
+    std::unique_ptr<ContextSlot> slot;
+    std::shared_ptr<const std::atomic<bool>> gone;
+  };
+
   std::unique_ptr<ContextSlot> take_free(void* stream);
+  void reclaim();
+  std::shared_ptr<std::atomic<bool>> keep(std::unique_ptr<ContextSlot> slot);
+  std::unique_ptr<ContextSlot> make();
 
   backend::ExecutableEngine& engine_;
   DeviceApi* api_;
   int device_;
   mutable std::mutex mutex_;  // guards the rest
-  std::vector<std::unique_ptr<ContextSlot>> free_, retired_;
+  std::vector<std::unique_ptr<ContextSlot>> free_;
+  std::vector<Retired> retired_;
   std::size_t created_ = 0;
 };
 

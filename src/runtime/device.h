@@ -39,6 +39,8 @@ class Event {
   virtual bool is_done() = 0;
   /// Lets `stream` wait for the event; the host does not.
   virtual void wait_on(void* stream) = 0;
+  /// Lets the host wait for it.
+  virtual void wait() = 0;
 };
 
 /// Memory on a device; released with the object, for reuse behind the work that is known to use it.
@@ -63,7 +65,7 @@ class DeviceApi {
   virtual int count() = 0;
   /// Constant for the life of the process.
   virtual const DeviceInfo& info(int device) = 0;
-  /// The calling thread's device.
+  /// The calling thread's device. To be asked before a thread calls the functions that take a stream.
   virtual int current() = 0;
   virtual void set_current(int device) = 0;
 
@@ -71,12 +73,19 @@ class DeviceApi {
   virtual void* current_stream(int device) = 0;
   /// Whether somebody records `stream` into a graph of their own.
   virtual bool is_capturing(void* stream) = 0;
+  /// Calls `notify` once when the recording that `stream` is being part of, all graphs made of it and their launches are
+  /// gone: on some thread of the driver's, where nothing may be asked of a GPU.
+  virtual void when_recording_is_gone(void* stream, std::function<void()> notify) = 0;
+  /// Either side may be host memory; pageable memory is read before it returns.
   virtual void copy_async(void* to, const void* from, std::size_t bytes, void* stream) = 0;
   /// Memory of PyTorch's allocator, aligned to 256 bytes, for work on the calling thread's current stream of `device`.
   virtual std::unique_ptr<DeviceMemory> allocate(int device, std::size_t bytes) = 0;
   /// Waits on the host for everything that is on `stream`.
   virtual void synchronize(void* stream) = 0;
   virtual std::unique_ptr<Event> create_event(int device) = 0;
+  /// Runs `work`, which may make what CUDA forbids while somebody records: memory, contexts. Nothing of it may touch a
+  /// stream that is recorded.
+  virtual void outside_recordings(const std::function<void()>& work) = 0;
   /// Records what `work` enqueues on the stream that it gets: a private one, never the legacy default stream, in
   /// thread-local capture mode, so that other threads may do what they like meanwhile. The recording ends also if
   /// `work` throws; its exception goes on.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <torchtrt/backend/properties.h>
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 #include <torchtrt/runtime.h>
@@ -27,6 +28,11 @@ std::vector<backend::Binding> bindings_of(const std::vector<Spec>& specs) {
     }
   }
   return bindings;
+}
+
+const std::string& module_of(const format::TargetSpec& target) {
+  const auto named = target.properties.find(backend::kModuleProperty);
+  return named == target.properties.end() ? target.backend : named->second;
 }
 
 std::string_view name_of(DLDeviceType type) {
@@ -73,7 +79,9 @@ void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs,
 
 std::optional<Placement> Engine::place(std::span<const DLDevice> inputs) {
   if (!has_cuda_target_ || !multi_device_safe_mode()) return std::nullopt;
-  std::vector<DLDevice> bound;  // without shape inputs, which stay on the host
+  // Without shape inputs, which stay on the host. The thread's own vector, so that a call allocates nothing.
+  static thread_local std::vector<DLDevice> bound;
+  bound.clear();
   for (std::size_t i = 0; i < inputs.size() && i < metadata_.inputs.size(); ++i) {
     if (metadata_.inputs[i].shape_symbol.empty()) bound.push_back(inputs[i]);
   }
@@ -81,8 +89,8 @@ std::optional<Placement> Engine::place(std::span<const DLDevice> inputs) {
   const bool on_cpu = std::all_of(bound.begin(), bound.end(), [](DLDevice d) { return d.device_type == kDLCPU; });
   if (on_cpu && has_cpu_target_) return std::nullopt;
   const bool has_home = primary != nullptr && primary->device().device_type == kDLCUDA;
-  Placement placement =
-      place_safely(device_api(), has_home ? std::optional(primary->device().device_id) : std::nullopt, bound);
+  Placement placement = place_safely(device_api(), has_home ? std::optional(primary->device().device_id) : std::nullopt,
+                                     bound, !warned_of_devices_.load(std::memory_order_relaxed));
   if (!placement.mismatch.empty() && !warned_of_devices_.exchange(true)) {
     TORCHTRT_LOG(kWarning, "engine \"", metadata_.name, "\" runs on cuda:", placement.device.device_id, ", but ",
                  placement.mismatch, "; multi-device safe mode switches the device for the call and moves the inputs");
@@ -147,15 +155,23 @@ std::unique_ptr<LoadedEngine> Engine::load_target(DLDevice device) const {
   request.owner = owner_;
   request.settings = current_executor_settings();
   request.device = device;
-  backend::Executor& executor = load_executor(target->backend);
+  backend::Executor& executor = load_executor(module_of(*target));
   for (const format::SectionSpec& section : target->sections) {
     format::verify_checksum(section, payload_, metadata_.name);
     request.payloads.push_back({section.name, format::section_bytes(section, payload_)});
   }
   TORCHTRT_LOG(kInfo, "loading engine \"", metadata_.name, "\", built by ", target->producer, ", with ",
                executor.version());
-  DeviceApi* const api = device.device_type == kDLCUDA ? &device_api() : nullptr;
-  return std::make_unique<LoadedEngine>(executor.load(request), metadata_, device, api);
+  if (device.device_type != kDLCUDA) {
+    return std::make_unique<LoadedEngine>(executor.load(request), metadata_, device, nullptr);
+  }
+  DeviceApi& api = device_api();
+  const DeviceGuard guard(api, device.device_id);
+  std::unique_ptr<backend::ExecutableEngine> executable;
+  api.outside_recordings([&] { executable = executor.load(request); });
+  const auto recordable = target->properties.find(backend::kRecordableProperty);
+  return std::make_unique<LoadedEngine>(std::move(executable), metadata_, device, &api,
+                                        recordable == target->properties.end() || recordable->second != "false");
 }
 
 std::size_t Engine::contexts_created() const {

@@ -12,32 +12,34 @@ namespace torchtrt::runtime {
 namespace {
 
 /// What to do about a backend that is not there.
-std::string_view remedy(std::string_view backend) {
-  if (backend == "openvino") {
+std::string_view remedy(std::string_view module) {
+  if (module == "openvino") {
     return "it is part of torch_tensorrt's package: reinstall it, or set TORCHTRT_BACKEND_PATH to the folder with the "
            "module and its openvino/ folder (OpenVINO's libraries are those of the wheel openvino==2026.4.1)";
   }
-  if (backend == "tensorrt") {
-    return "install TensorRT (the wheel tensorrt) and the torch_tensorrt package for it, or set TORCHTRT_BACKEND_PATH";
+  if (module == "tensorrt10" || module == "tensorrt11") {
+    return "this installation was built without that major version of TensorRT: build it with -DTensorRT_ROOT=<the "
+           "SDK's "
+           "folder>, or set TORCHTRT_BACKEND_PATH to the folder with the module";
   }
-  if (backend == "tensorrt_rtx") {
-    return "install TensorRT-RTX (the wheel tensorrt-rtx) and the torch_tensorrt package for it, or set "
-           "TORCHTRT_BACKEND_PATH";
+  if (module == "tensorrt_rtx") {
+    return "this installation was built without TensorRT-RTX: build it with -DTensorRT_ROOT=<the SDK's folder>, or set "
+           "TORCHTRT_BACKEND_PATH to the folder with the module";
   }
   return "set TORCHTRT_BACKEND_PATH to the folder with the module";
 }
 
-void check_name(const std::string& backend) {
-  const bool valid = !backend.empty() && backend.size() <= 64 &&
-                     std::all_of(backend.begin(), backend.end(),
-                                 [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
-  TORCHTRT_CHECK(valid, kDataLoss, "\"", backend.substr(0, 64),
+void check_name(const std::string& module) {
+  const bool valid = !module.empty() && module.size() <= 64 && std::all_of(module.begin(), module.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  });
+  TORCHTRT_CHECK(valid, kDataLoss, "\"", module.substr(0, 64),
                  "\" is not the name of a backend: the engine is damaged");
 }
 
-backend::Executor& open_module(const std::string& backend) {
-  const std::string file = "libtorchtrt_" + backend + "_executor.so";
-  const std::string what_to_do = detail::concat("it runs engines of the backend \"", backend, "\"; ", remedy(backend));
+backend::Executor& open_module(const std::string& module) {
+  const std::string file = "libtorchtrt_" + module + "_executor.so";
+  const std::string what_to_do = detail::concat("it runs engines of the backend \"", module, "\"; ", remedy(module));
   const auto entry = reinterpret_cast<backend::ExecutorEntry>(module_entry(file, backend::kExecutorSymbol, what_to_do));
   backend::Executor* executor = entry(backend::kExecutorInterfaceVersion);
   TORCHTRT_CHECK(executor != nullptr, kVersionMismatch, file, " is not a module for interface version ",
@@ -53,16 +55,16 @@ struct Registry {
 
 }  // namespace
 
-backend::Executor& load_executor(const std::string& backend) {
+backend::Executor& load_executor(const std::string& module) {
   // Never destroyed: engines may outlive static objects.
   static auto* registry = new Registry;
   const std::lock_guard lock(registry->mutex);
-  if (const auto found = registry->executors.find(backend); found != registry->executors.end()) {
+  if (const auto found = registry->executors.find(module); found != registry->executors.end()) {
     return *found->second;
   }
-  check_name(backend);
-  backend::Executor& executor = open_module(backend);
-  registry->executors.emplace(backend, &executor);
+  check_name(module);
+  backend::Executor& executor = open_module(module);
+  registry->executors.emplace(module, &executor);
   return executor;
 }
 

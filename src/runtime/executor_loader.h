@@ -8,13 +8,14 @@
 
 namespace torchtrt::runtime {
 
-/// The executor of a backend ("openvino"). Opens libtorchtrt_<backend>_executor.so on the first call, from the folders
+/// The executor module of this name: a backend's ("openvino"), or what its targets say (backend::kModuleProperty:
+/// "tensorrt11"). Opens libtorchtrt_<module>_executor.so on the first call, from the folders
 /// of TORCHTRT_BACKEND_PATH (separated by colons) or, without it, from the folder of libtorchtrt_runtime.so. The module
 /// stays open for the life of the process. Thread-safe; a failure is not remembered, so that installing what is missing
 /// helps.
 ///
 /// Error(kNotFound) if the module or a vendor's library is missing, naming what to install; Error(kVersionMismatch) for
 /// a module of another interface; Error(kDataLoss) for a name that is not one (it comes from a file).
-TORCHTRT_API backend::Executor& load_executor(const std::string& backend);
+TORCHTRT_API backend::Executor& load_executor(const std::string& module);
 
 }  // namespace torchtrt::runtime

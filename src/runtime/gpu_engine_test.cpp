@@ -3,14 +3,13 @@
 // ordered as it has to be, see FakeDevice.
 #include <algorithm>
 #include <cstdlib>
-#include <mutex>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include <torchtrt/base/log.h>
 #include <torchtrt/runtime.h>
 
 #include "runtime/context_pool.h"
@@ -18,6 +17,7 @@
 #include "runtime/testing/expect_error.h"
 #include "runtime/testing/fake_device.h"
 #include "runtime/testing/fixtures.h"
+#include "runtime/testing/log_lines.h"
 
 namespace torchtrt::runtime {
 namespace {
@@ -26,35 +26,7 @@ using testing::AlignedBytes;
 using testing::expect_error;
 using testing::fake_engine;
 using testing::FakeDeviceScope;
-
-/// Collects the log's lines for the life of the object.
-class LogLines {
- public:
-  LogLines() {
-    set_log_level(LogLevel::kInfo);
-    set_log_sink([this](LogLevel level, const std::string& line) {
-      const std::lock_guard lock(mutex_);
-      lines_.emplace_back(level, line);
-    });
-  }
-  ~LogLines() {
-    set_log_sink(nullptr);
-    set_log_level(LogLevel::kWarning);
-  }
-  LogLines(const LogLines&) = delete;
-  LogLines& operator=(const LogLines&) = delete;
-
-  [[nodiscard]] int count(LogLevel level, const std::string& part) {
-    const std::lock_guard lock(mutex_);
-    return static_cast<int>(std::count_if(lines_.begin(), lines_.end(), [&](const auto& line) {
-      return line.first == level && line.second.find(part) != std::string::npos;
-    }));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::pair<LogLevel, std::string>> lines_;
-};
+using testing::LogLines;
 
 /// A call in flight: owns the tensors that the device reads and writes until it is drained.
 struct Call {
@@ -183,6 +155,13 @@ TEST_F(GpuEngineTest, AFailedCallWaitsBeforeItsContextGoes) {
   EXPECT_EQ(gpu->synchronizations, 1) << "the first step was in flight and uses the context's memory";
 }
 
+TEST_F(GpuEngineTest, EnginesThatMustNotBeRecordedRunPlainly) {
+  const auto engine = make({.properties = {{"operation", "add"}, {"recordable", "false"}}});
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  for (int call = 0; call < 3; ++call) EXPECT_TRUE(runs_right(*engine, 2, static_cast<float>(call)));
+  EXPECT_EQ(gpu->launches, 0);
+}
+
 TEST_F(GpuEngineTest, RecordedByTheCaller) {
   // The context belongs to that recording: no later call may use its scratch memory.
   const auto engine = make();
@@ -192,10 +171,106 @@ TEST_F(GpuEngineTest, RecordedByTheCaller) {
   gpu->begin_recording(stream);
   const auto recorded = start(*engine, 2, 1, stream);
   gpu->end_recording(stream);
-  EXPECT_EQ(engine->contexts_created(), 2u);
+  EXPECT_EQ(engine->contexts_created(), 1u) << "the one that is warm and done";
   EXPECT_EQ(gpu->launches, 0) << "a graph is not launched into another recording";
   EXPECT_TRUE(runs_right(*engine, 2, 3, stream));
   EXPECT_EQ(engine->contexts_created(), 2u);
+  EXPECT_TRUE(runs_right(*engine, 2, 4, stream));
+  EXPECT_EQ(engine->contexts_created(), 2u);
+}
+
+TEST_F(GpuEngineTest, ContextsOfRecordingsThatAreGoneAreUsedAgain) {
+  const auto engine = make();
+  void* const stream = gpu->new_stream();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 5; ++i) {
+    gpu->begin_recording(stream);
+    for (int j = 0; j < 2; ++j) calls.push_back(start(*engine, 2, 1, stream));
+    gpu->end_recording(stream);
+    gpu->destroy_recordings();
+  }
+  EXPECT_EQ(engine->contexts_created(), 2u);
+  EXPECT_TRUE(runs_right(*engine, 2, 3, stream));
+  EXPECT_EQ(engine->contexts_created(), 2u);
+}
+
+TEST_F(GpuEngineTest, ARecordingOfTheCallersTakesNoContextInFlight) {
+  const auto engine = make();
+  void* const stream = gpu->new_stream();
+  const auto pending = start(*engine, 2, 1, stream);
+  gpu->begin_recording(stream);
+  const auto recorded = start(*engine, 2, 5, stream);
+  gpu->end_recording(stream);
+  EXPECT_EQ(engine->contexts_created(), 2u);
+  EXPECT_EQ(gpu->waits, 0) << "the recording would hold the wait";
+}
+
+TEST_F(GpuEngineTest, AnEngineThatGoesWaitsForItsCalls) {
+  auto engine = make();
+  const auto call = start(*engine, 2, 1, gpu->new_stream());
+  engine.reset();
+  gpu->drain();
+  EXPECT_TRUE(call->right()) << "the context's memory was in use";
+}
+
+TEST_F(GpuEngineTest, ATargetNamesItsModule) {
+  testing::FakeEngineState state = fake_engine({.properties = {{"operation", "add"}, {"module", "fake"}}});
+  state.metadata.targets[0].backend = "tensorrt";
+  const AlignedBytes bytes(state.payload);
+  Engine engine(state.text(), bytes.span(), bytes.owner());
+  EXPECT_TRUE(runs_right(engine, 2, 1));
+  state.metadata.targets[0].properties["module"] = "../fake";
+  Engine damaged(state.text(), bytes.span(), bytes.owner());
+  expect_error(ErrorCode::kDataLoss, "\"../fake\" is not the name of a backend", [&] { start(damaged, 2, 1); });
+}
+
+// --- memory for a run --------------------------------------------------------------------------------------------------
+
+TEST_F(GpuEngineTest, BorrowedMemoryIsReusedBehindTheWork) {
+  const auto engine = make({.properties = {{"operation", "borrow"}}});
+  void* const first = gpu->new_stream();
+  void* const second = gpu->new_stream();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 10; ++i) {
+    calls.push_back(start(*engine, 2, static_cast<float>(10 * i), first));
+    calls.push_back(start(*engine, 1 + i, static_cast<float>(10 * i + 5), second));
+  }
+  EXPECT_EQ(gpu->live_allocations(), 0u) << "PyTorch has it back before the work is done";
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+}
+
+TEST_F(GpuEngineTest, GraphsShareBorrowedMemoryAndKeepIt) {
+  const auto engine = make({.properties = {{"operation", "borrow"}}});
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  void* const stream = gpu->new_stream();
+  for (const std::int64_t batch : {4, 3, 2, 5}) EXPECT_TRUE(runs_right(*engine, batch, 1, stream));
+  // Inputs and outputs of four graphs; memory that the first three share, and more of it for the fourth.
+  EXPECT_EQ(gpu->live_allocations(), 8u + 2u);
+  void* const other = gpu->new_stream();
+  for (const std::int64_t batch : {5, 2, 4}) EXPECT_TRUE(runs_right(*engine, batch, 2, other));
+  EXPECT_EQ(gpu->launches, 3);
+  std::vector<std::unique_ptr<Call>> calls;  // in flight on two streams: two contexts
+  for (int i = 0; i < 12; ++i) {
+    calls.push_back(start(*engine, 2 + i % 4, static_cast<float>(i), i % 3 == 0 ? other : stream));
+  }
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+  EXPECT_EQ(engine->contexts_created(), 2u);
+}
+
+TEST_F(GpuEngineTest, ACallersRecordingKeepsBorrowedMemory) {
+  const auto engine = make({.properties = {{"operation", "borrow"}}});
+  void* const stream = gpu->new_stream();
+  gpu->begin_recording(stream);
+  const auto recorded = start(*engine, 2, 1, stream);
+  gpu->end_recording(stream);
+  EXPECT_EQ(gpu->live_allocations(), 1u);
+  EXPECT_TRUE(runs_right(*engine, 2, 3, stream));
+  EXPECT_EQ(gpu->live_allocations(), 1u);
+  gpu->destroy_recordings();
+  EXPECT_TRUE(runs_right(*engine, 2, 3, stream));
+  EXPECT_EQ(gpu->live_allocations(), 0u);
 }
 
 // --- CUDA graphs -------------------------------------------------------------------------------------------------------
@@ -330,6 +405,45 @@ TEST_F(GpuEngineTest, ThreadsOnTheirStreamsWithGraphs) {
   for (std::thread& thread : threads) thread.join();
   gpu->drain();
   for (const auto& of_thread : calls) {
+    for (const auto& call : of_thread) EXPECT_TRUE(call->right());
+  }
+}
+
+// Eight threads on one engine and on many of their own choice, with changing shapes, modes and streams.
+TEST_F(GpuEngineTest, ManyThreadsOnManyEnginesWithChangingModes) {
+  constexpr std::size_t kThreads = 8;
+  constexpr int kCalls = 60;
+  std::vector<std::shared_ptr<Engine>> engines;
+  for (int i = 0; i < 4; ++i) {
+    engines.push_back(
+        make({.name = "engine" + std::to_string(i), .properties = {{"operation", i % 2 == 0 ? "add" : "borrow"}}}));
+  }
+  std::vector<std::vector<std::unique_ptr<Call>>> calls(kThreads);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t, own = gpu->new_stream(), other = gpu->new_stream()] {
+      std::minstd_rand dice(static_cast<std::uint32_t>(t + 1));
+      for (int i = 0; i < kCalls; ++i) {
+        const auto& engine = engines[t < kThreads / 2 ? 0 : dice() % engines.size()];
+        ModeScope scope;
+        switch (dice() % 6) {
+          case 0: scope = scoped_cudagraphs_mode(CudaGraphsMode::kSubgraph); break;
+          case 1: scope = enable_cudagraphs(std::vector{EngineHandle(engine)}); break;
+          case 2: scope = enable_pre_allocated_outputs(std::vector{EngineHandle(engine)}); break;
+          case 3: scope = scoped_multi_device_safe_mode(true); break;
+          case 4: engine->invalidate_graphs(); break;
+          default: break;
+        }
+        const auto batch = static_cast<std::int64_t>(1 + dice() % 10);
+        calls[t].push_back(start(*engine, batch, static_cast<float>(100 * t + i), dice() % 4 == 0 ? other : own));
+        if (dice() % 16 == 0) gpu->drain();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  gpu->drain();
+  for (const auto& of_thread : calls) {
+    ASSERT_EQ(of_thread.size(), static_cast<std::size_t>(kCalls));
     for (const auto& call : of_thread) EXPECT_TRUE(call->right());
   }
 }

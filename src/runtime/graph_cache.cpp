@@ -6,20 +6,15 @@
 
 #include <torchtrt/base/error.h>
 
+#include "runtime/call_services.h"
+#include "runtime/dltensor.h"
+
 namespace torchtrt::runtime {
 namespace {
 
-std::size_t volume(std::span<const std::int64_t> shape) {
-  std::size_t count = 1;
-  for (const std::int64_t dim : shape) count *= static_cast<std::size_t>(dim);
-  return count;
-}
-
 std::size_t bytes_of(const DLTensor& tensor) {
-  return volume({tensor.shape, static_cast<std::size_t>(tensor.ndim)}) * ((tensor.dtype.bits + 7U) / 8U);
+  return static_cast<std::size_t>(volume(shape_of(tensor))) * ((tensor.dtype.bits + 7U) / 8U);
 }
-
-const void* data_of(const DLTensor& tensor) { return static_cast<const std::byte*>(tensor.data) + tensor.byte_offset; }
 
 }  // namespace
 
@@ -35,6 +30,7 @@ struct GraphCache::Entry {
   std::vector<DLTensor> tensors;                    // the inputs as the engine gets them
   void* stream = nullptr;                           // the one that the memory was made for
   std::vector<std::vector<std::byte>> host_values;  // of shape inputs
+  std::vector<std::shared_ptr<DeviceMemory>> scratch;
   std::unique_ptr<Graph> graph;
 };
 
@@ -47,7 +43,7 @@ class GraphCache::StagingSink final : public backend::OutputSink {
     Entry::Buffer& buffer = entry_.outputs.at(index);
     if (buffer.memory == nullptr) {
       buffer.shape.assign(shape.begin(), shape.end());
-      buffer.bytes = volume(shape) * cache_.output_item_sizes_[index];
+      buffer.bytes = static_cast<std::size_t>(volume(shape)) * cache_.output_item_sizes_[index];
       buffer.memory = cache_.staging(buffer.bytes);
     }
     return buffer.memory->data();
@@ -61,6 +57,34 @@ class GraphCache::StagingSink final : public backend::OutputSink {
  private:
   GraphCache& cache_;
   Entry& entry_;
+};
+
+/// Gives both runs of an entry, the plain one and the recorded one, the same scratch memory.
+class GraphCache::Services final : public backend::DeviceServices {
+ public:
+  Services(GraphCache& cache, Entry& entry, void* stream) : cache_(cache), entry_(entry), stream_(stream) {}
+
+  std::shared_ptr<void> allocate(std::size_t bytes) override {
+    const std::size_t index = count_++;
+    if (index == cache_.scratch_.size()) cache_.scratch_.emplace_back();
+    Scratch& scratch = cache_.scratch_[index];
+    if (scratch.memory == nullptr || scratch.bytes < bytes) scratch = {cache_.staging(bytes), bytes};
+    auto& kept = entry_.scratch;
+    if (std::find(kept.begin(), kept.end(), scratch.memory) == kept.end()) {
+      scratch.memory->use_on_current_stream();  // it may have been made for another entry's stream
+      kept.push_back(scratch.memory);
+    }
+    return shared_data(scratch.memory);
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    cache_.api_.copy_async(to, from, bytes, stream_);
+  }
+
+ private:
+  GraphCache& cache_;
+  Entry& entry_;
+  void* stream_;
+  std::size_t count_ = 0;
 };
 
 GraphCache::GraphCache(DeviceApi& api, int device, std::vector<std::size_t> output_item_sizes, std::size_t capacity)
@@ -77,6 +101,7 @@ void GraphCache::note_stream(Entry& entry, void* stream) {
       if (buffer.memory != nullptr) buffer.memory->use_on_current_stream();
     }
   }
+  for (const auto& memory : entry.scratch) memory->use_on_current_stream();
 }
 
 void GraphCache::stage_inputs(Entry& entry, const backend::RunRequest& request) {
@@ -135,11 +160,14 @@ GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::Ru
   }
   StagingSink sink(*this, *entry);
   stage_inputs(*entry, request);
-  context.run({entry->tensors, request.output_shapes, &sink, request.stream});
+  Services services(*this, *entry, request.stream);
+  context.run({entry->tensors, request.output_shapes, &sink, request.stream, &services});
   deliver_outputs(*entry, request);
   try {
-    entry->graph = api_.capture(
-        device_, [&](void* stream) { context.run({entry->tensors, request.output_shapes, &sink, stream}); });
+    entry->graph = api_.capture(device_, [&](void* stream) {
+      Services recorded(*this, *entry, stream);
+      context.run({entry->tensors, request.output_shapes, &sink, stream, &recorded});
+    });
   } catch (const Error& error) {
     failure_ = error.what();
     return Outcome::kFailed;

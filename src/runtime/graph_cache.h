@@ -21,17 +21,18 @@ namespace torchtrt::runtime {
 ///                   (lazy initialisation must not be recorded); then the same run is recorded, not executed
 ///   known shapes    inputs are copied to the staging memory, the graph is launched, outputs are copied out
 ///
-/// A graph reads and writes only its staging memory, so it does not matter where callers' tensors are, nor which stream
-/// a call is on: graphs are recorded on a private stream and launched on the caller's.
+/// A graph reads and writes only its staging memory and scratch memory that it keeps, so it does not matter where
+/// callers' tensors are, nor which stream a call is on: graphs are recorded on a private stream and launched on the
+/// caller's.
 class TORCHTRT_API GraphCache {
  public:
   /// `output_item_sizes`: bytes per element of each output.
   GraphCache(DeviceApi& api, int device, std::vector<std::size_t> output_item_sizes, std::size_t capacity);
 
   enum class Outcome { kRecorded, kReplayed, kFailed };
-  /// Answers a call whose shapes are `key` (ResolvedShapes::key); `request.stream` is the thread's current one. kFailed: the answer is right, but recording failed as
-  /// failure() says, and the context is in a state that nobody knows: it must not be used again. Errors of the plain
-  /// run go on; nothing is kept then.
+  /// Answers a call whose shapes are `key` (ResolvedShapes::key); `request.stream` is the thread's current one. kFailed:
+  /// the answer is right, but recording failed as failure() says, and the context is in a state that nobody knows: it
+  /// must not be used again. Errors of the plain run go on; nothing is kept then.
   Outcome run(backend::Context& context, const backend::RunRequest& request, const std::vector<std::int64_t>& key);
 
   void clear() { entries_.clear(); }
@@ -41,6 +42,7 @@ class TORCHTRT_API GraphCache {
  private:
   struct Entry;
   class StagingSink;
+  class Services;
 
   void stage_inputs(Entry& entry, const backend::RunRequest& request);
   void deliver_outputs(Entry& entry, const backend::RunRequest& request);
@@ -52,6 +54,13 @@ class TORCHTRT_API GraphCache {
   std::vector<std::size_t> output_item_sizes_;
   std::size_t capacity_;
   std::vector<std::shared_ptr<Entry>> entries_;  // the one used last at the back
+  // What the context asked for in its last run, in its order. Graphs of one context never run at the same time, so they
+  // share it; a graph that needs more gets new memory.
+  struct Scratch {
+    std::shared_ptr<DeviceMemory> memory;
+    std::size_t bytes = 0;
+  };
+  std::vector<Scratch> scratch_;
   std::string failure_;
 };
 

@@ -5,6 +5,8 @@
 
 #include <torchtrt/base/log.h>
 
+#include "runtime/call_services.h"
+
 namespace torchtrt::runtime {
 namespace {
 
@@ -21,11 +23,12 @@ std::vector<std::size_t> item_sizes(const std::vector<format::OutputSpec>& outpu
 }  // namespace
 
 LoadedEngine::LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata,
-                           DLDevice device, DeviceApi* api)
+                           DLDevice device, DeviceApi* api, bool recordable)
     : executable_(std::move(executable)),
       metadata_(metadata),
       device_(device),
       api_(api),
+      recordable_(recordable),
       pool_(*executable_, api, device.device_id) {}
 
 void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
@@ -37,7 +40,7 @@ void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs
   std::unique_ptr<ContextSlot> slot = pool_.acquire(stream);
   const ResolvedShapes& shapes = resolve(slot, plan, inputs);
   // If the run throws, the context goes with the exception, see ContextPool::discard.
-  slot->context->run({inputs, shapes.outputs, &outputs, stream});
+  slot->context->run({inputs, shapes.outputs, &outputs, stream, nullptr});
   pool_.release(std::move(slot), stream);
 }
 
@@ -45,10 +48,10 @@ void LoadedEngine::run_on_gpu(const BindingPlan& plan, std::span<const DLTensor>
                               backend::OutputSink& outputs, void* stream) {
   const DeviceGuard guard(*api_, device_.device_id);
   const bool recorded_outside = api_->is_capturing(stream);
-  // A fresh context for a recording of the caller's: events of contexts in use must not get into it.
-  std::unique_ptr<ContextSlot> slot = recorded_outside ? pool_.make() : pool_.acquire(stream);
+  std::unique_ptr<ContextSlot> slot = recorded_outside ? pool_.acquire_for_recording() : pool_.acquire(stream);
   const ResolvedShapes& shapes = resolve(slot, plan, inputs);
-  const backend::RunRequest request{inputs, shapes.outputs, &outputs, stream};
+  CallServices services(*api_, device_.device_id, stream, recorded_outside ? &slot->recorded_memory : nullptr);
+  const backend::RunRequest request{inputs, shapes.outputs, &outputs, stream, &services};
   auto outcome = GraphCache::Outcome::kReplayed;
   try {
     if (!recorded_outside && may_record(*slot, modes)) {
@@ -61,7 +64,7 @@ void LoadedEngine::run_on_gpu(const BindingPlan& plan, std::span<const DLTensor>
     throw;
   }
   if (recorded_outside) {
-    pool_.retire(std::move(slot));
+    pool_.retire(std::move(slot), stream);
   } else if (outcome == GraphCache::Outcome::kFailed) {
     if (!graphs_failed_.exchange(true)) {
       TORCHTRT_LOG(kWarning, "engine \"", metadata_.name,
@@ -89,6 +92,13 @@ const ResolvedShapes& LoadedEngine::resolve(std::unique_ptr<ContextSlot>& slot, 
 bool LoadedEngine::may_record(ContextSlot& slot, CallModes modes) {
   if (!modes.cuda_graphs || graphs_failed_.load(std::memory_order_relaxed)) {
     slot.graphs.reset();
+    return false;
+  }
+  if (!recordable_) {
+    if (!said_unrecordable_.exchange(true)) {
+      TORCHTRT_LOG(kWarning, "engine \"", metadata_.name,
+                   "\" holds plugins, which take memory while they run; it runs without CUDA graphs of its own");
+    }
     return false;
   }
   const std::size_t generation = graph_generation_.load(std::memory_order_acquire);

@@ -22,9 +22,9 @@ namespace torchtrt::runtime {
 /// A vendor's engine on one device with its contexts. Thread-safe.
 class TORCHTRT_API LoadedEngine {
  public:
-  /// `api`: null on the CPU; outlives the engine, as `metadata` does.
+  /// `api`: null on the CPU; outlives the engine, as `metadata` does. `recordable`: see backend::kRecordableProperty.
   LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata, DLDevice device,
-               DeviceApi* api);
+               DeviceApi* api, bool recordable = true);
 
   [[nodiscard]] DLDevice device() const { return device_; }
   [[nodiscard]] std::size_t contexts_created() const { return pool_.created(); }
@@ -49,9 +49,10 @@ class TORCHTRT_API LoadedEngine {
   const format::Metadata& metadata_;
   DLDevice device_;
   DeviceApi* api_;
+  const bool recordable_;
   ContextPool pool_;
   std::atomic<std::size_t> graph_generation_{0};
-  std::atomic<bool> graphs_failed_{false};
+  std::atomic<bool> graphs_failed_{false}, said_unrecordable_{false};
 };
 
 }  // namespace torchtrt::runtime

@@ -37,10 +37,14 @@ CallModes call_modes(const format::Metadata& engine, const EngineModes& modes) {
 const std::string& EngineHandle::name() const { return engine_->metadata().name; }
 bool EngineHandle::requires_output_allocator() const { return engine_->metadata().requires_output_allocator; }
 
-ModeScope enable_cudagraphs(std::span<const EngineHandle> engines) {
+void check_recordable(std::span<const EngineHandle> engines) {
   for (const EngineHandle& engine : engines) {
     TORCHTRT_CHECK(!engine.requires_output_allocator(), kIncompatibleMode, kRequiresAllocatorAndGraphs);
   }
+}
+
+ModeScope enable_cudagraphs(std::span<const EngineHandle> engines) {
+  check_recordable(engines);
   return enable(engines, EngineMode::kCudaGraphs);
 }
 

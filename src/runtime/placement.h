@@ -21,7 +21,8 @@ struct Placement {
 
 /// The engine's device is the one that it is loaded on (`home`); an engine that is not yet loaded goes where its first
 /// CUDA input is, without one to the thread's device. `inputs` are the devices of the inputs that have to be there (not
-/// those of shape inputs, which stay on the host).
-TORCHTRT_API Placement place_safely(DeviceApi& api, std::optional<int> home, std::span<const DLDevice> inputs);
+/// those of shape inputs, which stay on the host). `explain`: fill in `mismatch`, the only part that allocates.
+TORCHTRT_API Placement place_safely(DeviceApi& api, std::optional<int> home, std::span<const DLDevice> inputs,
+                                    bool explain = true);
 
 }  // namespace torchtrt::runtime

@@ -25,30 +25,43 @@ runtime::DeviceApi* cuda_device() { return nullptr; }
 namespace torchtrt::torch_adapter {
 namespace {
 
+// One list: (member, symbol).
+#define TORCHTRT_CUDA_FUNCTIONS(X) \
+  X(get_error_string, cuGetErrorString) \
+  X(device_get, cuDeviceGet) \
+  X(device_get_name, cuDeviceGetName) \
+  X(device_get_attribute, cuDeviceGetAttribute) \
+  X(primary_context_retain, cuDevicePrimaryCtxRetain) \
+  X(context_get_current, cuCtxGetCurrent) \
+  X(context_set_current, cuCtxSetCurrent) \
+  X(exchange_capture_mode, cuThreadExchangeStreamCaptureMode) \
+  X(memcpy_async, cuMemcpyAsync) \
+  X(stream_create, cuStreamCreate) \
+  X(stream_destroy, cuStreamDestroy) \
+  X(stream_synchronize, cuStreamSynchronize) \
+  X(stream_wait_event, cuStreamWaitEvent) \
+  X(stream_is_capturing, cuStreamIsCapturing) \
+  X(stream_begin_capture, cuStreamBeginCapture) \
+  X(stream_end_capture, cuStreamEndCapture) \
+  X(stream_get_capture_info, cuStreamGetCaptureInfo) \
+  X(user_object_create, cuUserObjectCreate) \
+  X(user_object_release, cuUserObjectRelease) \
+  X(graph_retain_user_object, cuGraphRetainUserObject) \
+  X(event_create, cuEventCreate) \
+  X(event_record, cuEventRecord) \
+  X(event_query, cuEventQuery) \
+  X(event_synchronize, cuEventSynchronize) \
+  X(event_destroy, cuEventDestroy) \
+  X(graph_instantiate, cuGraphInstantiateWithFlags) \
+  X(graph_launch, cuGraphLaunch) \
+  X(graph_destroy, cuGraphDestroy) \
+  X(graph_exec_destroy, cuGraphExecDestroy)
+
 /// The driver's functions. Their names carry the version that <cuda.h>'s macros choose.
 struct Driver {
-#define TORCHTRT_CUDA_FUNCTION(member, symbol) decltype(&::symbol) member = nullptr
-  TORCHTRT_CUDA_FUNCTION(get_error_string, cuGetErrorString);
-  TORCHTRT_CUDA_FUNCTION(device_get, cuDeviceGet);
-  TORCHTRT_CUDA_FUNCTION(device_get_name, cuDeviceGetName);
-  TORCHTRT_CUDA_FUNCTION(device_get_attribute, cuDeviceGetAttribute);
-  TORCHTRT_CUDA_FUNCTION(memcpy_async, cuMemcpyAsync);
-  TORCHTRT_CUDA_FUNCTION(stream_create, cuStreamCreate);
-  TORCHTRT_CUDA_FUNCTION(stream_destroy, cuStreamDestroy);
-  TORCHTRT_CUDA_FUNCTION(stream_synchronize, cuStreamSynchronize);
-  TORCHTRT_CUDA_FUNCTION(stream_wait_event, cuStreamWaitEvent);
-  TORCHTRT_CUDA_FUNCTION(stream_is_capturing, cuStreamIsCapturing);
-  TORCHTRT_CUDA_FUNCTION(stream_begin_capture, cuStreamBeginCapture);
-  TORCHTRT_CUDA_FUNCTION(stream_end_capture, cuStreamEndCapture);
-  TORCHTRT_CUDA_FUNCTION(event_create, cuEventCreate);
-  TORCHTRT_CUDA_FUNCTION(event_record, cuEventRecord);
-  TORCHTRT_CUDA_FUNCTION(event_query, cuEventQuery);
-  TORCHTRT_CUDA_FUNCTION(event_destroy, cuEventDestroy);
-  TORCHTRT_CUDA_FUNCTION(graph_instantiate, cuGraphInstantiateWithFlags);
-  TORCHTRT_CUDA_FUNCTION(graph_launch, cuGraphLaunch);
-  TORCHTRT_CUDA_FUNCTION(graph_destroy, cuGraphDestroy);
-  TORCHTRT_CUDA_FUNCTION(graph_exec_destroy, cuGraphExecDestroy);
-#undef TORCHTRT_CUDA_FUNCTION
+#define TORCHTRT_MEMBER(member, symbol) decltype(&::symbol) member = nullptr;
+  TORCHTRT_CUDA_FUNCTIONS(TORCHTRT_MEMBER)
+#undef TORCHTRT_MEMBER
 
   /// False if the library or one of the functions is missing.
   bool open() {
@@ -60,28 +73,9 @@ struct Driver {
       complete = complete && member != nullptr;
     };
 #define TORCHTRT_STRING(text) #text
-#define TORCHTRT_NAME_OF(symbol) TORCHTRT_STRING(symbol)
-    find(get_error_string, TORCHTRT_NAME_OF(cuGetErrorString));
-    find(device_get, TORCHTRT_NAME_OF(cuDeviceGet));
-    find(device_get_name, TORCHTRT_NAME_OF(cuDeviceGetName));
-    find(device_get_attribute, TORCHTRT_NAME_OF(cuDeviceGetAttribute));
-    find(memcpy_async, TORCHTRT_NAME_OF(cuMemcpyAsync));
-    find(stream_create, TORCHTRT_NAME_OF(cuStreamCreate));
-    find(stream_destroy, TORCHTRT_NAME_OF(cuStreamDestroy));
-    find(stream_synchronize, TORCHTRT_NAME_OF(cuStreamSynchronize));
-    find(stream_wait_event, TORCHTRT_NAME_OF(cuStreamWaitEvent));
-    find(stream_is_capturing, TORCHTRT_NAME_OF(cuStreamIsCapturing));
-    find(stream_begin_capture, TORCHTRT_NAME_OF(cuStreamBeginCapture));
-    find(stream_end_capture, TORCHTRT_NAME_OF(cuStreamEndCapture));
-    find(event_create, TORCHTRT_NAME_OF(cuEventCreate));
-    find(event_record, TORCHTRT_NAME_OF(cuEventRecord));
-    find(event_query, TORCHTRT_NAME_OF(cuEventQuery));
-    find(event_destroy, TORCHTRT_NAME_OF(cuEventDestroy));
-    find(graph_instantiate, TORCHTRT_NAME_OF(cuGraphInstantiateWithFlags));
-    find(graph_launch, TORCHTRT_NAME_OF(cuGraphLaunch));
-    find(graph_destroy, TORCHTRT_NAME_OF(cuGraphDestroy));
-    find(graph_exec_destroy, TORCHTRT_NAME_OF(cuGraphExecDestroy));
-#undef TORCHTRT_NAME_OF
+#define TORCHTRT_FIND(member, symbol) find(member, TORCHTRT_STRING(symbol));
+    TORCHTRT_CUDA_FUNCTIONS(TORCHTRT_FIND)
+#undef TORCHTRT_FIND
 #undef TORCHTRT_STRING
     return complete;
   }
@@ -96,11 +90,28 @@ struct Driver {
   }
 };
 
+/// While somebody records a stream, CUDA lets calls fail that might disturb the recording, and the recording with them: in
+/// the mode of torch.cuda.graph() those of every thread. Ours have nothing to do with a recorded stream.
+class OutsideRecordings {
+ public:
+  explicit OutsideRecordings(const Driver& driver) : driver_(driver) { exchange(); }
+  ~OutsideRecordings() { exchange(); }
+  OutsideRecordings(const OutsideRecordings&) = delete;
+  OutsideRecordings& operator=(const OutsideRecordings&) = delete;
+
+ private:
+  void exchange() { driver_.exchange_capture_mode(&mode_); }
+
+  const Driver& driver_;
+  CUstreamCaptureMode mode_ = CU_STREAM_CAPTURE_MODE_RELAXED;
+};
+
 CUstream stream_of(void* handle) { return static_cast<CUstream>(handle); }
 
 class CudaEvent final : public runtime::Event {
  public:
   explicit CudaEvent(const Driver& driver) : driver_(driver) {
+    const OutsideRecordings outside(driver_);
     driver_.check(driver_.event_create(&event_, CU_EVENT_DISABLE_TIMING), "create an event");
   }
   ~CudaEvent() override { driver_.event_destroy(event_); }
@@ -108,6 +119,7 @@ class CudaEvent final : public runtime::Event {
     driver_.check(driver_.event_record(event_, stream_of(stream)), "record an event");
   }
   bool is_done() override {
+    const OutsideRecordings outside(driver_);
     const CUresult result = driver_.event_query(event_);
     if (result == CUDA_ERROR_NOT_READY) return false;
     driver_.check(result, "query an event");
@@ -115,6 +127,10 @@ class CudaEvent final : public runtime::Event {
   }
   void wait_on(void* stream) override {
     driver_.check(driver_.stream_wait_event(stream_of(stream), event_, 0), "let a stream wait for an event");
+  }
+  void wait() override {
+    const OutsideRecordings outside(driver_);
+    driver_.check(driver_.event_synchronize(event_), "wait for an event");
   }
 
  private:
@@ -125,9 +141,13 @@ class CudaEvent final : public runtime::Event {
 class CudaGraph final : public runtime::Graph {
  public:
   CudaGraph(const Driver& driver, CUgraph graph) : driver_(driver) {
+    const OutsideRecordings outside(driver_);
     driver_.check(driver_.graph_instantiate(&executable_, graph, 0), "instantiate a graph");
   }
-  ~CudaGraph() override { driver_.graph_exec_destroy(executable_); }
+  ~CudaGraph() override {
+    const OutsideRecordings outside(driver_);
+    driver_.graph_exec_destroy(executable_);
+  }
   void launch(void* stream) override {
     driver_.check(driver_.graph_launch(executable_, stream_of(stream)), "launch a graph");
   }
@@ -141,6 +161,7 @@ class CudaGraph final : public runtime::Graph {
 class Recording {
  public:
   explicit Recording(const Driver& driver) : driver_(driver) {
+    const OutsideRecordings outside(driver_);
     // A stream of our own: on one of PyTorch's pool other threads' work might be recorded too. Non-blocking, so that
     // other threads' work on the legacy stream does not fail meanwhile.
     driver_.check(driver_.stream_create(&stream_, CU_STREAM_NON_BLOCKING), "create a stream");
@@ -205,7 +226,15 @@ class CudaDevice final : public runtime::DeviceApi {
 
   int count() override { return static_cast<int>(infos_.size()); }
   const runtime::DeviceInfo& info(int device) override { return infos_.at(static_cast<std::size_t>(device)); }
-  int current() override { return torch_.getDevice().index(); }
+  int current() override {
+    const int device = torch_.getDevice().index();
+    // A thread that has not touched CUDA is on device 0 for the runtime library, which enters a context only when it needs
+    // one. The driver's functions need one at once.
+    CUcontext context = nullptr;
+    driver_.check(driver_.context_get_current(&context), "read the thread's context");
+    if (context == nullptr) enter(device);
+    return device;
+  }
   void set_current(int device) override { torch_.setDevice(to_device(device)); }
   void* current_stream(int device) override {
     return torch_.getStreamNativeHandle(torch_.getStream(to_device(device)));
@@ -216,12 +245,37 @@ class CudaDevice final : public runtime::DeviceApi {
     driver_.check(driver_.stream_is_capturing(stream_of(stream), &status), "ask whether a stream is captured");
     return status != CU_STREAM_CAPTURE_STATUS_NONE;
   }
+  void when_recording_is_gone(void* stream, std::function<void()> notify) override {
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    CUgraph graph = nullptr;
+    driver_.check(
+        driver_.stream_get_capture_info(stream_of(stream), &status, nullptr, &graph, nullptr, nullptr, nullptr),
+        "look at a recording");
+    TORCHTRT_CHECK(graph != nullptr, kInternal, "the stream is not being recorded");
+    // An object that the graph owns, and every graph made of it: the driver calls its destructor after the last.
+    auto owned = std::make_unique<std::function<void()>>(std::move(notify));
+    CUuserObject object = nullptr;
+    driver_.check(
+        driver_.user_object_create(
+            &object, owned.get(),
+            [](void* data) {
+              const std::unique_ptr<std::function<void()>> function(static_cast<std::function<void()>*>(data));
+              (*function)();
+            },
+            1, CU_USER_OBJECT_NO_DESTRUCTOR_SYNC),
+        "make an object for a recording");
+    static_cast<void>(owned.release());
+    const CUresult result = driver_.graph_retain_user_object(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
+    if (result != CUDA_SUCCESS) driver_.user_object_release(object, 1);  // notifies: nothing of the recording will run
+    driver_.check(result, "attach an object to a recording");
+  }
   void copy_async(void* to, const void* from, std::size_t bytes, void* stream) override {
     driver_.check(driver_.memcpy_async(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes,
                                        stream_of(stream)),
                   "copy");
   }
   std::unique_ptr<runtime::DeviceMemory> allocate(int device, std::size_t bytes) override {
+    const OutsideRecordings outside(driver_);
     return std::make_unique<TorchMemory>(torch_, to_device(device), bytes);
   }
   void synchronize(void* stream) override {
@@ -229,6 +283,10 @@ class CudaDevice final : public runtime::DeviceApi {
   }
   std::unique_ptr<runtime::Event> create_event(int) override { return std::make_unique<CudaEvent>(driver_); }
 
+  void outside_recordings(const std::function<void()>& work) override {
+    const OutsideRecordings outside(driver_);
+    work();
+  }
   std::unique_ptr<runtime::Graph> capture(int device, const std::function<void(void*)>& work) override {
     TORCHTRT_CHECK(current() == device, kInternal, "recording for CUDA device ", device, " while the thread's is ",
                    current());
@@ -238,6 +296,15 @@ class CudaDevice final : public runtime::DeviceApi {
   }
 
  private:
+  void enter(int index) {
+    CUdevice device = 0;
+    CUcontext context = nullptr;
+    driver_.check(driver_.device_get(&device, index), "find a device");
+    // The context that PyTorch uses as well; it lives as long as the process.
+    driver_.check(driver_.primary_context_retain(&context, device), "start a device");
+    driver_.check(driver_.context_set_current(context), "enter a device's context");
+  }
+
   static at::Device to_device(int index) { return {at::kCUDA, static_cast<at::DeviceIndex>(index)}; }
 
   const Driver& driver_;

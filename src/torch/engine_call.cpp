@@ -44,11 +44,11 @@ class TensorSink final : public backend::OutputSink {
                             .make_tensor();
   }
 
-  /// Tensors like those that the engine just wrote.
-  [[nodiscard]] std::vector<at::Tensor> next() const {
-    std::vector<at::Tensor> result;
-    for (std::size_t i = 0; i < tensors.size(); ++i) result.push_back(empty(i, tensors[i].sizes()));
-    return result;
+  /// Tensors like those that the engine just wrote, in the vector that the ready ones came in. To be called once.
+  [[nodiscard]] std::vector<at::Tensor> next() {
+    ready_.resize(tensors.size());
+    for (std::size_t i = 0; i < tensors.size(); ++i) ready_[i] = empty(i, tensors[i].sizes());
+    return std::move(ready_);
   }
 
   std::vector<at::Tensor> tensors;
@@ -64,14 +64,18 @@ class TensorSink final : public backend::OutputSink {
   std::vector<at::Tensor> ready_;
 };
 
-/// The inputs on the device that multi-device safe mode wants them on; shape inputs stay on the host.
-std::vector<at::Tensor> brought_together(runtime::Engine& engine, at::TensorList inputs) {
-  std::vector<at::Tensor> result = inputs.vec();
-  std::vector<DLDevice> devices;
+/// Where multi-device safe mode has to move the inputs; nullopt if they may stay.
+std::optional<at::Device> wanted_elsewhere(runtime::Engine& engine, at::TensorList inputs) {
+  c10::SmallVector<DLDevice, 8> devices;
   for (const at::Tensor& input : inputs) devices.push_back(input.defined() ? to_dlpack(input).device : DLDevice{});
-  const std::optional<runtime::Placement> placement = engine.place(devices);
-  if (!placement || !placement->moves_inputs) return result;
-  const at::Device target(at::kCUDA, static_cast<at::DeviceIndex>(placement->device.device_id));
+  const std::optional<runtime::Placement> placement = engine.place(std::span(devices.data(), devices.size()));
+  if (!placement || !placement->moves_inputs) return std::nullopt;
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(placement->device.device_id));
+}
+
+/// The inputs on `target`; shape inputs stay on the host.
+std::vector<at::Tensor> moved(const runtime::Engine& engine, at::TensorList inputs, at::Device target) {
+  std::vector<at::Tensor> result = inputs.vec();
   const auto& specs = engine.metadata().inputs;
   for (std::size_t i = 0; i < result.size() && i < specs.size(); ++i) {
     if (specs[i].shape_symbol.empty() && result[i].defined()) result[i] = result[i].to(target);
@@ -114,7 +118,9 @@ std::vector<at::Tensor> run(SharedEngine& shared, at::TensorList inputs) {
 std::vector<at::Tensor> run_engine(const EngineHolder& holder, at::TensorList inputs) {
   SharedEngine& shared = holder.shared();
   if (runtime::multi_device_safe_mode()) [[unlikely]] {
-    return run(shared, brought_together(shared.engine, inputs));
+    if (const auto target = wanted_elsewhere(shared.engine, inputs)) {
+      return run(shared, moved(shared.engine, inputs, *target));
+    }
   }
   return run(shared, inputs);
 }

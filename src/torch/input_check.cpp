@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "torch/input_check.h"
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -11,40 +13,58 @@
 
 #include <torchtrt/base/error.h>
 
+#include "runtime/shape_cache.h"
 #include "torch/bindings.h"
 
 namespace torchtrt::torch_adapter {
 namespace {
 
-struct Expectation {
+class Expectation {
+ public:
   explicit Expectation(format::Metadata parsed) : metadata(std::move(parsed)), plan(metadata) {}
   Expectation(const Expectation&) = delete;
   Expectation& operator=(const Expectation&) = delete;
 
+  /// Checks the inputs' shapes; those that passed lately are only compared.
+  void check_shapes(std::span<const DLTensor> inputs) {
+    const std::lock_guard lock(mutex_);
+    shapes_.find_or_resolve(plan, inputs);
+  }
+
   const format::Metadata metadata;
   const runtime::BindingPlan plan;
+
+ private:
+  std::mutex mutex_;
+  runtime::ShapeCache shapes_;
+};
+
+struct Hash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
 };
 
 /// Parsed once per program. Never destroyed: programs may run while static objects are.
-std::shared_ptr<const Expectation> expectation_of(const std::string& text) {
+Expectation& expectation_of(std::string_view text) {
+  using Known = std::unordered_map<std::string, std::unique_ptr<Expectation>, Hash, std::equal_to<>>;
   static auto* mutex = new std::shared_mutex;
-  static auto* known = new std::unordered_map<std::string, std::shared_ptr<const Expectation>>;
+  static auto* known = new Known;
   {
     const std::shared_lock lock(*mutex);
     if (const auto found = known->find(text); found != known->end()) {
-      return found->second;
+      return *found->second;
     }
   }
-  auto made = std::make_shared<const Expectation>(format::read_inputs(text));
+  auto made = std::make_unique<Expectation>(format::read_inputs(text));
   const std::unique_lock lock(*mutex);
-  return known->try_emplace(text, std::move(made)).first->second;
+  return *known->try_emplace(std::string(text), std::move(made)).first->second;
 }
 
 }  // namespace
 
-void check_inputs(at::TensorList inputs, const std::string& expected, bool contiguous) {
-  const std::shared_ptr<const Expectation> expectation = expectation_of(expected);
-  const format::Metadata& metadata = expectation->metadata;
+void check_inputs(at::TensorList inputs, std::string_view expected, bool contiguous) {
+  Expectation& expectation = expectation_of(expected);
+  const format::Metadata& metadata = expectation.metadata;
   c10::SmallVector<DLTensor, 8> bindings;
   DLDevice device{kDLCPU, 0};
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -54,8 +74,8 @@ void check_inputs(at::TensorList inputs, const std::string& expected, bool conti
       device = bindings.back().device;
     }
   }
-  expectation->plan.check_bindings(bindings, device);
-  static_cast<void>(expectation->plan.resolve(bindings));  // for its checks
+  expectation.plan.check_bindings(bindings, device);
+  expectation.check_shapes(bindings);
   for (std::size_t i = 0; contiguous && i < inputs.size(); ++i) {
     TORCHTRT_CHECK(readable_in_place(inputs[i]), kInvalidArgument, runtime::subject_of(metadata), ", input \"",
                    metadata.inputs[i].name, "\": expected a contiguous tensor, but got strides ", inputs[i].strides(),

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
+#include <string_view>
 
 #include <ATen/core/Tensor.h>
+
+#include <torchtrt/base/export.h>
 
 namespace torchtrt::torch_adapter {
 
@@ -13,6 +15,6 @@ namespace torchtrt::torch_adapter {
 /// read memory as the exported sizes, types and strides say, whatever comes. `expected` is read by
 /// format::read_inputs; `contiguous`: the program reads the memory as that of contiguous tensors.
 /// Thread-safe. Throws Error: what BindingPlan's checks throw, kDataLoss for a damaged `expected`.
-void check_inputs(at::TensorList inputs, const std::string& expected, bool contiguous);
+TORCHTRT_API void check_inputs(at::TensorList inputs, std::string_view expected, bool contiguous);
 
 }  // namespace torchtrt::torch_adapter

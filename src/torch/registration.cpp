@@ -51,7 +51,7 @@ std::vector<at::Tensor> execute_engine_autograd(at::TensorList inputs, const Eng
 }
 
 void check_program_inputs(at::TensorList inputs, std::string_view expected, bool contiguous) {
-  translate([&] { check_inputs(inputs, std::string(expected), contiguous); });
+  translate([&] { check_inputs(inputs, expected, contiguous); });
 }
 
 runtime::EngineMode to_mode(std::int64_t mode) {

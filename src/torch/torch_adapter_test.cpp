@@ -210,8 +210,13 @@ TEST_F(TorchAdapter, TorchScriptKeepsTheStateAsRawBytes) {
   EXPECT_EQ(engine->name(), "scripted");
   EXPECT_EQ(&engine->engine(), &module.attr("engine").toCustomClass<EngineHolder>()->engine());
   EXPECT_EQ(&module.deepcopy().attr("engine").toCustomClass<EngineHolder>()->engine(), &engine->engine());
-  expect_contains(message_of<c10::Error>([&] { loaded.forward({at::randn({33, 3})}); }),
-                  "33 is outside the range [1, 32]");
+  std::string message;  // of a c10::Error, or in PyTorch 2.11 of an exception of the interpreter's own
+  try {
+    loaded.forward({at::randn({33, 3})});
+  } catch (const std::exception& error) {
+    message = error.what();
+  }
+  expect_contains(message, "33 is outside the range [1, 32]");
 }
 
 TEST_F(TorchAdapter, DamagedProgramsAreErrorsOrHarmless) {

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles one function at a time and holds its engines to eager PyTorch's answers.
 
-``TORCHTRT_CONFORMANCE_TARGET=tensorrt_rtx`` builds the same functions for a target that cannot run here: a test then
-fails where the builder fails on what its check accepted, and is skipped once its first function is built.
+``TORCHTRT_CONFORMANCE_TARGET=tensorrt`` (or ``tensorrt_rtx``) takes another target than OpenVINO. With a GPU the
+functions run there and the answers are compared; what is refused is not: the expectations are OpenVINO's. Without a GPU
+they are only built: a test then fails where the builder fails on what its check accepted, and is skipped once its first
+function is built.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import torch_tensorrt
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32)
 TARGET = os.environ.get("TORCHTRT_CONFORMANCE_TARGET", "openvino")
+ON_GPU = TARGET != "openvino" and torch.cuda.is_available()
 
 
 class _Wrapped(nn.Module):
@@ -31,6 +34,11 @@ class _Wrapped(nn.Module):
 
     def forward(self, *inputs: Any) -> Any:
         return self.function(*inputs)
+
+
+def _there(values: Any) -> Any:
+    """The values with their tensors where the engines run."""
+    return pytree.tree_map_only(torch.Tensor, torch.Tensor.cuda, values) if ON_GPU else values
 
 
 @dataclass
@@ -45,6 +53,7 @@ class Outcome:
 
     def check(self, *inputs: Any, roundings: int = 1) -> None:
         """The compiled module's answer is eager's, for these inputs. `roundings`: see assert_same."""
+        inputs = _there(inputs)
         with torch.no_grad():
             expected = self.eager(*inputs)
             actual = self.module(*inputs)
@@ -72,10 +81,20 @@ def compile_function(function: Callable[..., Any], *inputs: Any, dynamic: Any = 
     eager = function.eval() if isinstance(function, nn.Module) else _Wrapped(function).eval()
     if dynamic is not None and not isinstance(function, nn.Module):
         dynamic = (tuple(dynamic),)  # of *inputs
+    if ON_GPU:
+        eager, inputs = eager.cuda(), _there(inputs)
+        try:
+            with torch.no_grad():
+                eager(*inputs)
+        except (
+            RuntimeError,
+            TypeError,
+        ) as error:  # it makes tensors on the CPU, say
+            pytest.skip(f"eager PyTorch does not run it on a GPU: {error}")
     program = torch.export.export(eager, inputs, dynamic_shapes=dynamic, strict=False)
-    if TARGET != "openvino":
+    if TARGET != "openvino" and not ON_GPU:
         build_only(program, **settings)
-    module = torch_tensorrt.dynamo.compile(program, min_block_size=1, targets={"openvino"}, **settings)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1, targets={TARGET}, **settings)
     meta = module.meta.get("torch_tensorrt")
     if meta is None:  # nothing was compiled: ask why
         return Outcome(module, eager, {"": "NOTHING_COMPILED"}, 0)
@@ -117,7 +136,7 @@ def check(
 ) -> Outcome:
     """Everything goes to engines and agrees with eager, on `inputs` and on each of `more`."""
     outcome = compile_function(function, *inputs, dynamic=dynamic, **settings)
-    assert not outcome.refusals, outcome.refusals
+    assert ON_GPU or not outcome.refusals, outcome.refusals
     for given in (inputs, *more):
         outcome.check(*given)
     return outcome
@@ -128,7 +147,7 @@ def check_refused(
 ) -> Outcome:
     """Something is left to PyTorch for `reason`, and the answer is eager's all the same."""
     outcome = compile_function(function, *inputs, dynamic=dynamic, **settings)
-    if outcome.engines:
+    if outcome.engines and not ON_GPU:
         assert reason in {text.partition(":")[0] for text in outcome.refusals.values()}, outcome.refusals
     outcome.check(*inputs)
     return outcome

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples of README.md and docs/runtime.md run as they are printed."""
+"""The examples of README.md and of docs/ run as they are printed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+import torch
 
 from .conftest import ROOT, install_tree
 
@@ -17,9 +20,8 @@ def blocks(document: str, language: str) -> list[str]:
 
 
 def readme(language: str) -> str:
-    """The README's only code block of this language."""
-    (found,) = blocks("README.md", language)
-    return found
+    """The README's code blocks of this language: one program."""
+    return "\n".join(blocks("README.md", language))
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -53,9 +55,30 @@ def test_converters(tmp_path: Path) -> None:
     run([sys.executable, "converters.py"], tmp_path)
 
 
+def test_plugins(tmp_path: Path) -> None:
+    (source,) = blocks("docs/plugins.md", "python")
+    (tmp_path / "plugins.py").write_text(source)
+    run([sys.executable, "plugins.py"], tmp_path)
+
+
 def test_runtime_modes(tmp_path: Path) -> None:
     (tmp_path / "modes.py").write_text("\n".join(blocks("docs/runtime.md", "python")))
     run([sys.executable, "modes.py"], tmp_path)
     (source,) = blocks("docs/runtime.md", "cpp")
     (tmp_path / "main.cpp").write_text(source)
     assert run_program(tmp_path).split() == ["[5,", "10]", "[7,", "10]"]
+
+
+def test_whole_graphs_compile(tmp_path: Path) -> None:
+    """Against CUDA's headers, from the wheels that torch brings: running it takes a GPU."""
+    (source,) = blocks("docs/runtime.md", "c\\+\\+")
+    (tmp_path / "main.cpp").write_text(source)
+    torch_folder = Path(torch.__file__).parent
+    wheels = torch_folder.parent
+    # Triton has what cuda_runtime.h includes, the wheels of torch's libraries have the rest.
+    folders = [wheels / "triton" / "backends" / "nvidia" / "include", *sorted(wheels.glob("nvidia/cu*/include"))]
+    if not (folders[0] / "cuda_runtime.h").is_file():
+        pytest.skip("this torch comes without CUDA's headers")
+    folders += [torch_folder / "include", torch_folder / "include" / "torch" / "csrc" / "api" / "include"]
+    includes = [f"-I{install_tree()}/include", *(part for folder in folders for part in ("-isystem", str(folder)))]
+    run(["c++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *includes, "main.cpp"], tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,6 @@ MANAGERS = {
 class Nonzero(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nonzero(torch.relu(x) * 2)
-
-
-@pytest.fixture(scope="module")
-def model() -> Mlp:
-    torch.manual_seed(0)
-    return Mlp().eval()
-
-
-@pytest.fixture(scope="module")
-def module(model: Mlp) -> Any:
-    batch = torch_tensorrt.Input(min_shape=(1, 16), opt_shape=(4, 16), max_shape=(8, 16))
-    return torch_tensorrt.compile(model, inputs=[batch])
 
 
 @pytest.fixture(scope="module")
@@ -232,15 +221,19 @@ class FakeRecorder:
     def can_record(self, tensors: list[torch.Tensor]) -> bool:
         return True
 
-    def record(self, run: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+    def turn(self, tensors: list[torch.Tensor]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def record(self, run: Callable[[], Any], memory: list[torch.Tensor]) -> tuple[Callable[[], None], Any]:
+        results = run()
         if self.fails:
             raise RuntimeError("operation not permitted when stream is capturing")
         self.recorded += 1
-        results = run()
 
         def replay() -> None:
             self.replayed += 1
-            results.copy_(run())
+            with torch.inference_mode():  # in which every tensor may be written
+                results.copy_(run())
 
         return replay, results
 
@@ -304,6 +297,32 @@ def test_whole_graphs_pass_bad_inputs_errors_on(split: tuple[Split, Any]) -> Non
         whole(torch.rand(17, 12))
     whole(torch.rand(2, 12))
     assert recorder.replayed == 1, "the failure is not taken for one of recording"
+
+
+def test_whole_graphs_know_pytorchs_errors_from_failures_of_recording() -> None:
+    recorder = FakeRecorder()
+    model = torch.nn.Linear(3, 2)
+    whole = CudaGraphsTorchTensorRTModule(model, recorder)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        whole(torch.rand(2, 4))
+    x = torch.rand(2, 3)
+    assert_same(whole(x), model(x).detach())
+    assert recorder.replayed == 1
+
+
+def test_whole_graphs_in_and_out_of_inference_mode() -> None:
+    recorder = FakeRecorder()
+    whole = CudaGraphsTorchTensorRTModule(torch.nn.ReLU(), recorder)
+    x = torch.rand(2, 3)
+    for _ in range(2):
+        with torch.inference_mode():
+            assert whole(x).is_inference()
+        assert not whole(x).is_inference()
+    assert not whole(x.requires_grad_()).requires_grad
+    assert_same(whole(x), torch.relu(x).detach())
+    (recording,) = whole._recordings.values()
+    assert not recording.inputs[0].requires_grad, "or each call would add to a graph that nobody frees"
+    assert recorder.recorded == 1
 
 
 def test_whole_graphs_from_threads(split: tuple[Split, Any]) -> None:

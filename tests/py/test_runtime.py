@@ -14,18 +14,6 @@ import torch_tensorrt
 from torch_tensorrt import runtime
 
 
-@pytest.fixture(scope="module")
-def model() -> Mlp:
-    torch.manual_seed(0)
-    return Mlp().eval()
-
-
-@pytest.fixture(scope="module")
-def module(model: Mlp) -> Any:
-    batch = torch_tensorrt.Input(min_shape=(1, 16), opt_shape=(4, 16), max_shape=(8, 16))
-    return torch_tensorrt.compile(model, inputs=[batch])
-
-
 def test_out_of_range_names_input_dimension_range_and_value(module: Any) -> None:
     with pytest.raises(ValueError, match=r'"x", dimension 0: 9 is outside the range \[1, 8\]'):
         module(torch.rand(9, 16))

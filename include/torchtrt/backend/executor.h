@@ -17,8 +17,9 @@
 
 /// The run side of a backend. For authors of backends.
 ///
-/// An executor module is a shared library `libtorchtrt_<backend>_executor.so` beside libtorchtrt_runtime.so that links
-/// the runtime and exports one C symbol, `torchtrt_executor`, of type ExecutorEntry.
+/// An executor module is a shared library `libtorchtrt_<backend>_executor.so` (or
+/// what kModuleProperty says, properties.h) beside
+/// libtorchtrt_runtime.so that links the runtime and exports one C symbol, `torchtrt_executor`, of type ExecutorEntry.
 namespace torchtrt::backend {
 
 /// A named piece of an engine, as stored in the package. Aligned to 64 bytes.
@@ -66,13 +67,31 @@ class OutputSink {
   ~OutputSink() = default;
 };
 
+/// What a run may ask of the GPU besides the vendor's library. Implemented by the runtime; for use on the calling thread
+/// until run() returns.
+class DeviceServices {
+ public:
+  /// `bytes` (0 as 1) on the engine's device, aligned to 256, for work that this run enqueues on its stream. From PyTorch's
+  /// allocator, which gives memory that is released to whatever comes behind on the stream: so release it when run()
+  /// returns, and engines of one stream share their scratch memory.
+  virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
+  /// Enqueues a copy on the run's stream. Either side may be host memory; what is read there must live until run()
+  /// returns.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+
+ protected:
+  ~DeviceServices() = default;
+};
+
 struct RunRequest {
   /// Contiguous, of the binding's dtype, on the engine's device; shapes already checked against the package's ranges.
+  /// Inputs that carry a symbol's value are on the host whatever the device. Not aligned beyond their dtype.
   std::span<const DLTensor> inputs;
   /// Shapes of the outputs where the package's expressions give them; empty span: only the engine knows (data-dependent).
   std::span<const std::vector<std::int64_t>> output_shapes;
   OutputSink* outputs = nullptr;
-  void* stream = nullptr;  ///< The caller's stream on CUDA; null on the CPU.
+  void* stream = nullptr;            ///< The caller's stream on CUDA; null on the CPU.
+  DeviceServices* device = nullptr;  ///< On CUDA; null on the CPU.
 };
 
 /// State of one call at a time; the runtime keeps a pool of them per engine. Not thread-safe.
@@ -97,7 +116,8 @@ class Executor {
   [[nodiscard]] virtual std::string_view name() const = 0;
   /// The vendor library's version; Error(kNotFound) that names the package to install if there is none.
   virtual std::string version() = 0;
-  /// Error(kVersionMismatch), Error(kNotFound) or Error(kDataLoss), saying what was found and what is needed.
+  /// Called with the request's device as the calling thread's. Error(kVersionMismatch), Error(kNotFound),
+  /// Error(kUnsupported) (another GPU) or Error(kDataLoss), saying what was found and what is needed.
   virtual std::unique_ptr<ExecutableEngine> load(const LoadRequest& request) = 0;
 };
 

@@ -203,10 +203,31 @@ struct CumulativeSum {
 struct NonZero {
   std::string count_symbol;
 };
+/// (x0, x1, ..) -> a result for each of `dtypes` and `dims`: what no layer expresses, computed by the plugin that is
+/// registered under `name` (torchtrt/backend/plugin.h) when the engine runs.
+struct Plugin {
+  std::string name;
+  std::string attributes;  ///< What the plugin is made from; its own business.
+  std::string library;     ///< The library that brings the plugin, for messages.
+  std::vector<DataType> dtypes;
+  std::vector<Dims> dims;
+};
 
-using Op = std::variant<Constant, Activation, Unary, ElementWise, MatrixMultiply, Convolution, Deconvolution, Pooling,
-                        Reduce, Softmax, TopK, Gather, Scatter, Slice, Shuffle, Broadcast, Concatenation, Select, Cast,
-                        Identity, Resize, Normalization, Fill, ShapeOf, Attention, CumulativeSum, NonZero>;
+/// (boxes[n, 4] as x1, y1, x2, y2; scores[n]), float32 -> int64[count], as torchvision.ops.nms: taken by falling score (NaN
+/// first, of equal scores the lower index), the boxes that no box taken before overlaps by an intersection over union above
+/// the threshold. `count` is a symbol that no input binds.
+struct NonMaxSuppression {
+  double iou_threshold = 0;
+  std::string count_symbol;
+};
+
+using Op =
+    std::variant<Constant, Activation, Unary, ElementWise, MatrixMultiply, Convolution, Deconvolution, Pooling, Reduce,
+                 Softmax, TopK, Gather, Scatter, Slice, Shuffle, Broadcast, Concatenation, Select, Cast, Identity,
+                 Resize, Normalization, Fill, ShapeOf, Attention, CumulativeSum, NonZero, NonMaxSuppression, Plugin>;
+
+/// The symbol whose value is known once the layer has run, for layers that count; else nullptr.
+TORCHTRT_API const std::string* count_symbol(const Op& op);
 
 /// The layer kind's name in the text form, in reports and in refusals ("matrix_multiply").
 TORCHTRT_API std::string_view kind_name(const Op& op);

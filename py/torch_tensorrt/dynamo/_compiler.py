@@ -105,6 +105,7 @@ class _Builder:
                 graph,
                 targets=list(self._targets),
                 device=self._settings.device.to_torch().type,
+                use_plugins=self._settings.use_plugins,
                 workspace_size=self._settings.workspace_size,
                 optimization_level=self._settings.optimization_level,
                 compute_capabilities=list(self._settings.compute_capabilities),
@@ -128,7 +129,7 @@ def _compile_lowered(
     program: Program, convention: CallingConvention, settings: CompilationSettings, targets: tuple[str, ...]
 ) -> CompiledModule | None:
     refusals = preliminary_refusals(program, settings)
-    refusals = {**query(program, targets), **refusals}
+    refusals = {**query(program, targets, settings.use_plugins), **refusals}
     total = len(program.compute_nodes())
     if (
         total - len(refusals) < settings.min_block_size

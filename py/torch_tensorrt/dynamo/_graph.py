@@ -224,7 +224,7 @@ def refusal(node: Node, reason: str, message: str) -> Refusal:
     return Refusal(node.name, str(node.target), reason, message, source_line(node))
 
 
-def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
+def query(program: Program, targets: Sequence[str], use_plugins: bool) -> dict[str, Refusal]:
     """Dry run of the converters over the whole program: refusals by node name."""
     graph = load_binding().Graph("query")
     refusals: dict[str, Refusal] = {}
@@ -263,7 +263,7 @@ def query(program: Program, targets: Sequence[str]) -> dict[str, Refusal]:
     outside = [node for node in program.module.graph.nodes if is_mutation(node) or node.name in refusals]
     read = [*leaf_nodes(graph_outputs(program.module)), *(item for node in outside for item in node.all_input_nodes)]
     graph.set_outputs(list(dict.fromkeys(node.name for node in read if node.name in known)) or [next(iter(known))])
-    for found in load_binding().query(graph, list(targets)):
+    for found in load_binding().query(graph, targets=list(targets), use_plugins=use_plugins):
         refusals[found.node] = Refusal(found.node, found.target, found.reason, found.message, found.source)
     return refusals
 

@@ -13,11 +13,12 @@ from torch.export import ExportedProgram
 
 from .._settings import CompilationSettings
 from ._assemble import CallingConvention
+from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decomposition_table
 from ._graph import Program, Ranges
 from ._nodes import is_size_node, value_of
 from ._symbols import size_expr, sizes
-from ._trace import InputSpecs, optimal_sizes, symbol_ranges
+from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, symbol_ranges
 
 _METADATA_ASSERTS = frozenset(
     {
@@ -35,20 +36,27 @@ def lower(
 ) -> tuple[Program, CallingConvention]:
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     ranges = symbol_ranges(program, optimal_sizes(program, specs))
-    with torch.no_grad():
+    with torch.no_grad(), selections_may_be_empty():
         decomposed = program.run_decompositions(decomposition_table(settings.decompose_attention))
     module = decomposed.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     convention = CallingConvention.of(module.graph)
-    clean(module, ranges)
+    counts = largest_counts(module.graph)
+    for name, largest in counts.items():
+        low, opt, high = ranges.get(name, (0, 1, None))
+        if high is None:
+            high = int(largest) if largest.is_Integer else LARGEST_SIZE
+            ranges[name] = (low, min(opt, high), high)
+    clean(module, ranges, counts)
     return Program(module, ranges), convention
 
 
-def clean(module: fx.GraphModule, ranges: Ranges) -> None:
-    """Removes assertions that the compiled ranges imply, aliases of nothing, and dead nodes."""
+def clean(module: fx.GraphModule, ranges: Ranges, counts: Mapping[str, sympy.Expr]) -> None:
+    """Removes assertions that the compiled ranges imply, or that numbers of selected elements (`counts`: the largest)
+    cannot break, aliases of nothing, and dead nodes."""
     for node in list(module.graph.nodes):
         if node.target in _METADATA_ASSERTS or (
-            node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges)
+            node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges, counts)
         ):
             module.graph.erase_node(node)
         elif (node.target in _ALIAS_ONLY or _keeps_shape(node)) and not _reaches_output(node):
@@ -83,7 +91,9 @@ def _is_pure(node: fx.Node) -> bool:
     )
 
 
-def _implied(node: fx.Node, ranges: Mapping[str, tuple[int, int, int | None]]) -> bool:
+def _implied(
+    node: fx.Node, ranges: Mapping[str, tuple[int, int, int | None]], counts: Mapping[str, sympy.Expr]
+) -> bool:
     """Whether an assertion on sizes holds for every size that the program takes."""
     condition = node.args[0]
     value = value_of(condition) if isinstance(condition, fx.Node) else condition
@@ -98,8 +108,10 @@ def _implied(node: fx.Node, ranges: Mapping[str, tuple[int, int, int | None]]) -
     match = re.fullmatch(r"(\w+) (>=|<=) (-?\d+)", str(relation))
     if match is None:
         return False
-    low, _, high = ranges.get(match[1], (0, 1, None))
     bound = int(match[3])
+    if match[1] in counts:  # whatever its range, which the model itself may have asserted
+        return bound <= 0 if match[2] == ">=" else counts[match[1]].is_Integer and int(counts[match[1]]) <= bound
+    low, _, high = ranges.get(match[1], (0, 1, None))
     if match[2] == ">=":
         return low >= bound or (bound <= 0)
     return not match[1].startswith("u") and high is not None and high <= bound

@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,35 +27,81 @@ class Recorder(Protocol):
 
     def can_record(self, tensors: list[torch.Tensor]) -> bool: ...
 
-    def record(self, run: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
-        """Warms up, records ``run``, and gives the replay with the memory of the results, filled after each replay."""
+    def turn(self, tensors: list[torch.Tensor]) -> AbstractContextManager[None]:
+        """The block of one call on these inputs: what blocks enqueue runs in their order, also on different streams."""
+
+    def record(self, run: Callable[[], Any], memory: list[torch.Tensor]) -> tuple[Callable[[], None], Any]:
+        """Warms up and records ``run``, which reads ``memory``; gives the replay, and the results that it fills."""
 
 
 class CudaRecorder:
-    """PyTorch's CUDA graphs, all in one memory pool."""
+    """PyTorch's CUDA graphs, all in one memory pool; that calls take turns makes it safe."""
 
     def __init__(self) -> None:
         self._pool: Any = None
+        self._done: dict[int, torch.cuda.Event] = {}  # behind the last turn on each device
 
     def is_recording(self) -> bool:
         return torch.cuda.is_current_stream_capturing()
 
     def can_record(self, tensors: list[torch.Tensor]) -> bool:
-        return bool(tensors) and all(tensor.is_cuda for tensor in tensors)
+        return bool(tensors) and all(tensor.is_cuda and tensor.device == tensors[0].device for tensor in tensors)
 
-    def record(self, run: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+    @contextmanager
+    def turn(self, tensors: list[torch.Tensor]) -> Iterator[None]:
+        device = tensors[0].device.index
+        with torch.cuda.device(device):
+            done = self._done.setdefault(device, torch.cuda.Event())  # type: ignore[no-untyped-call]
+            done.wait()  # for nothing, if it was never recorded
+            try:
+                yield
+            finally:
+                done.record()
+
+    def record(self, run: Callable[[], Any], memory: list[torch.Tensor]) -> tuple[Callable[[], None], Any]:
+        home = torch.cuda.current_stream()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
+        side.wait_stream(home)
         with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):
                 run()
-        torch.cuda.current_stream().wait_stream(side)
+        home.wait_stream(side)
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with (
+            _whole_after_a_failure(self._pool),
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
             results = run()
-        return graph.replay, results
+
+        def replay() -> None:
+            stream = torch.cuda.current_stream()
+            if stream != home:
+                # So that the allocator gives the memory to nobody before this stream is done with it.
+                for tensor in memory:
+                    tensor.record_stream(stream)
+            graph.replay()
+
+        return replay, results
+
+
+@contextmanager
+def _whole_after_a_failure(pool: Any) -> Iterator[None]:
+    """Puts back what ``torch.cuda.graph`` leaves behind when the driver refuses to end a recording: the current stream,
+    the random generator and the allocator as they are within a recording (seen with PyTorch 2.11)."""
+    device = torch.cuda.current_device()
+    generator = torch.cuda.default_generators[device]
+    state = generator.clone_state()
+    try:
+        with torch.cuda.stream(torch.cuda.current_stream()):
+            yield
+    except BaseException:
+        generator.graphsafe_set_state(state)
+        with suppress(Exception):  # the allocator is through with the pool if the recording did end
+            torch._C._cuda_endAllocateToPool(device, pool)
+            torch._C._cuda_releasePool(device, pool)
+        raise
 
 
 @dataclass
@@ -69,8 +116,8 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
     eight makes room.
 
     Inputs are copied into a recording's memory and results out of it, so that what a caller holds is never written
-    again. A recording that fails is tried no more: the module then runs without, after a warning. Thread-safe: calls
-    take turns.
+    again. Results are detached. A recording that fails although the plain run succeeds is tried no more: the module
+    then runs without, after a warning. Thread-safe: calls take turns.
     """
 
     def __init__(self, compiled_module: Any, recorder: Recorder | None = None) -> None:
@@ -93,12 +140,17 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
         if self._failed or self._recorder.is_recording() or not self._recorder.can_record(tensors):
             return self.compiled_module(*args, **kwargs)
         key = (str(spec), tuple(_key_of(leaf) for leaf in leaves))
-        with self._lock:
+        with self._lock, torch.no_grad(), self._recorder.turn(tensors):
             recording = self._recordings.get(key)
             if recording is None:
-                recording = self._record(leaves, spec)
-                if recording is None:
-                    return self.compiled_module(*args, **kwargs)
+                try:
+                    recording = self._record(leaves, spec)
+                except Exception as error:
+                    plain = self.compiled_module(*args, **kwargs)  # an error of the inputs shows here again
+                    self._failed = True
+                    self._recordings.clear()
+                    _LOGGER.warning("the module cannot be recorded into a CUDA graph and runs without: %s", error)
+                    return plain
                 if len(self._recordings) == _CAPACITY:
                     self._recordings.popitem(last=False)
                 self._recordings[key] = recording
@@ -108,17 +160,14 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
             recording.replay()
             return pytree.tree_map_only(torch.Tensor, torch.clone, recording.results)
 
-    def _record(self, leaves: list[Any], spec: pytree.TreeSpec) -> _Recording | None:
-        own = [leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+    def _record(self, leaves: list[Any], spec: pytree.TreeSpec) -> _Recording:
+        # Ordinary tensors in any case: those of an inference mode could not be written outside of it.
+        with torch.inference_mode(False), torch.no_grad():
+            own = [leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         args, kwargs = pytree.tree_unflatten(own, spec)
-        try:
-            replay, results = self._recorder.record(lambda: self.compiled_module(*args, **kwargs))
-        except RuntimeError as error:
-            # An error of the inputs shows again in the plain call that follows.
-            self._failed = True
-            _LOGGER.warning("the module cannot be recorded into a CUDA graph and runs without: %s", error)
-            return None
-        return _Recording([leaf for leaf in own if isinstance(leaf, torch.Tensor)], replay, results)
+        memory = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
+        replay, results = self._recorder.record(lambda: self.compiled_module(*args, **kwargs), memory)
+        return _Recording(memory, replay, results)
 
 
 def _key_of(leaf: Any) -> Hashable:

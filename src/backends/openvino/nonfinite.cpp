@@ -11,6 +11,8 @@
 #include <openvino/core/graph_util.hpp>
 #include <openvino/op/ops.hpp>
 
+#include "backends/openvino/plugin_operation.h"
+
 namespace torchtrt::openvino {
 namespace {
 
@@ -99,6 +101,7 @@ bool is_nonnegative(const Output& value) {
 
 // Whether the operation may make NaN or an infinity of finite operands.
 bool is_source(const ov::Node& node) {
+  if (ov::is_type<PluginOperation>(&node)) return true;  // nobody knows
   if (is_any<v0::Exp, v0::Sinh, v0::Cosh, v0::Tan, v0::Acos, v0::Asin, ov::op::v3::Acosh, ov::op::v3::Atanh, v1::Mod,
              v1::FloorMod>(node)) {
     return true;

@@ -44,7 +44,8 @@ class FakeDevice final : public DeviceApi {
     const std::lock_guard lock(mutex_);
     run_all();
   }
-  /// Lets `stream` be recorded by a caller until end_recording(), which forgets the work.
+  /// Lets `stream` be recorded by a caller until end_recording(), which forgets the work; destroy_recordings() then says
+  /// that the recordings are gone.
   void begin_recording(void* stream) {
     const std::lock_guard lock(mutex_);
     recorded_streams_.insert(stream);
@@ -53,6 +54,14 @@ class FakeDevice final : public DeviceApi {
     const std::lock_guard lock(mutex_);
     recorded_streams_.erase(stream);
     queue(stream).operations.clear();
+  }
+  void destroy_recordings() {
+    std::vector<std::function<void()>> notices;
+    {
+      const std::lock_guard lock(mutex_);
+      notices.swap(notices_);
+    }
+    for (const auto& notify : notices) notify();
   }
   [[nodiscard]] std::size_t live_allocations() {
     const std::lock_guard lock(mutex_);
@@ -94,6 +103,11 @@ class FakeDevice final : public DeviceApi {
     const std::lock_guard lock(mutex_);
     return recorded_streams_.contains(stream);
   }
+  void when_recording_is_gone(void* stream, std::function<void()> notify) override {
+    const std::lock_guard lock(mutex_);
+    TORCHTRT_CHECK(recorded_streams_.contains(stream), kInternal, "the stream is not being recorded");
+    notices_.push_back(std::move(notify));
+  }
   void copy_async(void* to, const void* from, std::size_t bytes, void* stream) override {
     enqueue(stream, [=] { std::memcpy(to, from, bytes); });
   }
@@ -113,6 +127,7 @@ class FakeDevice final : public DeviceApi {
 
   std::unique_ptr<Event> create_event(int) override { return std::make_unique<FakeEvent>(*this); }
 
+  void outside_recordings(const std::function<void()>& work) override { work(); }
   std::unique_ptr<Graph> capture(int device, const std::function<void(void*)>& work) override {
     TORCHTRT_CHECK(current() == device, kInternal, "captured on another device than the thread's");
     void* const stream = new_stream();
@@ -181,6 +196,10 @@ class FakeDevice final : public DeviceApi {
       ++device_.waits;
       device_.queue(stream).operations.push_back({nullptr, progress_, progress_->recorded});
     }
+    void wait() override {
+      const std::lock_guard lock(device_.mutex_);
+      device_.run_all();
+    }
 
    private:
     FakeDevice& device_;
@@ -248,6 +267,7 @@ class FakeDevice final : public DeviceApi {
   std::vector<std::unique_ptr<Stream>> handles_;
   std::vector<Queue> queues_;
   std::set<void*> recorded_streams_;
+  std::vector<std::function<void()>> notices_;
   std::map<std::thread::id, int> current_;
   std::size_t live_ = 0;
   bool failing_ = false;

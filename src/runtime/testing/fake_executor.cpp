@@ -6,10 +6,12 @@
 //   rendezvous  waits until "parties" calls run at the same time, then adds; gives up after 20 s
 //   fail        throws in run()
 //   forget      returns without an output
+//   nothing     asks for the memory of its output and leaves it as it is, on any device, at next to no cost
 //
 // Compiled for "cuda" its engines enqueue their work on FakeDevice's streams, in two steps over scratch memory of the
 // context, so that two calls which use one context at the same time spoil each other. Operations there: add, fail
-// (throws after the first step), host_sync (add, but refuses to be recorded).
+// (throws after the first step), host_sync (add, but refuses to be recorded), borrow (add, over memory that it asks the
+// runtime for and gives back when it returns).
 //
 // "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one
 // fails.
@@ -36,7 +38,10 @@ namespace {
 class FakeEngine : public ExecutableEngine {
  public:
   explicit FakeEngine(const LoadRequest& request)
-      : operation_(request.properties.at("operation")), owner_(request.owner), device_(request.device) {
+      : operation_(request.properties.at("operation")),
+        does_nothing_(operation_ == "nothing"),
+        owner_(request.owner),
+        device_(request.device) {
     for (const Payload& payload : request.payloads) {
       if (payload.name == "bias") {
         std::memcpy(&bias_, payload.bytes.data(), sizeof(bias_));
@@ -44,6 +49,9 @@ class FakeEngine : public ExecutableEngine {
     }
     if (const auto found = request.properties.find("parties"); found != request.properties.end()) {
       parties_ = std::stoi(found->second);
+    }
+    if (on_gpu() && runtime::device_api().current() != device_.device_id) {
+      fail(ErrorCode::kInternal, "loaded while the thread's device is ", runtime::device_api().current());
     }
   }
 
@@ -61,16 +69,23 @@ class FakeEngine : public ExecutableEngine {
     if (operation_ == "host_sync" && gpu.is_capturing(request.stream)) {
       fail(ErrorCode::kInternal, "operation not permitted when stream is capturing");
     }
+    std::shared_ptr<void> borrowed;
+    if (operation_ == "borrow") borrowed = request.device->allocate(count * sizeof(float));
     scratch.resize(std::max(scratch.size(), count));
-    gpu.enqueue(request.stream, [&scratch, values, count] { std::copy_n(values, count, scratch.begin()); });
+    // Looked up when the work runs: the vector may have grown by then.
+    const auto memory = [&scratch, lent = static_cast<float*>(borrowed.get())] {
+      return lent != nullptr ? lent : scratch.data();
+    };
+    gpu.enqueue(request.stream, [memory, values, count] { std::copy_n(values, count, memory()); });
     if (operation_ == "fail") {
       fail(ErrorCode::kInternal, "the fake engine failed, as it was told to");
     }
     auto* result = static_cast<float*>(request.outputs->allocate(0, request.output_shapes[0]));
-    gpu.enqueue(request.stream, [&scratch, result, count, bias = bias_] {
-      for (std::size_t i = 0; i < count; ++i) result[i] = scratch[i] + bias;
+    gpu.enqueue(request.stream, [memory, result, count, bias = bias_] {
+      for (std::size_t i = 0; i < count; ++i) result[i] = memory()[i] + bias;
     });
   }
+  [[nodiscard]] bool does_nothing() const { return does_nothing_; }
   [[nodiscard]] bool on_gpu() const { return device_.device_type == kDLCUDA; }
 
   void run(const RunRequest& request) {
@@ -115,6 +130,7 @@ class FakeEngine : public ExecutableEngine {
   }
 
   std::string operation_;
+  bool does_nothing_;
   std::shared_ptr<const void> owner_;
   DLDevice device_;
   float bias_ = 0;
@@ -133,7 +149,9 @@ class FakeContext : public Context {
       std::atomic<bool>& running;
       ~Done() { running = false; }
     } done{running_};
-    if (engine_.on_gpu()) {
+    if (engine_.does_nothing()) {
+      request.outputs->allocate(0, request.output_shapes[0]);
+    } else if (engine_.on_gpu()) {
       engine_.enqueue(request, scratch_);
     } else {
       engine_.run(request);

@@ -39,6 +39,7 @@ struct FakeEngineSpec {
   Dims output{Expr::symbol("batch"), 3};
   std::string device = "cpu";
   bool requires_output_allocator = false;
+  std::string backend = "fake";
 };
 
 struct FakeEngineState {
@@ -50,7 +51,7 @@ struct FakeEngineState {
 inline FakeEngineState fake_engine(const FakeEngineSpec& spec = {}) {
   format::PayloadWriter writer;
   FakeEngineState state;
-  format::TargetSpec target{"fake", "the fake builder", spec.properties, {}};
+  format::TargetSpec target{spec.backend, "the fake builder", spec.properties, {}};
   target.sections.push_back(writer.append("bias", std::as_bytes(std::span(&spec.bias, 1))));
   state.metadata.name = spec.name;
   state.metadata.device = spec.device;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the deploy programs share. <program> <model> [library to dlopen first]: runs the model for two batch sizes,
+// What the deploy programs share. <program> <model> [libraries to dlopen first]: runs the model for two batch sizes,
 // prints every output element and then the shared libraries in the process. With BAD_INPUTS in its environment it first
 // runs inputs that are to be refused, and prints what was said.
 
@@ -43,9 +43,11 @@ inline void run_bad_inputs(const Model& model) {
 
 inline int run_program(int argc, const char* argv[], const std::function<Model(const std::string&)>& load) {
   if (argc < 2) return 2;
-  if (argc > 2 && dlopen(argv[2], RTLD_NOW | RTLD_LOCAL) == nullptr) {
-    std::cerr << dlerror() << '\n';
-    return 3;
+  for (int i = 2; i < argc; ++i) {
+    if (dlopen(argv[i], RTLD_NOW | RTLD_LOCAL) == nullptr) {
+      std::cerr << dlerror() << '\n';
+      return 3;
+    }
   }
   try {
     const Model model = load(argv[1]);

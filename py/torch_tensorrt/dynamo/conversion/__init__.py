@@ -11,6 +11,7 @@
 ``ctx.net`` has TensorRT's method names and serves every backend (docs/converters.md).
 """
 
+from . import plugins
 from ._network import Layer, Network, Tensor
 from ._registry import (
     ConversionContext,
@@ -27,4 +28,5 @@ __all__ = [
     "Network",
     "Tensor",
     "dynamo_tensorrt_converter",
+    "plugins",
 ]

@@ -59,6 +59,8 @@ class Lowering {
   std::vector<Output> lower(const network::Layer& layer, const network::Attention& op);
   std::vector<Output> lower(const network::Layer& layer, const network::CumulativeSum& op);
   std::vector<Output> lower(const network::Layer& layer, const network::NonZero& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::Plugin& op);
+  std::vector<Output> lower(const network::Layer& layer, const network::NonMaxSuppression& op);
 
   /// kEqual, kGreater or kLess of the layer's operands.
   [[nodiscard]] Output compare(const network::Layer& layer, network::ElementWiseOperation operation) const;
@@ -80,6 +82,8 @@ class Lowering {
   /// The expressions' values as an i64 tensor of shape [dims.size()].
   Output materialize(const Dims& dims);
   Output materialize_symbol(const std::string& name);
+  /// The symbol's value is the size of `counted` along `axis`.
+  void bind_count(const std::string& symbol, const Output& counted, std::int64_t axis);
   /// A reshape whose target uses 0 (copy) and -1 (infer) where that avoids arithmetic on shapes.
   Output reshape(const Output& data, const Dims& from, const Dims& to);
   static Output transpose(const Output& data, const std::vector<std::int64_t>& permutation);

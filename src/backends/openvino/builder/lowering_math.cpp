@@ -9,6 +9,7 @@
 #include <torchtrt/base/error.h>
 
 #include "backends/openvino/builder/lowering.h"
+#include "backends/openvino/stable_top_k.h"
 
 namespace torchtrt::openvino {
 
@@ -246,9 +247,17 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::CumulativeSu
 ov::OutputVector Lowering::lower(const Layer& layer, const network::TopK& topk) {
   const Output k = materialize_scalar(topk.k);
   const auto mode = topk.operation == network::TopKOperation::kMax ? ov::op::TopKMode::MAX : ov::op::TopKMode::MIN;
-  // Stable sorting keeps equal elements in the order of their indices.
-  const auto node = std::make_shared<ov::op::v11::TopK>(operand(layer, 0), k, topk.axis, mode,
-                                                        ov::op::TopKSortType::SORT_VALUES, ov::element::i64, true);
+  const Output x = operand(layer, 0);
+  // The plugin's stable sorting takes time in the square of the number of elements.
+  if (topk.k != Expr(1)) {
+    const ov::element::Type key = x.get_element_type().is_real() ? ov::element::f32 : ov::element::i32;
+    const Output keys = x.get_element_type() == key ? x : std::make_shared<ov::op::v0::Convert>(x, key)->output(0);
+    const auto found = std::make_shared<StableTopK>(keys, k, topk.axis, topk.operation == network::TopKOperation::kMax);
+    const auto indices = std::make_shared<ov::op::v0::Convert>(found, ov::element::i64);
+    return {std::make_shared<ov::op::v6::GatherElements>(x, indices, topk.axis), indices};
+  }
+  const auto node = std::make_shared<ov::op::v11::TopK>(x, k, topk.axis, mode, ov::op::TopKSortType::SORT_VALUES,
+                                                        ov::element::i64, /*stable=*/true);
   return {node->output(0), node->output(1)};
 }
 

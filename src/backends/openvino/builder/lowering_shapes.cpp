@@ -32,6 +32,8 @@
 #include <torchtrt/base/error.h>
 
 #include "backends/openvino/builder/lowering.h"
+#include "backends/openvino/non_max_suppression.h"
+#include "backends/openvino/plugin_operation.h"
 
 namespace torchtrt::openvino {
 
@@ -265,14 +267,52 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer&, const network::F
   return {counting};
 }
 
+void Lowering::bind_count(const std::string& symbol, const Output& counted, std::int64_t axis) {
+  const auto shape = std::make_shared<op::v3::ShapeOf>(counted, ov::element::i64);
+  symbols_[symbol] = std::make_shared<op::v8::Gather>(shape, int_constant({axis}), scalar(0));
+}
+
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::NonZero& nonzero) {
   Output x = operand(layer, 0);
   // NaN is not zero.
   if (x.get_element_type().is_real()) x = std::make_shared<op::v1::NotEqual>(x, number(x, 0));
   const auto result = std::make_shared<op::v3::NonZero>(x, ov::element::i64);
-  const auto shape = std::make_shared<op::v3::ShapeOf>(result, ov::element::i64);
-  symbols_[nonzero.count_symbol] = std::make_shared<op::v8::Gather>(shape, int_constant({1}), scalar(0));
+  bind_count(nonzero.count_symbol, result, 1);
   return {result};
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Plugin& plugin) {
+  // The CPU plugin makes float32 of all float16 and cannot tell a custom operation: it gets float32 from the start.
+  const auto wide = [](ov::element::Type type) { return type == ov::element::f16 ? ov::element::f32 : type; };
+  const auto convert = [](const Output& x, ov::element::Type type) -> Output {
+    return x.get_element_type() == type ? x : std::make_shared<op::v0::Convert>(x, type);
+  };
+  ov::OutputVector inputs;
+  for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+    const Output x = operand(layer, i);
+    inputs.push_back(convert(x, wide(x.get_element_type())));
+  }
+  std::vector<PluginOperation::Result> results;
+  for (const network::ValueId id : layer.outputs) {
+    const network::Value& value = net_.value(id);
+    PluginOperation::Result& result =
+        results.emplace_back(PluginOperation::Result{wide(element_type(value.dtype)), {}});
+    for (const Expr& dim : value.dims) result.dims.push_back(dim.is_constant() ? dim.value() : -1);
+    if (!is_static(value.dims)) inputs.push_back(materialize(value.dims));
+  }
+  const auto operation = std::make_shared<PluginOperation>(inputs, layer.inputs.size(), plugin.name, plugin.attributes,
+                                                           plugin.library, results);
+  std::vector<Output> outputs;
+  for (std::size_t i = 0; i < layer.outputs.size(); ++i) {
+    outputs.push_back(convert(operation->output(i), element_type(net_.value(layer.outputs[i]).dtype)));
+  }
+  return outputs;
+}
+
+std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::NonMaxSuppression& nms) {
+  const auto result = std::make_shared<NonMaxSuppression>(operand(layer, 0), operand(layer, 1), nms.iou_threshold);
+  bind_count(nms.count_symbol, result, 0);
+  return {std::make_shared<op::v0::Convert>(result, ov::element::i64)};
 }
 
 }  // namespace torchtrt::openvino

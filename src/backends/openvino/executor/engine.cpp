@@ -11,7 +11,10 @@
 
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/executor/context.h"
+#include "backends/openvino/non_max_suppression.h"
 #include "backends/openvino/nonfinite.h"
+#include "backends/openvino/plugin_operation.h"
+#include "backends/openvino/stable_top_k.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -23,6 +26,9 @@ ov::Core& core() {
     auto made = std::make_unique<ov::Core>();
     try {
       made->get_versions("CPU");  // opens the plugin
+      made->add_extension<NonMaxSuppression>();
+      made->add_extension<PluginOperation>();
+      made->add_extension<StableTopK>();
     } catch (const ov::Exception& error) {
       fail(ErrorCode::kNotFound,
            "OpenVINO's CPU plugin does not open (libopenvino_intel_cpu_plugin.so and libtbb.so.12 belong beside "
@@ -59,15 +65,20 @@ std::string property(const backend::LoadRequest& load, const char* name) {
 std::shared_ptr<ov::Model> read(const backend::LoadRequest& load) {
   const std::span<const std::byte> xml = section(load, kModelSection);
   const std::span<const std::byte> weights = section(load, kWeightsSection);
+  std::shared_ptr<ov::Model> model;
   try {
     // The constants stay where the package has them; OpenVINO only reads.
     const ov::Tensor constants =
         weights.empty() ? ov::Tensor()
                         : ov::Tensor(ov::element::u8, {weights.size()}, const_cast<std::byte*>(weights.data()));
-    return core().read_model(std::string(reinterpret_cast<const char*>(xml.data()), xml.size()), constants);
+    model = core().read_model(std::string(reinterpret_cast<const char*>(xml.data()), xml.size()), constants);
   } catch (const ov::Exception& error) {
     fail_to_load(load, "read", error);
   }
+  for (const std::shared_ptr<ov::Node>& node : model->get_ops()) {
+    if (const auto plugin = ov::as_type_ptr<PluginOperation>(node)) plugin->prepare(load.engine_name);
+  }
+  return model;
 }
 
 // The package's description of inputs or outputs, checked against the model's.

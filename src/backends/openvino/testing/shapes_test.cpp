@@ -256,5 +256,26 @@ TEST(OpenVinoNonZero, CountFlowsIntoLaterShapes) {
   EXPECT_EQ(none[1].as<std::int64_t>(), (std::vector<std::int64_t>{0}));
 }
 
+TEST(OpenVinoNonMaxSuppression, KeepsTheOrderOfScores) {
+  Network net("test");
+  net.add_symbol("s0", {0, 4, 10});
+  net.add_symbol("u0", {0, 2, 10});
+  const ValueId boxes = net.add_input("boxes", DataType::kFloat32, {Expr::symbol("s0"), 4});
+  const ValueId scores = net.add_input("scores", DataType::kFloat32, {Expr::symbol("s0")});
+  // The quotient of the second and the fourth box is 0.5: not above the threshold.
+  const ValueId kept = net.add_layer(network::NonMaxSuppression{0.5, "u0"}, {boxes, scores})[0];
+  net.mark_output(kept, "kept");
+  net.mark_output(net.add_layer(network::ShapeOf{{Expr::symbol("u0") * Expr(2)}, true}, {})[0], "twice");
+  EXPECT_TRUE(net.has_data_dependent_outputs());
+  Engine engine(net);
+  const std::vector<Tensor> some = engine({Tensor::of<float>({4, 4}, {5, 5, 6, 6, 0, 0, 2, 2, 0, 0, 2, 2, 0, 0, 2, 1}),
+                                           Tensor::of<float>({4}, {0.1F, 0.5F, 0.5F, NAN})});
+  EXPECT_EQ(some[0].as<std::int64_t>(), (std::vector<std::int64_t>{3, 1, 0}));
+  EXPECT_EQ(some[1].as<std::int64_t>(), (std::vector<std::int64_t>{6}));
+  const std::vector<Tensor> none = engine({Tensor::of<float>({0, 4}, {}), Tensor::of<float>({0}, {})});
+  EXPECT_EQ(none[0].shape, (Shape{0}));
+  EXPECT_EQ(none[1].as<std::int64_t>(), (std::vector<std::int64_t>{0}));
+}
+
 }  // namespace
 }  // namespace torchtrt::openvino::testing

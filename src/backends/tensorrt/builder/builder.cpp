@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 
 #include <NvInfer.h>
 #include <torchtrt/backend/builder.h>
+#include <torchtrt/backend/properties.h>
 #include <torchtrt/base/error.h>
 
 #include "backends/tensorrt/builder/check.h"
-#include "backends/tensorrt/builder/library.h"
 #include "backends/tensorrt/builder/lowering.h"
 #include "backends/tensorrt/compat/compute_capability.h"
 #include "backends/tensorrt/compat/version.h"
+#include "backends/tensorrt/driver.h"
+#include "backends/tensorrt/library.h"
+#include "backends/tensorrt/logger.h"
+#include "backends/tensorrt/properties.h"
 
 namespace torchtrt::tensorrt {
 namespace {
@@ -41,19 +46,19 @@ void add_profile(const network::Network& net, nvinfer1::IBuilder& builder, nvinf
         std::vector<std::int64_t> dims;
         for (const Expr& dim : value.dims) {
           const std::int64_t size = at(dim, which);
-          TORCHTRT_CHECK(size <= INT32_MAX, kUnsupported, kProductName,
+          TORCHTRT_CHECK(size <= INT32_MAX, kUnsupported, compat::kProductName,
                          " needs an upper limit for every dimension: input ", value.name, " has ",
                          to_string(value.dims), ", and no maximum is known");
           dims.push_back(size);
         }
         accepted = profile->setDimensions(value.name.c_str(), selector, to_dims(dims));
       }
-      TORCHTRT_CHECK(accepted, kUnsupported, kProductName, " refuses the shape range of input ", value.name, ": ",
-                     Logger::take_errors());
+      TORCHTRT_CHECK(accepted, kUnsupported, compat::kProductName, " refuses the shape range of input ", value.name,
+                     ": ", Logger::take_errors());
     }
   }
   if (profile != nullptr) {
-    TORCHTRT_CHECK(config.addOptimizationProfile(profile) >= 0, kUnsupported, kProductName,
+    TORCHTRT_CHECK(config.addOptimizationProfile(profile) >= 0, kUnsupported, compat::kProductName,
                    " refuses the optimization profile: ", Logger::take_errors());
   }
 }
@@ -64,7 +69,7 @@ void set_compute_capabilities(nvinfer1::IBuilderConfig& config, const std::vecto
   if (capabilities.empty()) return;
   for (std::size_t i = 0; i < capabilities.size(); ++i) {
     TORCHTRT_CHECK(compat::set_compute_capability(config, capabilities[i], i, capabilities.size()), kInvalidArgument,
-                   kProductName, " does not build for compute capability ", capabilities[i],
+                   compat::kProductName, " does not build for compute capability ", capabilities[i],
                    " (expected 75, 80, 86, 89, 120 or 121)");
   }
 }
@@ -75,9 +80,27 @@ std::string joined(const std::vector<int>& values) {
   return text;
 }
 
+// What the executor compares with the machine that it is on (executor/engine.cpp).
+std::map<std::string, std::string> properties(const network::Network& net, const backend::BuildSettings& settings) {
+  std::map<std::string, std::string> result{{kVersionProperty, Library::get().version()}};
+  const bool has_plugins = std::any_of(net.layers().begin(), net.layers().end(), [](const network::Layer& layer) {
+    return std::holds_alternative<network::Plugin>(layer.op);
+  });
+  if (has_plugins) result[backend::kRecordableProperty] = "false";
+  if (compat::kIsRtx) {
+    result[kComputeCapabilitiesProperty] = joined(settings.compute_capabilities);
+  } else {
+    const Gpu gpu = Driver::get().gpu(Driver::get().current());
+    result[kComputeCapabilityProperty] = gpu.compute_capability();
+    result[kGpuProperty] = gpu.name;
+    result[backend::kModuleProperty] = compat::kModuleName;
+  }
+  return result;
+}
+
 class TensorRtBuilder final : public backend::Builder {
  public:
-  [[nodiscard]] std::string_view name() const override { return kBackendName; }
+  [[nodiscard]] std::string_view name() const override { return compat::kBackendName; }
   std::string version() override { return Library::get().version(); }
 
   [[nodiscard]] std::optional<backend::Refusal> check(const network::Network& net,
@@ -90,7 +113,7 @@ class TensorRtBuilder final : public backend::Builder {
     const std::unique_ptr<nvinfer1::IBuilder> builder = Library::get().create_builder();
     const std::unique_ptr<nvinfer1::INetworkDefinition> definition(builder->createNetworkV2(compat::network_flags()));
     const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
-    TORCHTRT_CHECK(definition && config, kUnsupported, kProductName,
+    TORCHTRT_CHECK(definition && config, kUnsupported, compat::kProductName,
                    " gives no network or configuration: ", Logger::take_errors());
 
     Lowering lowering(net, *definition);  // holds constants until the build is over
@@ -101,14 +124,15 @@ class TensorRtBuilder final : public backend::Builder {
     if (settings.workspace_size > 0) {
       config->setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE, settings.workspace_size);
     }
+    config->clearFlag(nvinfer1::BuilderFlag::kTF32);  // on by default; float32 means float32
     if (settings.optimization_level) config->setBuilderOptimizationLevel(*settings.optimization_level);
 
     const std::shared_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*definition, *config));
-    TORCHTRT_CHECK(plan != nullptr, kUnsupported, kProductName, " cannot build engine ", net.name(), ": ",
+    TORCHTRT_CHECK(plan != nullptr, kUnsupported, compat::kProductName, " cannot build engine ", net.name(), ": ",
                    Logger::take_errors());
-    return {{{"plan", plan, plan->data(), plan->size()}},
-            {{"version", version()}, {"compute_capabilities", joined(settings.compute_capabilities)}},
-            std::string(kProductName) + " " + version()};
+    return {{{kPlanSection, plan, plan->data(), plan->size()}},
+            properties(net, settings),
+            std::string(compat::kProductName) + " " + version()};
   }
 };
 

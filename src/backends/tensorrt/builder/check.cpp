@@ -91,6 +91,13 @@ class Check {
     if (compat::kIsRtx) return refusal(Reason::kBackend, "the library has no implementation of non_zero");
     return std::nullopt;
   }
+  std::optional<Refusal> operator()(const network::Plugin&) const {
+    if (compat::kIsRtx) return refusal(Reason::kBackend, "the library takes no plugins");
+    return std::nullopt;
+  }
+  std::optional<Refusal> operator()(const network::NonMaxSuppression&) const {
+    return refusal(Reason::kBackend, "the library's layer does not promise torchvision's order of equal scores");
+  }
   std::optional<Refusal> operator()(const network::Convolution&) const { return static_weights(); }
   std::optional<Refusal> operator()(const network::Deconvolution& op) const {
     for (std::size_t i = 0; i < op.output_padding.size(); ++i) {

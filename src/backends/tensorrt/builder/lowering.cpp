@@ -6,31 +6,9 @@
 #include <torchtrt/base/error.h>
 
 #include "backends/tensorrt/builder/lowering_inl.h"
+#include "backends/tensorrt/compat/version.h"
 
 namespace torchtrt::tensorrt {
-
-nvinfer1::DataType data_type(DataType dtype) {
-  switch (dtype) {
-    case DataType::kFloat32: return nvinfer1::DataType::kFLOAT;
-    case DataType::kFloat16: return nvinfer1::DataType::kHALF;
-    case DataType::kBFloat16: return nvinfer1::DataType::kBF16;
-    case DataType::kInt64: return nvinfer1::DataType::kINT64;
-    case DataType::kInt32: return nvinfer1::DataType::kINT32;
-    case DataType::kInt8: return nvinfer1::DataType::kINT8;
-    case DataType::kUInt8: return nvinfer1::DataType::kUINT8;
-    case DataType::kBool: return nvinfer1::DataType::kBOOL;
-    default: fail(ErrorCode::kUnsupported, kProductName, " has no values of dtype ", to_string(dtype));
-  }
-}
-
-nvinfer1::Dims to_dims(const std::vector<std::int64_t>& values) {
-  TORCHTRT_CHECK(values.size() <= nvinfer1::Dims::MAX_DIMS, kUnsupported, kProductName, " has tensors of at most ",
-                 nvinfer1::Dims::MAX_DIMS, " dimensions, not ", values.size());
-  nvinfer1::Dims result{};
-  result.nbDims = static_cast<std::int32_t>(values.size());
-  std::copy(values.begin(), values.end(), result.d);
-  return result;
-}
 
 nvinfer1::Dims to_dims(const Dims& dims) {
   std::vector<std::int64_t> values;
@@ -48,7 +26,7 @@ void Lowering::add_inputs() {
   for (const network::Input& input : net_.inputs()) {
     const network::Value& value = net_.value(input.value);
     Tensor tensor = trt_.addInput(value.name.c_str(), data_type(value.dtype), to_dims(value.dims));
-    TORCHTRT_CHECK(tensor != nullptr, kUnsupported, kProductName, " refuses input ", value.name, ": ",
+    TORCHTRT_CHECK(tensor != nullptr, kUnsupported, compat::kProductName, " refuses input ", value.name, ": ",
                    Logger::take_errors());
     values_[input.value.index] = tensor;
   }
@@ -62,7 +40,7 @@ void Lowering::lower(const Layer& layer) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const network::Value& value = net_.value(layer.outputs[i]);
     TORCHTRT_CHECK(outputs[i]->getType() == data_type(value.dtype), kUnsupported, "layer \"", layer.name, "\" gives ",
-                   to_string(value.dtype), ", ", kProductName, " gives type number ",
+                   to_string(value.dtype), ", ", compat::kProductName, " gives type number ",
                    static_cast<int>(outputs[i]->getType()), ": ", Logger::take_errors());
     values_[layer.outputs[i].index] = outputs[i];
   }
@@ -104,8 +82,7 @@ Lowering::Tensor Lowering::integers(const std::vector<std::int64_t>& values) {
   storage_.push_back(storage);
   const nvinfer1::Weights weights{nvinfer1::DataType::kINT64, storage->data(),
                                   static_cast<std::int64_t>(values.size())};
-  return output(
-      trt_.addConstant(to_dims(std::vector<std::int64_t>{static_cast<std::int64_t>(values.size())}), weights));
+  return output(trt_.addConstant(to_dims(std::vector{static_cast<std::int64_t>(values.size())}), weights));
 }
 
 Lowering::Tensor Lowering::number(DataType dtype, double value, std::size_t rank) {

@@ -9,10 +9,9 @@
 #include <NvInfer.h>
 #include <torchtrt/network/network.h>
 
-namespace torchtrt::tensorrt {
+#include "backends/tensorrt/types.h"
 
-/// TensorRT's type of a dtype; Error(kUnsupported) where it has none.
-nvinfer1::DataType data_type(DataType dtype);
+namespace torchtrt::tensorrt {
 
 /// Lowers one network into a TensorRT network definition with the same inputs and outputs. Weights share the network's
 /// memory: it must live until the engine is built.
@@ -60,6 +59,8 @@ class Lowering {
   std::vector<Tensor> lower(const Layer& layer, const network::Attention& op);
   std::vector<Tensor> lower(const Layer& layer, const network::CumulativeSum& op);
   std::vector<Tensor> lower(const Layer& layer, const network::NonZero& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::Plugin& op);
+  std::vector<Tensor> lower(const Layer& layer, const network::NonMaxSuppression& op);
 
   // --- operands ---------------------------------------------------------------------------------------------------------
   [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) const {
@@ -110,7 +111,6 @@ class Lowering {
 
 /// Static dims as TensorRT's; -1 where not static.
 nvinfer1::Dims to_dims(const Dims& dims);
-nvinfer1::Dims to_dims(const std::vector<std::int64_t>& values);
 /// One bit an axis.
 std::uint32_t axes_mask(const std::vector<std::int64_t>& axes);
 

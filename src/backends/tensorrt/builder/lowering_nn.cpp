@@ -202,8 +202,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   auto* attention = compat::add_attention(trt_, *with_width(q, dims(layer, 0), wide),
                                           *with_width(operand(layer, 1), dims(layer, 1), wide),
                                           *with_width(operand(layer, 2), dims(layer, 2), wide), op.is_causal);
-  TORCHTRT_CHECK(attention != nullptr, kUnsupported, kProductName, " refuses the attention layer \"", layer.name,
-                 "\": ", Logger::take_errors());
+  TORCHTRT_CHECK(attention != nullptr, kUnsupported, compat::kProductName, " refuses the attention layer \"",
+                 layer.name, "\": ", Logger::take_errors());
   attention->setDecomposable(true);
   const auto result = [&] {
     const Dims& narrow = net_.value(layer.outputs[0]).dims;
@@ -216,8 +216,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   Dims aligned(4 - dims(layer, 3).size(), Expr(1));
   aligned.insert(aligned.end(), dims(layer, 3).begin(), dims(layer, 3).end());
   Tensor mask = dims(layer, 3).size() == 4 ? operand(layer, 3) : reshape(operand(layer, 3), aligned);
-  TORCHTRT_CHECK(attention->setMask(*mask), kUnsupported, kProductName, " refuses the mask of attention layer \"",
-                 layer.name, "\": ", Logger::take_errors());
+  TORCHTRT_CHECK(attention->setMask(*mask), kUnsupported, compat::kProductName,
+                 " refuses the mask of attention layer \"", layer.name, "\": ", Logger::take_errors());
   // A row that masks everything is zero in PyTorch, and NaN in a softmax.
   const bool is_bool = dtype(layer, 3) == DataType::kBool;
   Tensor most = output(trt_.addReduce(*(is_bool ? cast(mask, data_type(type)) : mask), nvinfer1::ReduceOperation::kMAX,

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "backends/tensorrt/builder/lowering_inl.h"
+#include "backends/tensorrt/plugin_layer.h"
 
 namespace torchtrt::tensorrt {
 
@@ -203,6 +204,38 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Fill&
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::NonZero&) {
   return {output(trt_.addNonZero(*operand(layer, 0), nvinfer1::DataType::kINT64))};
+}
+
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Plugin& op) {
+#ifdef TRT_MAJOR_RTX  // its headers have no addPluginV3
+  fail(ErrorCode::kInternal, "layer \"", layer.name, "\" (", op.name, ") is one that check() refuses");
+#else
+  PluginSpec spec{op.name, op.attributes, op.library, {}, {}, {}};
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> shapes;
+  for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+    inputs.push_back(operand(layer, i));
+    spec.inputs.push_back(data_type(dtype(layer, i)));
+  }
+  for (const network::ValueId id : layer.outputs) {
+    const network::Value& value = net_.value(id);
+    spec.results.push_back(data_type(value.dtype));
+    std::vector<std::int64_t>& dims = spec.dims.emplace_back();
+    for (const Expr& dim : value.dims) dims.push_back(dim.is_constant() ? dim.value() : -1);
+    if (!is_static(value.dims)) shapes.push_back(materialize(value.dims));
+  }
+  const auto plugin = std::make_shared<PluginLayer>(std::move(spec));
+  storage_.push_back(plugin);
+  auto* added = checked(trt_.addPluginV3(inputs.data(), static_cast<std::int32_t>(inputs.size()), shapes.data(),
+                                         static_cast<std::int32_t>(shapes.size()), *plugin));
+  std::vector<Tensor> results;
+  for (std::int32_t i = 0; i < added->getNbOutputs(); ++i) results.push_back(added->getOutput(i));
+  return results;
+#endif
+}
+
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::NonMaxSuppression&) {
+  fail(ErrorCode::kInternal, "layer \"", layer.name, "\" is one that check() refuses");
 }
 
 }  // namespace torchtrt::tensorrt

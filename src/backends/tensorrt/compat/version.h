@@ -3,8 +3,9 @@
 
 #include <NvInfer.h>
 
-/// The one place that knows which of the three libraries this is compiled for. TensorRT-RTX's headers define TRT_MAJOR_RTX
-/// and count NV_TENSORRT_MAJOR from 1, so that number alone says nothing.
+/// The one place that knows which of the three libraries this is compiled for: its backend ("tensorrt_rtx", or "tensorrt"
+/// for both majors), and the name in the modules' file names, by which mixing majors is impossible. TensorRT-RTX's
+/// headers define TRT_MAJOR_RTX and count NV_TENSORRT_MAJOR from 1, so that number alone says nothing.
 namespace torchtrt::tensorrt::compat {
 
 struct Version {
@@ -14,7 +15,9 @@ struct Version {
 #ifdef TRT_MAJOR_RTX
 inline constexpr bool kIsRtx = true;
 inline constexpr Version kCompiled{TRT_MAJOR_RTX, TRT_MINOR_RTX, TRT_PATCH_RTX};
+inline constexpr bool kBuildsWithoutGpu = true;
 inline constexpr const char* kBackendName = "tensorrt_rtx";
+inline constexpr const char* kModuleName = "tensorrt_rtx";
 inline constexpr const char* kProductName = "TensorRT-RTX";
 inline constexpr const char* kLibraryName = "libtensorrt_rtx.so.1";
 inline constexpr const char* kLibraryVariable = "TORCHTRT_TENSORRT_RTX_LIBRARY";
@@ -25,13 +28,16 @@ inline constexpr int kLeastMinor = 5;  // seen to work: headers 1.7 with librari
 #else
 inline constexpr bool kIsRtx = false;
 inline constexpr Version kCompiled{NV_TENSORRT_MAJOR, NV_TENSORRT_MINOR, NV_TENSORRT_PATCH};
+inline constexpr bool kBuildsWithoutGpu = false;
 inline constexpr const char* kBackendName = "tensorrt";
 inline constexpr const char* kProductName = "TensorRT";
 #if NV_TENSORRT_MAJOR >= 11
+inline constexpr const char* kModuleName = "tensorrt11";
 inline constexpr const char* kLibraryName = "libnvinfer.so.11";
 inline constexpr int kLeastMinor = 2;  // the oldest that was tried
 inline constexpr const char* kVersionText = "11.2 or a newer 11.x";
 #else
+inline constexpr const char* kModuleName = "tensorrt10";
 inline constexpr const char* kLibraryName = "libnvinfer.so.10";
 inline constexpr int kLeastMinor = 15;  // the first with addNormalizationV2; calling what is not there crashes
 inline constexpr const char* kVersionText = "10.15 or a newer 10.x";

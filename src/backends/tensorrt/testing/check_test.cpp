@@ -93,6 +93,23 @@ TEST(TensorRtCheck, OrderedElements) {
   EXPECT_EQ(refused(DataType::kFloat32, top(2)), Reason::kBackend);
 }
 
+TEST(TensorRtCheck, WhatDataSelects) {
+  EXPECT_EQ(refused(DataType::kFloat32,
+                    [](Network& net, ValueId x) {
+                      net.add_symbol("u0", {0, 1, 32});
+                      net.add_layer(network::NonZero{"u0"}, {x});
+                    }),
+            Reason::kBackend);
+  EXPECT_EQ(refused(DataType::kFloat32,
+                    [](Network& net, ValueId) {
+                      net.add_symbol("u0", {0, 1, 8});
+                      const ValueId boxes = net.add_input("boxes", DataType::kFloat32, {8, 4});
+                      const ValueId scores = net.add_input("scores", DataType::kFloat32, {8});
+                      net.add_layer(network::NonMaxSuppression{0.5, "u0"}, {boxes, scores});
+                    }),
+            Reason::kBackend);
+}
+
 TEST(TensorRtCheck, DynamicWeights) {
   EXPECT_EQ(refused(DataType::kFloat32,
                     [](Network& net, ValueId) {

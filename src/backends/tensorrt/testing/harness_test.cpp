@@ -11,9 +11,9 @@
 
 #include <torchtrt/base/error.h>
 
-#include "backends/tensorrt/builder/library.h"
 #include "backends/tensorrt/builder/lowering.h"
 #include "backends/tensorrt/compat/version.h"
+#include "backends/tensorrt/library.h"
 
 extern "C" torchtrt::backend::Builder* torchtrt_builder(std::uint32_t interface_version);
 
@@ -29,7 +29,7 @@ bool has_library() {
       builder().version();
       return true;
     } catch (const Error& error) {
-      std::cerr << "without " << kProductName << ": " << error.what() << '\n';
+      std::cerr << "without " << compat::kProductName << ": " << error.what() << '\n';
       return false;
     }
   }();

@@ -4,8 +4,8 @@
 
 #include <memory>
 
-#include "backends/tensorrt/builder/library.h"
 #include "backends/tensorrt/compat/version.h"
+#include "backends/tensorrt/library.h"
 #include "backends/tensorrt/testing/harness.h"
 
 namespace torchtrt::tensorrt::testing {

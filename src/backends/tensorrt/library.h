@@ -11,37 +11,29 @@
 /// because a library of another major version crashes.
 namespace torchtrt::tensorrt {
 
-/// The target's name: "tensorrt_rtx" or "tensorrt".
-extern const char* const kBackendName;
-/// "TensorRT-RTX" or "TensorRT".
-extern const char* const kProductName;
-
 class Library {
  public:
   /// The process's one library, opened at the first call: the path in TORCHTRT_TENSORRT_RTX_LIBRARY
   /// (TORCHTRT_TENSORRT_LIBRARY) and nothing else if that is set; otherwise searched in TensorRT_ROOT/lib, the Python
   /// wheel's folder beside torchtrt's own, the loader's path. Error(kNotFound) that lists what was tried and what to
-  /// install, Error(kVersionMismatch) for another version.
+  /// install, Error(kVersionMismatch) for a library that is too old, of another major version, or none of TensorRT.
   static const Library& get();
 
   /// "1.7.1"
   [[nodiscard]] const std::string& version() const { return version_; }
-  /// Error(kUnsupported) where the library gives none (TensorRT without a GPU).
+  /// TensorRT-RTX needs no GPU for it. Error(kNotFound) where TensorRT finds none, Error(kUnsupported) if the library
+  /// gives no builder for another reason.
   [[nodiscard]] std::unique_ptr<nvinfer1::IBuilder> create_builder() const;
+  /// The same, for what loads engines.
+  [[nodiscard]] std::unique_ptr<nvinfer1::IRuntime> create_runtime() const;
 
  private:
-  explicit Library();
+  Library();
+  template <typename Interface>
+  std::unique_ptr<Interface> create(const char* function, const char* what) const;
+
   std::string version_;
   void* handle_ = nullptr;
-};
-
-/// Passes TensorRT's messages to our log. Keeps the last error of the calling thread, for exceptions' texts.
-class Logger final : public nvinfer1::ILogger {
- public:
-  static Logger& get();
-  void log(Severity severity, const char* message) noexcept override;
-  /// The errors that were logged on this thread since the last call, joined.
-  static std::string take_errors();
 };
 
 }  // namespace torchtrt::tensorrt

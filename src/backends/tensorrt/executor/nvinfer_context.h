@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <NvInfer.h>
+
+#include "backends/tensorrt/executor/native.h"
+
+namespace torchtrt::tensorrt {
+
+/// NativeContext over the real thing: names instead of indices, the library's types instead of ours.
+class NvInferContext final : public NativeContext {
+ public:
+  /// `layout` outlives it.
+  NvInferContext(const Layout& layout, std::unique_ptr<nvinfer1::IExecutionContext> context);
+  ~NvInferContext() override;
+
+  bool set_profile(std::size_t profile, void* stream) override;
+  bool set_input_shape(std::size_t input, Shape shape) override;
+  bool set_input(std::size_t input, const void* data) override;
+  bool set_output(std::size_t output, void* data) override;
+  bool defer_output(std::size_t output, DeferredOutputs& outputs) override;
+  bool output_shape(std::size_t output, std::vector<std::int64_t>& shape) override;
+  void set_scratch(void* memory, std::size_t bytes) override;
+  bool enqueue(void* stream) override;
+  std::string take_errors() override;
+
+ private:
+  class OutputAllocator;
+
+  const Layout& layout_;
+  std::vector<std::unique_ptr<OutputAllocator>> allocators_;  // by output; outlive the context, which calls them
+  std::unique_ptr<nvinfer1::IExecutionContext> context_;
+};
+
+}  // namespace torchtrt::tensorrt

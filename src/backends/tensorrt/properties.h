@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// What a builder writes beside a plan and the executor reads: the names are part of the engine package, see
+/// src/format/README.md. Beside these, backend::kModuleProperty.
+namespace torchtrt::tensorrt {
+
+inline constexpr const char* kPlanSection = "plan";
+inline constexpr const char* kVersionProperty = "version";                           ///< "11.2.1", of the library
+inline constexpr const char* kComputeCapabilitiesProperty = "compute_capabilities";  ///< RTX: "86,89"; "" = default
+inline constexpr const char* kComputeCapabilityProperty = "compute_capability";      ///< TensorRT: "9.0"
+inline constexpr const char* kGpuProperty = "gpu";                                   ///< TensorRT: "NVIDIA H200"
+
+}  // namespace torchtrt::tensorrt

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines that run on any NVIDIA GPU: those of the test backend (src/torch/testing/gpu_executor.cpp)."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import torch_tensorrt
+from torch_tensorrt._library import library_directory
+from torch_tensorrt.runtime._module import EngineModule
+
+BIAS = 1.5
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = str(Path(__file__).parent)
+    if not torch.cuda.is_available():
+        for item in items:
+            if str(item.path).startswith(here):
+                item.add_marker(pytest.mark.skip(reason="no GPU that this PyTorch can use"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _backend_path() -> Iterator[None]:
+    former = os.environ.get("TORCHTRT_BACKEND_PATH")
+    os.environ["TORCHTRT_BACKEND_PATH"] = str(library_directory().parent / "testing")
+    yield
+    if former is None:
+        del os.environ["TORCHTRT_BACKEND_PATH"]
+    else:
+        os.environ["TORCHTRT_BACKEND_PATH"] = former
+
+
+@pytest.fixture(autouse=True)
+def _defaults() -> Iterator[None]:
+    torch.manual_seed(0)
+    yield
+    torch_tensorrt.runtime.set_cudagraphs_mode(False)
+    torch_tensorrt.runtime.set_multi_device_safe_mode(False)
+
+
+def _crc32c(data: bytes) -> int:
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
+
+
+def make_engine(name: str, operation: str = "add", delay_us: int = 0) -> EngineModule:
+    """An engine that adds BIAS to a float32 tensor of rows x 3, with 1 to 32 rows."""
+    payload = struct.pack("<f", BIAS)
+    fields = {
+        "format_version": 1,
+        "minimum_reader": 1,
+        "name": name,
+        "device": "cuda",
+        "inputs": [{"name": "x", "dtype": "float32", "shape": ["rows", 3]}],
+        "outputs": [{"name": "y", "dtype": "float32", "shape": ["rows", 3]}],
+        "symbols": {"rows": {"min": 1, "opt": 8, "max": 32}},
+        "targets": [
+            {
+                "backend": "gpu_test",
+                "producer": "the test",
+                "properties": {"operation": operation, "delay_us": str(delay_us)},
+                "sections": [{"name": "bias", "offset": 0, "size": len(payload), "crc32c": _crc32c(payload)}],
+            }
+        ],
+        "requires_output_allocator": False,
+        "producer": {"torchtrt": "test"},
+    }
+    # The checksum is of the text behind its own digits.
+    rest = '",' + json.dumps(fields, separators=(",", ":"))[1:]
+    metadata = f'{{"crc32c":"{_crc32c(rest.encode()):08x}{rest}'
+    tensor = torch.frombuffer(bytearray(payload), dtype=torch.uint8).clone()
+    return EngineModule(name, metadata, tensor, single_output=True)

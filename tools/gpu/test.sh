@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `make gpu-test`: builds the project with a Python that has torch and CUDA, and runs the tests that need an NVIDIA GPU.
+#
+#   tools/gpu/test.sh [build folder]        default: build
+#
+# Environment:
+#   PYTHON      the Python (default: .venv/bin/python if it is there, otherwise python3). It needs torch >= 2.11 for CUDA,
+#               pytest, cmake and ninja.
+#   DEPS        a folder `deps` that tools/gpu/pack.sh packed: headers and sources for machines without a network
+#   TENSORRT    which of their TensorRT headers: tensorrt_rtx (default), tensorrt11, tensorrt10
+#   CXX         the compiler; it must link the same libstdc++.so as torch
+#   TORCHTRT_CONFORMANCE_TARGET=tensorrt   the conformance suite on TensorRT as well, whose library
+#               TORCHTRT_TENSORRT_LIBRARY names
+#   SANITIZE=1  the C++ GPU tests once more under compute-sanitizer's memory check
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build=$(realpath -m "${1:-build}")
+python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
+python=$(command -v "$python")
+export PYTHONPATH=$PWD/py${PYTHONPATH:+:$PYTHONPATH} PYTHONDONTWRITEBYTECODE=1 TORCHTRT_LIBRARY_DIR=$build/lib
+
+"$python" - <<'P' || { echo "gpu-test: torch >= 2.11 with CUDA and an NVIDIA GPU are needed" >&2; exit 1; }
+import sys
+import torch
+print("gpu-test: torch", torch.__version__, "CUDA", torch.version.cuda)
+for i in range(torch.cuda.device_count()):
+    print("gpu-test:", torch.cuda.get_device_name(i), "compute capability %d.%d" % torch.cuda.get_device_capability(i))
+version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+sys.exit(not torch.cuda.is_available() or version < (2, 11))
+P
+
+options=()
+if [ -n "${DEPS:-}" ]; then
+  DEPS=$(realpath "$DEPS")
+  options+=("-DTORCHTRT_JSON_INCLUDE=$DEPS/json/include")
+  if [ ! -e "$DEPS/gtest/lib/cmake/GTest/GTestConfig.cmake" ]; then
+    cmake -S "$DEPS/googletest" -B "$DEPS/gtest-build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_GMOCK=OFF \
+      -DCMAKE_CXX_STANDARD=20 -DCMAKE_INSTALL_PREFIX="$DEPS/gtest" -DCMAKE_INSTALL_LIBDIR=lib > /dev/null
+    cmake --build "$DEPS/gtest-build" --target install > /dev/null
+  fi
+  options+=("-DGTest_DIR=$DEPS/gtest/lib/cmake/GTest")
+  sdk=$DEPS/tensorrt/${TENSORRT:-tensorrt_rtx}
+  [ ! -d "$sdk" ] || options+=("-DTensorRT_ROOT=$sdk")
+fi
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTORCHTRT_WERROR="${TORCHTRT_WERROR:-OFF}" \
+  -DPython3_EXECUTABLE="$python" "${options[@]}"
+cmake --build "$build"
+
+status=0
+for program in torchtrt_runtime_tests torchtrt_torch_tests; do
+  "$build/bin/$program" --gtest_brief=1 || { echo "gpu-test: $program: exit status $?" >&2; status=1; }
+done
+"$python" -m pytest -q -o minversion=0 -p no:cacheprovider tests/gpu || status=1
+if [ -n "${TORCHTRT_CONFORMANCE_TARGET:-}" ]; then
+  "$python" -m pytest -q -o minversion=0 -p no:cacheprovider tests/conformance || status=1
+fi
+if [ "${SANITIZE:-}" = 1 ]; then
+  # Not errors of the interface: some tests make a recording fail on purpose.
+  compute-sanitizer --tool memcheck --report-api-errors no --error-exitcode 9 --log-file "$build/memcheck.log" \
+    "$build/bin/torchtrt_torch_tests" --gtest_filter='CudaEngine.*' --gtest_brief=1 || status=1
+  tail -3 "$build/memcheck.log"
+fi
+exit $status
