@@ -49,7 +49,7 @@ void OpenVinoContext::run(const backend::RunRequest& run) {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     if (engine_.outputs()[i].is_static) bind_output(*request, i, *run.outputs);
   }
-  guarded(engine_.name(), "running", [&] { request->infer.infer(); });
+  guarded(engine_.name(), "running", [&] { pool.infer(*request); });
   deliver(run, pool, request);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/openvino/executor/engine.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -142,11 +143,20 @@ ov::CompiledModel compile(const backend::LoadRequest& load, const std::shared_pt
   }
 }
 
+bool has_dynamic_shapes(const ov::CompiledModel& model) {
+  const auto is_dynamic = [](const auto& port) { return port.get_partial_shape().is_dynamic(); };
+  return std::ranges::any_of(model.inputs(), is_dynamic) || std::ranges::any_of(model.outputs(), is_dynamic);
+}
+
 }  // namespace
 
 RequestPool::RequestPool(ov::CompiledModel model, std::size_t inputs, std::size_t outputs,
                          std::shared_ptr<const void> owner)
-    : owner_(std::move(owner)), model_(std::move(model)), inputs_(inputs), outputs_(outputs) {
+    : owner_(std::move(owner)),
+      model_(std::move(model)),
+      inputs_(inputs),
+      outputs_(outputs),
+      has_dynamic_shapes_(has_dynamic_shapes(model_)) {
   idle_.reserve(kMaxIdle);  // so that release() cannot throw
 }
 
@@ -159,11 +169,26 @@ std::unique_ptr<Request> RequestPool::acquire() {
       return request;
     }
   }
+  return make();
+}
+
+std::unique_ptr<Request> RequestPool::make() {
   auto request = std::make_unique<Request>();
+  const std::lock_guard gate(gate_);
+  const std::lock_guard alone(running_);
   request->infer = model_.create_infer_request();
   request->inputs.resize(inputs_);
   request->outputs.resize(outputs_);
   return request;
+}
+
+void RequestPool::infer(Request& request) {
+  std::shared_lock<std::shared_mutex> running;
+  if (has_dynamic_shapes_) {
+    const std::lock_guard gate(gate_);
+    running = std::shared_lock(running_);
+  }
+  request.infer.infer();
 }
 
 std::shared_ptr<Request> RequestPool::lend(std::unique_ptr<Request> request) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -36,16 +37,21 @@ struct Request {
 
 /// Requests that are not in use. Shared with the outputs that a request lends, which bring it back when they are
 /// released, maybe after the engine is gone. Thread-safe.
+///
+/// In OpenVINO 2026.4 a new request reads how the outputs of dynamic shape lie in memory, without a lock, while runs of
+/// other requests replace just that: use after free. So a request is made while none of the model runs.
 class RequestPool : public std::enable_shared_from_this<RequestPool> {
  public:
   /// `owner` keeps the memory that the model's constants lie in.
   RequestPool(ov::CompiledModel model, std::size_t inputs, std::size_t outputs, std::shared_ptr<const void> owner);
 
   std::unique_ptr<Request> acquire();
+  void infer(Request& request);
   /// The request as the owner of its outputs' memory: comes back to the pool with the last copy of the pointer.
   std::shared_ptr<Request> lend(std::unique_ptr<Request> request);
 
  private:
+  std::unique_ptr<Request> make();
   void release(std::unique_ptr<Request> request) noexcept;
 
   // Each keeps the memory of its last outputs: as many as a few threads need, not as many as were ever lent.
@@ -54,6 +60,9 @@ class RequestPool : public std::enable_shared_from_this<RequestPool> {
   std::shared_ptr<const void> owner_;
   ov::CompiledModel model_;
   const std::size_t inputs_, outputs_;
+  const bool has_dynamic_shapes_;
+  std::mutex gate_;            // passed by every run, held by who makes a request: runs that follow cannot starve it
+  std::shared_mutex running_;  // shared by runs
   std::mutex mutex_;
   std::vector<std::unique_ptr<Request>> idle_;
 };

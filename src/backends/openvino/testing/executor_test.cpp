@@ -185,6 +185,40 @@ TEST(OpenVinoExecutor, ContextsRunConcurrently) {
   }
 }
 
+// Outputs of dynamic shape, small, so that most of the time goes into what is tested.
+TEST(OpenVinoExecutor, ContextsAreMadeWhileOthersRun) {
+  for (const int streams : {1, 2}) {
+    Network net("selection");
+    net.add_symbol("s0", {1, 4, 16});
+    const ValueId x = net.add_input("x", DataType::kFloat32, {Expr::symbol("s0"), 2});
+    const ValueId y = net.add_activation(x, network::ActivationType::kRelu);
+    net.mark_output(net.add_unary(y, network::UnaryOperation::kNeg), "negative");
+    net.mark_output(net.add_softmax(y, 1), "shares");
+    Engine engine(net, {streams, 2});
+    std::atomic<int> wrong = 0;
+    std::atomic<bool> done = false;
+    const auto run = [&](backend::Context& context, std::int64_t rows) {
+      Sink sink = engine.sink();
+      engine.run(context, {filled(rows, 2, 1)}, sink);
+      const std::vector<Tensor> results = engine.read(sink);
+      const auto count = static_cast<std::size_t>(rows) * 2;
+      wrong += results[0].as<float>() != std::vector<float>(count, -1);
+      wrong += results[1].as<float>() != std::vector<float>(count, 0.5);
+    };
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        const auto context = engine.create_context();
+        for (int call = 0; !done; ++call) run(*context, (call + t) % 13 + 1);
+      });
+    }
+    for (int made = 0; made < 15000; ++made) run(*engine.create_context(), made % 5 + 1);
+    done = true;
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0);
+  }
+}
+
 TEST(OpenVinoExecutor, LeavesTheCallersAffinityAlone) {
   cpu_set_t before;
   ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
