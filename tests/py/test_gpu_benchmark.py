@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from torch_tensorrt import ENABLED_FEATURES
 from torch_tensorrt._library import library_directory
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -135,6 +136,7 @@ def test_without_a_gpu() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not ENABLED_FEATURES.openvino, reason="the OpenVINO backend is not built")
 def test_workers_on_the_cpu(tmp_path: Path) -> None:
     """Every line of a run but the GPU's: workers, turns, table; and an interpreter that is not Torch-TensorRT's."""
     contenders = ["torchtrt", "torchtrt_graphs", "eager", "eager_graph", "torch_tensorrt"]
