@@ -18,7 +18,7 @@ STAMPS := .venv/.stamps
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-bench build install demo test gpu-test lint format bench asan tsan fuzz tidy wheel clean
+.PHONY: help setup setup-bench build install demo test gpu-test lint format bench bench-gpu asan tsan fuzz tidy wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -59,6 +59,9 @@ test: install ## GoogleTest and pytest (PYTEST_ARGS=... to choose)
 # Not `setup`: on a GPU machine the tests take the Python that is there (PYTHON=...; DEPS=... without a network).
 gpu-test: ## on a machine with an NVIDIA GPU: build with PYTHON's torch, and run what needs the GPU
 	PYTHON=$$(command -v $(PYTHON)) tools/gpu/test.sh build-gpu
+
+bench-gpu: ## after gpu-test: calls against bare enqueueV3, models against eager, torch.compile and Torch-TensorRT
+	$(PYTHON) benchmarks/gpu.py --build build-gpu $(BENCH_ARGS)
 
 lint: setup ## formatting, types, include directions
 	scripts/lint.sh

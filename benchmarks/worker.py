@@ -23,6 +23,7 @@ import models
 
 Run = Callable[[], Any]
 Inputs = tuple[torch.Tensor, ...]
+Contender = Callable[[torch.nn.Module, Inputs, Path, dict[str, Any]], Run]
 
 
 def eager(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
@@ -86,7 +87,7 @@ def torchtrt(model: torch.nn.Module, inputs: Inputs, folder: Path, info: dict[st
     start = time.perf_counter()
     torch.jit.save(torch.jit.trace(compiled, inputs, check_trace=False), folder / "model.ts")
     info["save_s"] = time.perf_counter() - start
-    torch.jit.save(torch.jit.script(_Holder(inputs)), folder / "inputs.pt")
+    torch.jit.save(torch.jit.script(Holder(inputs)), folder / "inputs.pt")
     info["file_mb"] = os.path.getsize(folder / "model.ts") / 1e6
 
     start = time.perf_counter()
@@ -98,7 +99,7 @@ def torchtrt(model: torch.nn.Module, inputs: Inputs, folder: Path, info: dict[st
     return lambda: compiled(*inputs)
 
 
-class _Holder(torch.nn.Module):
+class Holder(torch.nn.Module):
     """Carries tensors into a file that C++ can load: attributes input0, input1, ..."""
 
     def __init__(self, tensors: Inputs) -> None:
@@ -111,7 +112,9 @@ class _Holder(torch.nn.Module):
         return self.count
 
 
-CONTENDERS = {f.__name__: f for f in (eager, inductor, inductor_freezing, openvino, onnxruntime, torchtrt)}
+CONTENDERS: dict[str, Contender] = {
+    f.__name__: f for f in (eager, inductor, inductor_freezing, openvino, onnxruntime, torchtrt)
+}
 
 
 def measure(run: Run, seconds: float) -> list[int]:
@@ -124,15 +127,16 @@ def measure(run: Run, seconds: float) -> list[int]:
     return times
 
 
-def main() -> None:
-    contender, name, dtype, batch, folder = sys.argv[1:]
+def main(contenders: dict[str, Contender] = CONTENDERS, device: str = "cpu") -> None:
+    contender, name, dtype, batch, folder = sys.argv[1:6]
     protocol = os.fdopen(os.dup(1), "w")  # libraries may print on standard output
     os.dup2(2, 1)
     model, inputs = models.build(name, getattr(torch, dtype), int(batch))
+    model, inputs = model.to(device), tuple(tensor.to(device) for tensor in inputs)
     start = time.perf_counter()
     info: dict[str, Any] = {"started": start}
     with torch.no_grad():
-        run = CONTENDERS[contender](model, inputs, Path(folder), info)
+        run = contenders[contender](model, inputs, Path(folder), info)
         run()
         info.pop("started", None)
         info.setdefault("compile_s", time.perf_counter() - start)

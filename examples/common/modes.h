@@ -16,6 +16,7 @@ namespace example {
 struct Options {
   std::string model, folder;
   bool help = false;
+  bool cuda = false;
   bool cuda_graphs = false;
   bool safe_mode = false;
   bool output_allocator = false;
@@ -32,6 +33,7 @@ inline constexpr Flag kFlags[] = {
     {"--safe-mode", &Options::safe_mode, "multi-device safe mode: compare devices before each call, move inputs"},
     {"--output-allocator", &Options::output_allocator, "engines allocate their outputs while they run"},
     {"--pre-allocated-outputs", &Options::pre_allocated_outputs, "each call allocates the outputs of the next one"},
+    {"--cuda", &Options::cuda, "the model runs on an NVIDIA GPU: its inputs go there, its results come back"},
     {"--help", &Options::help, "this text"},
 };
 

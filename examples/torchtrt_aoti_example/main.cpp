@@ -18,8 +18,9 @@ int main(int argc, const char* argv[]) {
     const c10::InferenceMode no_autograd;
     torch::inductor::AOTIModelPackageLoader model(options.model);
     const auto modes = example::enable(options, torchtrt::runtime::engines_of_package(options.model));
+    const at::Device device = options.cuda ? at::kCUDA : at::kCPU;
     return sentence_search::run("torchtrt_aoti_example", options.folder, [&](const sentence_search::Tokens& tokens) {
-      return model.run({tokens.ids, tokens.mask}).at(0);
+      return model.run({tokens.ids.to(device), tokens.mask.to(device)}).at(0).cpu();
     });
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

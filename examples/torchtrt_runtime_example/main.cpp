@@ -18,8 +18,9 @@ int main(int argc, const char* argv[]) {
     const c10::InferenceMode no_autograd;
     torch::jit::Module model = torch::jit::load(options.model);
     const auto modes = example::enable(options, torchtrt::runtime::engines_of(model));
+    const at::Device device = options.cuda ? at::kCUDA : at::kCPU;
     return sentence_search::run("torchtrt_runtime_example", options.folder, [&](const sentence_search::Tokens& tokens) {
-      return model.forward({tokens.ids, tokens.mask}).toTensor();
+      return model.forward({tokens.ids.to(device), tokens.mask.to(device)}).toTensor().cpu();
     });
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines that run on any NVIDIA GPU: those of the test backend (src/torch/testing/gpu_executor.cpp)."""
+"""What the tests on a GPU share: engines that run on any NVIDIA GPU, those of the test backend
+(src/torch/testing/gpu_executor.cpp), and the targets whose engines run on this one."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -30,12 +34,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _backend_path() -> Iterator[None]:
     former = os.environ.get("TORCHTRT_BACKEND_PATH")
-    os.environ["TORCHTRT_BACKEND_PATH"] = str(library_directory().parent / "testing")
+    # The test backend's folder, and the real ones': the variable takes the place of the usual search.
+    os.environ["TORCHTRT_BACKEND_PATH"] = f"{library_directory().parent / 'testing'}:{library_directory()}"
     yield
     if former is None:
         del os.environ["TORCHTRT_BACKEND_PATH"]
     else:
         os.environ["TORCHTRT_BACKEND_PATH"] = former
+
+
+def _load_targets() -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "tools" / "gpu" / "targets.py"
+    spec = importlib.util.spec_from_file_location("gpu_targets", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+_targets = _load_targets()
+
+
+@pytest.fixture(scope="session", params=_targets.TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    """Each target whose engines build and run on this machine; the others' tests are skipped with the reason."""
+    found = _targets.fit_here(request.param)
+    if found.reason is not None:
+        pytest.skip(f"{found.target}: {found.reason}")
+    return str(found.target)
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,11 @@
 #   PYTHON      the Python (default: .venv/bin/python if it is there, otherwise python3). It needs torch >= 2.11 for CUDA,
 #               pytest, cmake and ninja.
 #   DEPS        a folder `deps` that tools/gpu/pack.sh packed: headers and sources for machines without a network
-#   TENSORRT    which of their TensorRT headers: tensorrt_rtx (default), tensorrt11, tensorrt10
+#   TENSORRT    which of their TensorRT headers: all (default), or some of tensorrt_rtx, tensorrt11, tensorrt10
 #   CXX         the compiler; it must link the same libstdc++.so as torch
-#   TORCHTRT_CONFORMANCE_TARGET=tensorrt   the conformance suite on TensorRT as well, whose library
-#               TORCHTRT_TENSORRT_LIBRARY names
+#   TORCHTRT_TENSORRT_LIBRARY, TORCHTRT_TENSORRT_RTX_LIBRARY   the vendor's libraries, where no wheel brings them
+#   TORCHTRT_CONFORMANCE_TARGET   the conformance suite on this target only (none: not at all); by default it runs on
+#               each target that fits the machine, and tools/gpu/targets.py says which and why not
 #   SANITIZE=1  the C++ GPU tests once more under compute-sanitizer's memory check
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -40,21 +41,30 @@ if [ -n "${DEPS:-}" ]; then
     cmake --build "$DEPS/gtest-build" --target install > /dev/null
   fi
   options+=("-DGTest_DIR=$DEPS/gtest/lib/cmake/GTest")
-  sdk=$DEPS/tensorrt/${TENSORRT:-tensorrt_rtx}
-  [ ! -d "$sdk" ] || options+=("-DTensorRT_ROOT=$sdk")
+  roots=
+  for name in ${TENSORRT:-tensorrt_rtx tensorrt11 tensorrt10}; do
+    [ ! -d "$DEPS/tensorrt/$name" ] || roots+="${roots:+;}$DEPS/tensorrt/$name"
+  done
+  [ -z "$roots" ] || options+=("-DTensorRT_ROOT=$roots")
 fi
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTORCHTRT_WERROR="${TORCHTRT_WERROR:-OFF}" \
   -DPython3_EXECUTABLE="$python" "${options[@]}"
 cmake --build "$build"
+cmake --install "$build" --prefix "$build/install" > /dev/null  # what the examples are built against
+export TORCHTRT_INSTALL_DIR=$build/install
 
 status=0
 for program in torchtrt_runtime_tests torchtrt_torch_tests; do
   "$build/bin/$program" --gtest_brief=1 || { echo "gpu-test: $program: exit status $?" >&2; status=1; }
 done
-"$python" -m pytest -q -o minversion=0 -p no:cacheprovider tests/gpu || status=1
-if [ -n "${TORCHTRT_CONFORMANCE_TARGET:-}" ]; then
-  "$python" -m pytest -q -o minversion=0 -p no:cacheprovider tests/conformance || status=1
-fi
+"$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs tests/gpu || status=1
+targets=${TORCHTRT_CONFORMANCE_TARGET:-$("$python" tools/gpu/targets.py)}
+for target in ${targets/#none/}; do
+  echo "gpu-test: conformance suite on $target"
+  TORCHTRT_CONFORMANCE_TARGET=$target "$python" -m pytest -q -o minversion=0 -p no:cacheprovider tests/conformance ||
+    status=1
+done
+[ -n "$targets" ] || echo "gpu-test: no conformance suite: no target fits this machine" >&2
 if [ "${SANITIZE:-}" = 1 ]; then
   # Not errors of the interface: some tests make a recording fail on purpose.
   compute-sanitizer --tool memcheck --report-api-errors no --error-exitcode 9 --log-file "$build/memcheck.log" \

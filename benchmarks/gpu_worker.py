@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One contender of benchmarks/gpu.py in a process of its own; worker.py's protocol, and a device as a sixth argument.
+
+An inference is timed from the call until the device is done with it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+import worker
+from worker import Contender, Holder, Inputs, Run
+
+
+def eager(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
+    return lambda: model(*inputs)
+
+
+def eager_graph(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
+    """PyTorch's own recording: inputs are copied in, the result is the recording's memory and not copied out."""
+    if inputs[0].device.type != "cuda":
+        raise RuntimeError("CUDA graphs need a GPU")
+    static = [tensor.clone() for tensor in inputs]
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            model(*static)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = model(*static)
+
+    def run() -> torch.Tensor:
+        for to, tensor in zip(static, inputs, strict=True):
+            to.copy_(tensor)
+        graph.replay()
+        return result  # type: ignore[no-any-return]
+
+    return run
+
+
+def max_autotune(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
+    compiled = torch.compile(model, mode="max-autotune")
+    for _ in range(3):  # its CUDA graphs are recorded after the first call
+        compiled(*inputs)
+    return lambda: compiled(*inputs)
+
+
+def _compile(model: torch.nn.Module, inputs: Inputs, info: dict[str, Any], **settings: Any) -> Any:
+    import torch_tensorrt
+
+    compiled = torch_tensorrt.compile(model, ir="dynamo", arg_inputs=list(inputs), min_block_size=1, **settings)
+    result = compiled(*inputs)
+    info["compile_s"] = time.perf_counter() - info.pop("started")
+    expected = model(*inputs).float()
+    info["relative_difference"] = ((result.float() - expected).abs().max() / expected.abs().max()).item()
+    return compiled
+
+
+def torchtrt(model: torch.nn.Module, inputs: Inputs, folder: Path, info: dict[str, Any]) -> Run:
+    """Ours; leaves model.ts and inputs.pt for benchmarks/cpp/enqueue_call.cpp."""
+    from torch_tensorrt.runtime import engine_modules
+
+    compiled = _compile(model, inputs, info)
+    described = [module.engine.metadata() for module in engine_modules(compiled).values()]
+    info["engines"] = len(described)
+    info["modules"] = sorted({name for text in described for name in _modules(text)})
+    torch.jit.save(torch.jit.trace(compiled, inputs, check_trace=False), folder / "model.ts")
+    torch.jit.save(torch.jit.script(Holder(inputs)), folder / "inputs.pt")
+    return lambda: compiled(*inputs)
+
+
+def _modules(metadata: str) -> list[str]:
+    """The executor modules of an engine's targets."""
+    from torch_tensorrt._engine import parse_metadata
+
+    return [row["properties"].get("module", row["backend"]) for row in parse_metadata(metadata)["targets"]]
+
+
+def torchtrt_graphs(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
+    return _with_graphs(_compile(model, inputs, info), inputs)
+
+
+def _with_graphs(compiled: Any, inputs: Inputs) -> Run:
+    import torch_tensorrt
+
+    module = torch_tensorrt.runtime.enable_cudagraphs(compiled).__enter__()  # until the process ends
+    for _ in range(3):
+        module(*inputs)
+    return lambda: module(*inputs)
+
+
+def _check_theirs() -> None:
+    import torch_tensorrt
+
+    if hasattr(torch_tensorrt.ENABLED_FEATURES, "openvino"):
+        raise RuntimeError("this interpreter imports our torch_tensorrt, not Torch-TensorRT's wheel")
+
+
+def _their_settings() -> dict[str, Any]:
+    """The model's own precision, which older releases do not take unless told so."""
+    import torch_tensorrt
+
+    known = inspect.signature(torch_tensorrt.dynamo.compile).parameters
+    return {"use_explicit_typing": True} if "use_explicit_typing" in known else {}
+
+
+def torch_tensorrt(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
+    _check_theirs()
+    compiled = _compile(model, inputs, info, **_their_settings())
+    return lambda: compiled(*inputs)
+
+
+def torch_tensorrt_graphs(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
+    _check_theirs()
+    return _with_graphs(_compile(model, inputs, info, **_their_settings()), inputs)
+
+
+def waited_for(contender: Contender, device: str) -> Contender:
+    """The contender with every run waited for."""
+    if device == "cpu":
+        return contender
+
+    def prepare(model: torch.nn.Module, inputs: Inputs, folder: Path, info: dict[str, Any]) -> Run:
+        run = contender(model, inputs, folder, info)
+        wait: Callable[[], None] = torch.cuda.synchronize
+
+        def run_and_wait() -> None:
+            run()
+            wait()
+
+        return run_and_wait
+
+    return prepare
+
+
+CONTENDERS: dict[str, Contender] = {
+    contender.__name__: contender
+    for contender in (
+        torchtrt,
+        torchtrt_graphs,
+        eager,
+        eager_graph,
+        max_autotune,
+        torch_tensorrt,
+        torch_tensorrt_graphs,
+    )
+}
+
+if __name__ == "__main__":
+    where = sys.argv[6]
+    worker.main({name: waited_for(contender, where) for name, contender in CONTENDERS.items()}, where)
