@@ -109,9 +109,10 @@ class Input:
         else:
             self.profiles = (_as_profile(min_shape, opt_shape, max_shape),)
             named = min_shape
-        # What the model is captured for: everything from the least to the greatest size.
+        # What the model is captured for: everything from the least to the greatest size. The example has the greatest
+        # of the usual sizes: torch.export takes sizes that become 0 or 1 within the model for constants.
         self.min_shape = tuple(map(min, zip(*(profile.min_shape for profile in self.profiles), strict=True)))
-        self.opt_shape = self.profiles[0].opt_shape
+        self.opt_shape = tuple(map(max, zip(*(profile.opt_shape for profile in self.profiles), strict=True)))
         self.max_shape = tuple(map(max, zip(*(profile.max_shape for profile in self.profiles), strict=True)))
         self.shared_dims: dict[int, str] = dict(shared_dims or {}) or dict(enumerate(getattr(named, "_fields", ())))
         for axis in self.shared_dims:

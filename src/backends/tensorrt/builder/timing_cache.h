@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -16,7 +17,7 @@
 #include <torchtrt/base/log.h>
 
 /// The file behind BuildSettings::timing_cache_path. A cache only saves time: whatever is wrong with the file is a
-/// warning, and the build goes on. Processes may share a file: the one that writes last wins, and readers never see half
+/// warning, and the build goes on. Processes and threads may share a file: the one that writes last wins, and readers never see half
 /// of it.
 namespace torchtrt::tensorrt {
 
@@ -40,7 +41,9 @@ inline void read_timing_cache(const std::string& path,
 inline void write_timing_cache(const std::string& path, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   const std::filesystem::path target(path);
-  const std::filesystem::path temporary = path + "." + std::to_string(::getpid()) + ".tmp";
+  static std::atomic<int> number{0};  // builds of several threads
+  const std::filesystem::path temporary =
+      path + "." + std::to_string(::getpid()) + "." + std::to_string(++number) + ".tmp";
   std::error_code error;
   if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
   {

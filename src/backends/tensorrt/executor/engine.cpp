@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <torchtrt/base/error.h>
-#include <torchtrt/base/log.h>
 
 #include "backends/tensorrt/compat/plan_header.h"
 #include "backends/tensorrt/compat/version.h"
@@ -16,6 +15,7 @@
 #include "backends/tensorrt/executor/context.h"
 #include "backends/tensorrt/executor/fit.h"
 #include "backends/tensorrt/executor/nvinfer_context.h"
+#include "backends/tensorrt/executor/weight_streaming.h"
 #include "backends/tensorrt/library.h"
 #include "backends/tensorrt/logger.h"
 #include "backends/tensorrt/plugin_layer.h"
@@ -68,16 +68,6 @@ void check_fits(const backend::LoadRequest& request, const Gpu& gpu) {
   TORCHTRT_CHECK(fits_capability(capability, gpu.compute_capability(), is_set(request, kHardwareCompatibleProperty)),
                  kUnsupported, subject_of(request), " ", origin_of(request), ", this GPU is ", gpu.name,
                  " (compute capability ", gpu.compute_capability(), "): ", kRebuild);
-}
-
-// How much of the weights stays on the GPU: what TensorRT proposes for the memory that is free now. Has to be said before
-// the first context is made, and decides how much scratch memory a context needs.
-void set_weight_streaming_budget(nvinfer1::ICudaEngine& engine, const backend::LoadRequest& request) {
-  const std::int64_t budget = engine.getWeightStreamingAutomaticBudget();
-  TORCHTRT_CHECK(engine.setWeightStreamingBudgetV2(budget), kInternal, subject_of(request), ": ", compat::kProductName,
-                 " refuses to keep ", budget, " bytes of weights on the GPU: ", Logger::take_errors());
-  TORCHTRT_LOG(kInfo, subject_of(request), " keeps ", budget, " of ", engine.getStreamableWeightsSize(),
-               " bytes of weights on the GPU and streams the others");
 }
 
 // The package's order, and what TensorRT says of each tensor. Shapes and types are compared, since a wrong one would be
@@ -200,7 +190,7 @@ TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request) {
   // A version compatible plan carries the code that runs it.
   if (is_set(request, kVersionCompatibleProperty)) runtime_->setEngineHostCodeAllowed(true);
   engine_ = deserialize(*runtime_, plan, request);
-  if (is_set(request, kWeightStreamingProperty)) set_weight_streaming_budget(*engine_, request);
+  if (is_set(request, kWeightStreamingProperty)) stream_weights(*engine_, subject_of(request), &Logger::take_errors);
   layout_ = LayoutReader(*engine_, request).read();
 }
 
