@@ -54,7 +54,7 @@ def compile(
 
     Args:
         exported_program: from ``torch_tensorrt.dynamo.trace`` or ``torch.export.export``; its ranges are kept.
-        inputs: or `arg_inputs`, `kwarg_inputs`: the same inputs, for their ``opt_shape``; optional.
+        inputs: or `arg_inputs`, `kwarg_inputs`: the same inputs, for their ``opt_shape`` and profiles; optional.
         **settings: fields of ``CompilationSettings``.
     Returns:
         A GraphModule of engines and PyTorch blocks; the program's own module where too little can be compiled.
