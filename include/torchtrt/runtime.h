@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -93,6 +94,10 @@ class TORCHTRT_API EngineHandle {
   /// Whether some output's shape is known only after a run. Such an engine always uses the output allocator and cannot
   /// be recorded into CUDA graphs.
   [[nodiscard]] bool requires_output_allocator() const;
+  /// At least 1; the largest number that one of its targets has. Engines on the CPU have one.
+  [[nodiscard]] int optimization_profile_count() const;
+  /// The one that calls run now, see optimization_profile(); nullopt: chosen by each call.
+  [[nodiscard]] std::optional<int> chosen_profile() const;
   [[nodiscard]] Engine& engine() const { return *engine_; }
 
   bool operator==(const EngineHandle&) const = default;
@@ -112,6 +117,12 @@ TORCHTRT_API void check_recordable(std::span<const EngineHandle> engines);
 /// Each call allocates, after its own work, the outputs of a next call with the same input shapes, so that the next call
 /// begins at once. Tensors that a caller got are never written again. Without effect where the output allocator is on.
 [[nodiscard]] TORCHTRT_API ModeScope enable_pre_allocated_outputs(std::span<const EngineHandle> engines);
+/// Runs these engines with the optimization profile of this number; nullopt: each call with the most specialized that
+/// takes its shapes, as without a scope. Of several scopes that are open the one opened last decides. Engines with one
+/// profile keep it. A call whose shapes the profile does not take throws Error(kOutOfRange). Error(kInvalidArgument)
+/// unless some engine has that profile, and every engine with several has it.
+[[nodiscard]] TORCHTRT_API ModeScope optimization_profile(std::span<const EngineHandle> engines,
+                                                          std::optional<int> profile);
 
 }  // namespace runtime
 }  // namespace torchtrt

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,6 +20,40 @@ def _as_shape(value: Any, what: str) -> tuple[int, ...]:
     raise ValueError(f"Input: {what} must be a sequence of non-negative integers, got {value!r}")
 
 
+class Profile(NamedTuple):
+    """One range of shapes that engines are tuned for."""
+
+    min_shape: tuple[int, ...]
+    opt_shape: tuple[int, ...]
+    max_shape: tuple[int, ...]
+
+
+def _as_profile(low: Any, opt: Any, high: Any) -> Profile:
+    profile = Profile(_as_shape(low, "min_shape"), _as_shape(opt, "opt_shape"), _as_shape(high, "max_shape"))
+    if not len(profile.min_shape) == len(profile.opt_shape) == len(profile.max_shape):
+        raise ValueError("Input: min_shape, opt_shape and max_shape must have the same rank")
+    for axis, (least, usual, most) in enumerate(zip(*profile, strict=True)):
+        if not least <= usual <= most:
+            raise ValueError(
+                f"Input: dimension {axis} must satisfy min <= opt <= max, got {least} <= {usual} <= {most}"
+            )
+    return profile
+
+
+def _as_profiles(profiles: Any) -> tuple[Profile, ...]:
+    names = Profile._fields
+    if isinstance(profiles, (str, Mapping)) or not isinstance(profiles, Sequence) or len(profiles) == 0:
+        raise ValueError("Input: profiles must be a list of {min_shape, opt_shape, max_shape}, at least one")
+    made = []
+    for profile in profiles:
+        if not isinstance(profile, Mapping) or set(profile) != set(names):
+            raise ValueError(f"Input: each profile must give {', '.join(names)} and nothing else, got {profile!r}")
+        made.append(_as_profile(*(profile[name] for name in names)))
+    if len({len(profile.min_shape) for profile in made}) != 1:
+        raise ValueError("Input: all profiles must have the same rank")
+    return tuple(made)
+
+
 class Input:
     """One input of the model.
 
@@ -27,6 +61,11 @@ class Input:
     ``Input(min_shape=, opt_shape=, max_shape=)`` a range of shapes: a dimension whose minimum and maximum are equal is
     static, every other one takes any size between them, engines being tuned for ``opt_shape``. ``dtype`` defaults to
     float32.
+
+    ``Input(profiles=[{min_shape, opt_shape, max_shape}, ...])`` gives several ranges: TensorRT engines are tuned for
+    each of them and take the shapes of any, see ``torch_tensorrt.runtime.optimization_profile``. All inputs of a model
+    have the same number of profiles, or one, which then is part of each. An engine on a CPU takes everything from the
+    least to the greatest size.
 
     ``tensor_domain`` bounds the values of example tensors, ``[low, high)``; ``name`` is for messages. ``shared_dims``
     (``{axis: name}``) or shapes given as namedtuples say that dimensions of one name (and range) are always equal. The
@@ -54,32 +93,28 @@ class Input:
                 raise ValueError("Input: the shape was given both as positional arguments and as `shape=`")
             first = args[0]
             shape = first if len(args) == 1 and not isinstance(first, int) else args
-        if profiles is not None:
-            if len(profiles) != 1:
-                raise ValueError("Input: exactly one optimization profile can be compiled; pass one range of shapes")
-            if any(part is not None for part in (shape, min_shape, opt_shape, max_shape)):
-                raise ValueError("Input: give either profiles or shapes, not both")
-            min_shape, opt_shape, max_shape = (profiles[0][key] for key in ("min_shape", "opt_shape", "max_shape"))
         ranged = [part is not None for part in (min_shape, opt_shape, max_shape)]
-        if (shape is not None) == any(ranged) or (any(ranged) and not all(ranged)):
-            raise ValueError("Input: give one static shape, or all of min_shape, opt_shape and max_shape")
         if is_shape_tensor:
             raise ValueError("Input: inputs that carry shapes are not supported; pass the tensor whose shape it is")
-        fields = getattr(min_shape if shape is None else shape, "_fields", None)
-        self.shared_dims: dict[int, str] = dict(shared_dims or {}) or dict(enumerate(fields or ()))
-        if shape is not None:
-            self.min_shape = self.opt_shape = self.max_shape = _as_shape(shape, "shape")
+        if profiles is not None:
+            if shape is not None or any(ranged):
+                raise ValueError("Input: give either profiles or shapes, not both")
+            self.profiles = _as_profiles(profiles)
+            named = profiles[0]["min_shape"]
+        elif (shape is not None) == any(ranged) or (any(ranged) and not all(ranged)):
+            raise ValueError("Input: give one static shape, or all of min_shape, opt_shape and max_shape")
+        elif shape is not None:
+            self.profiles = (Profile(*[_as_shape(shape, "shape")] * 3),)
+            named = shape
         else:
-            self.min_shape = _as_shape(min_shape, "min_shape")
-            self.opt_shape = _as_shape(opt_shape, "opt_shape")
-            self.max_shape = _as_shape(max_shape, "max_shape")
-            if not len(self.min_shape) == len(self.opt_shape) == len(self.max_shape):
-                raise ValueError("Input: min_shape, opt_shape and max_shape must have the same rank")
-            for axis, (low, opt, high) in enumerate(zip(self.min_shape, self.opt_shape, self.max_shape, strict=True)):
-                if not low <= opt <= high:
-                    raise ValueError(
-                        f"Input: dimension {axis} must satisfy min <= opt <= max, got {low} <= {opt} <= {high}"
-                    )
+            self.profiles = (_as_profile(min_shape, opt_shape, max_shape),)
+            named = min_shape
+        # What the model is captured for: everything from the least to the greatest size. The example has the greatest
+        # of the usual sizes: torch.export takes sizes that become 0 or 1 within the model for constants.
+        self.min_shape = tuple(map(min, zip(*(profile.min_shape for profile in self.profiles), strict=True)))
+        self.opt_shape = tuple(map(max, zip(*(profile.opt_shape for profile in self.profiles), strict=True)))
+        self.max_shape = tuple(map(max, zip(*(profile.max_shape for profile in self.profiles), strict=True)))
+        self.shared_dims: dict[int, str] = dict(shared_dims or {}) or dict(enumerate(getattr(named, "_fields", ())))
         for axis in self.shared_dims:
             if not 0 <= axis < len(self.min_shape):
                 raise ValueError(f"Input: shared_dims names axis {axis} of a shape of rank {len(self.min_shape)}")
@@ -103,12 +138,14 @@ class Input:
 
     @property
     def shape(self) -> Any:
-        """The static shape, or the three shapes of the range by name."""
+        """The static shape, or the three shapes of the range (of all profiles together) by name."""
         if not self.is_dynamic:
             return self.min_shape
         return {"min_shape": self.min_shape, "opt_shape": self.opt_shape, "max_shape": self.max_shape}
 
     def __repr__(self) -> str:
+        if len(self.profiles) > 1:
+            return f"Input(profiles={[profile._asdict() for profile in self.profiles]}, dtype={self.dtype.name})"
         shape = f"min_shape={self.min_shape}, opt_shape={self.opt_shape}, max_shape={self.max_shape}"
         return f"Input({shape if self.is_dynamic else f'shape={self.min_shape}'}, dtype={self.dtype.name})"
 

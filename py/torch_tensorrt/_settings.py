@@ -48,6 +48,17 @@ class CompilationSettings:
     """TensorRT: 0 to 5; None is the library's default."""
     compute_capabilities: tuple[int, ...] = ()
     """TensorRT-RTX: GPU generations to build for (86, 89, 120); empty is the library's default set."""
+    hardware_compatible: bool = False
+    """TensorRT: build for every GPU of compute capability 8.0 or more, not for this machine's only."""
+    version_compatible: bool = False
+    """TensorRT: build for newer releases of the same major version as well. Such engines carry the code that runs them,
+    which is allowed to run when they are loaded."""
+    timing_cache_path: str = ""
+    """TensorRT: a file of kernel timings, read before and replaced after each build, which makes builds of similar
+    models shorter. Empty: none."""
+    enable_weight_streaming: bool = False
+    """TensorRT, TensorRT-RTX: weights may stay in host memory and be streamed, as many as the library thinks right for
+    the GPU's free memory when the engine is loaded."""
     inference_precision: str = "auto"
     """OpenVINO: "auto" computes float32 as float32, and a model that is bfloat16 throughout in bfloat16; "float32" or
     "bfloat16" force it."""
@@ -80,6 +91,9 @@ class CompilationSettings:
             )
         if self.optimization_level is not None and self.optimization_level not in range(6):
             raise ValueError(f"optimization_level must be 0 to 5, got {self.optimization_level!r}")
+        for name in ("hardware_compatible", "version_compatible", "enable_weight_streaming"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.workspace_size < 0:
             raise ValueError(f"workspace_size must not be negative, got {self.workspace_size!r}")
         for target in self.targets or ():
@@ -109,11 +123,31 @@ def _has_library(target: str) -> bool:
     return True
 
 
+# Settings that say nothing to some targets, and why. A setting that is not here means something to every target.
+NO_EFFECT: dict[str, dict[str, str]] = {
+    "workspace_size": {"openvino": "OpenVINO allocates what it needs"},
+    "optimization_level": {"openvino": "OpenVINO has no such levels"},
+    "compute_capabilities": {"openvino": "its engines run on CPUs"},
+    "hardware_compatible": {
+        "openvino": "its engines run on every CPU",
+        "tensorrt_rtx": "its engines are for the GPUs of compute_capabilities",
+    },
+    "version_compatible": {"openvino": "its engines are compiled where they run"},
+    "timing_cache_path": {
+        "openvino": "OpenVINO times no kernels",
+        "tensorrt_rtx": "TensorRT-RTX chooses kernels where the engine runs",
+    },
+    "enable_weight_streaming": {"openvino": "its engines run in host memory"},
+    "inference_precision": {
+        "tensorrt": "its engines compute in the model's own dtypes",
+        "tensorrt_rtx": "its engines compute in the model's own dtypes",
+    },
+}
+
 # Keywords of Torch-TensorRT that cannot change a result here; they are accepted, and this table says why.
 ACCEPTED: dict[str, str] = {
     "max_aux_streams": "TensorRT's builder chooses",
     "num_avg_timing_iters": "TensorRT's builder chooses",
-    "timing_cache_path": "no timing cache is kept",
     "tiling_optimization_level": "TensorRT's builder chooses",
     "l2_limit_for_tiling": "TensorRT's builder chooses",
     "sparse_weights": "an optimization that is not used",
@@ -121,8 +155,6 @@ ACCEPTED: dict[str, str] = {
     "dla_sram_size": "there is no DLA target",
     "dla_local_dram_size": "there is no DLA target",
     "dla_global_dram_size": "there is no DLA target",
-    "version_compatible": "engine packages carry their producers' versions and are checked at load",
-    "hardware_compatible": "OpenVINO and TensorRT-RTX engines fit any machine of their kind",
     "lazy_engine_init": "vendor engines are always created at first use",
     "cache_built_engines": "no engine cache is kept",
     "reuse_cached_engines": "no engine cache is kept",
@@ -151,7 +183,6 @@ ACCEPTED: dict[str, str] = {
 # Keywords whose default is harmless and whose other values ask for what does not exist (yet): an error says so.
 REFUSED: dict[str, tuple[Any, str]] = {
     "enable_autocast": (False, "convert the model with model.half() or model.bfloat16() instead"),
-    "enable_weight_streaming": (False, "engines load their weights whole"),
     "strip_engine_weights": (False, "engines carry their weights"),
     "refit_identical_engine_weights": (False, "engines cannot be refitted; compile again"),
     "enable_cross_compile_for_windows": (False, "engines are built for the machine's own platform"),
@@ -201,6 +232,8 @@ def _normalize(name: str, value: Any) -> Any:
         return None if value is None else Device._from(value)
     if name == "compute_capabilities":
         return tuple(value)
+    if name == "timing_cache_path":
+        return "" if value is None else os.fspath(value)
     if name == "dryrun" and not isinstance(value, (bool, str)):
         return os.fspath(value)
     return value
@@ -243,6 +276,17 @@ def make_settings(
     if keywords.get("immutable_weights", True) is False:
         raise ValueError("immutable_weights=False is not available: engines cannot be refitted; compile again")
     return CompilationSettings(**own, accepted=accepted)
+
+
+def log_unused(settings: CompilationSettings, targets: Sequence[str]) -> None:
+    """Says of each setting that was changed where it has no effect."""
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if value == item.default:
+            continue
+        for target, reason in NO_EFFECT.get(item.name, {}).items():
+            if target in targets:
+                _LOGGER.info("%s=%r has no effect on target %s: %s", item.name, value, target, reason)
 
 
 def is_cuda_target(settings: CompilationSettings) -> bool:

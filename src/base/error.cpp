@@ -14,6 +14,7 @@ const char* to_string(ErrorCode code) {
     case ErrorCode::kVersionMismatch: return "VersionMismatch";
     case ErrorCode::kDataLoss: return "DataLoss";
     case ErrorCode::kInternal: return "Internal";
+    case ErrorCode::kCancelled: return "Cancelled";
   }
   return "Unknown";
 }

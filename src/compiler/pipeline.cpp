@@ -74,6 +74,8 @@ CompiledEngine compile(const graph::Graph& graph, const CompileSettings& setting
   format::Metadata metadata = describe(converted, settings);
   format::PayloadWriter payload;
   for (backend::Builder* builder : builders) {
+    TORCHTRT_CHECK(!settings.build.keep_going || settings.build.keep_going(), kCancelled, "the build of engine ",
+                   net.name(), " for ", builder->name(), " was cancelled");
     TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder->name(), ": ", compiled.layer_count,
                  " layers");
     const backend::BuiltEngine built = builder->build(net, settings.build);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Python module torch_tensorrt._C: bindings, no logic.
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,6 +65,8 @@ struct Built {
 Built compile(const graph::Graph& graph, const std::vector<std::string>& targets, const std::string& device,
               bool use_plugins, std::size_t workspace_size, std::optional<int> optimization_level,
               std::vector<int> compute_capabilities, const std::string& inference_precision,
+              const std::vector<std::map<std::string, std::array<std::int64_t, 3>>>& profiles, bool hardware_compatible,
+              bool version_compatible, const std::string& timing_cache_path, bool weight_streaming,
               const std::string& torch_version) {
   compiler::CompileSettings settings;
   settings.targets = targets;
@@ -72,6 +76,19 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
   settings.build.optimization_level = optimization_level;
   settings.build.compute_capabilities = std::move(compute_capabilities);
   settings.build.inference_precision = inference_precision;
+  for (const auto& profile : profiles) {
+    auto& ranges = settings.build.profiles.emplace_back();
+    for (const auto& [symbol, range] : profile) ranges[symbol] = {range[0], range[1], range[2]};
+  }
+  settings.build.hardware_compatible = hardware_compatible;
+  settings.build.version_compatible = version_compatible;
+  settings.build.timing_cache_path = timing_cache_path;
+  settings.build.weight_streaming = weight_streaming;
+  settings.build.keep_going = [] {
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // Ctrl-C, as a rule
+    return true;
+  };
   settings.torch_version = torch_version;
   compiler::CompiledEngine engine;
   try {
@@ -144,7 +161,10 @@ PYBIND11_MODULE(_C, module) {
       py::arg("target"), "The version of the library that builds for a target; an error if there is none.");
   module.def("compile", &compile, py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("device"),
              py::arg("use_plugins"), py::arg("workspace_size"), py::arg("optimization_level"),
-             py::arg("compute_capabilities"), py::arg("inference_precision"), py::arg("torch_version"),
+             py::arg("compute_capabilities"), py::arg("inference_precision"),
+             py::arg("profiles") = std::vector<std::map<std::string, std::array<std::int64_t, 3>>>(),
+             py::arg("hardware_compatible") = false, py::arg("version_compatible") = false,
+             py::arg("timing_cache_path") = "", py::arg("weight_streaming") = false, py::arg("torch_version"),
              "Builds one engine from a graph of which every node is supported.");
   module.def("package_bytes", &package_bytes, py::arg("metadata"), py::arg("payload"),
              "The engine package as one file's bytes.");

@@ -2,6 +2,7 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include <torchtrt/backend/properties.h>
@@ -35,6 +36,14 @@ const std::string& module_of(const format::TargetSpec& target) {
   return named == target.properties.end() ? target.backend : named->second;
 }
 
+int profiles_of(const format::TargetSpec& target) {
+  int count = 1;
+  if (const auto said = target.properties.find(backend::kProfilesProperty); said != target.properties.end()) {
+    std::from_chars(said->second.data(), said->second.data() + said->second.size(), count);
+  }
+  return count;
+}
+
 std::string_view name_of(DLDeviceType type) {
   return type == kDLCPU ? "the CPU" : type == kDLCUDA ? "CUDA devices" : "that kind of device";
 }
@@ -60,6 +69,7 @@ Engine::Engine(std::string_view metadata, std::span<const std::byte> payload, st
                  metadata_.name, "\": the payload must be aligned to ", kAlignment, " bytes");
   for (const format::TargetSpec& target : metadata_.targets) {
     (device_type_of(target, metadata_) == kDLCPU ? has_cpu_target_ : has_cuda_target_) = true;
+    profile_count_ = std::max(profile_count_, profiles_of(target));
   }
 }
 

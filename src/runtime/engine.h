@@ -53,10 +53,18 @@ class TORCHTRT_API Engine {
   /// CPU, or all inputs are on the CPU and it runs there.
   std::optional<Placement> place(std::span<const DLDevice> inputs);
 
-  [[nodiscard]] CallModes call_modes() const { return runtime::call_modes(metadata_, modes_); }
+  [[nodiscard]] CallModes call_modes() const {
+    CallModes modes = runtime::call_modes(metadata_, modes_);
+    modes.profile = profile_.current();
+    return modes;
+  }
   void acquire(EngineMode mode) { modes_.acquire(mode); }
   void release(EngineMode mode) { modes_.release(mode); }
   [[nodiscard]] bool is_on(EngineMode mode) const { return modes_.is_on(mode); }
+  /// Which optimization profile calls run; see optimization_profile() for who may ask for which.
+  [[nodiscard]] ProfileChoice& profile() { return profile_; }
+  /// The largest number that a target has; at least 1.
+  [[nodiscard]] int profile_count() const { return profile_count_; }
   /// See LoadedEngine::invalidate_graphs; on all devices.
   void invalidate_graphs();
 
@@ -83,6 +91,8 @@ class TORCHTRT_API Engine {
   BindingPlan plan_;
   bool has_cpu_target_ = false, has_cuda_target_ = false;
   EngineModes modes_;
+  ProfileChoice profile_;
+  int profile_count_ = 1;
   std::atomic<bool> warned_of_devices_{false}, said_allocator_{false};
 
   /// The first device's engine, read without a lock: nearly every engine only ever has this one.

@@ -470,6 +470,75 @@ TEST_F(GpuEngineTest, ScopesNestOverlapAndEndInAnyOrder) {
   EXPECT_FALSE(engine->call_modes().pre_allocated_outputs);
 }
 
+TEST_F(GpuEngineTest, OptimizationProfiles) {
+  const auto engine = make({.properties = {{"operation", "profile"}, {"profiles", "3"}}});
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  EXPECT_EQ(handles[0].optimization_profile_count(), 3);
+  const auto runs_with = [&](int profile) {
+    const auto call = start(*engine, 2, 1);
+    gpu->drain();
+    return call->right(1.5F + static_cast<float>(profile));
+  };
+  EXPECT_TRUE(runs_with(-1));
+  {
+    ModeScope first = optimization_profile(handles, 2);
+    EXPECT_TRUE(runs_with(2));
+    ModeScope second = optimization_profile(handles, 1);
+    EXPECT_TRUE(runs_with(1));
+    {
+      const ModeScope automatic = optimization_profile(handles, std::nullopt);
+      EXPECT_TRUE(runs_with(-1));
+    }
+    EXPECT_TRUE(runs_with(1));
+    first = ModeScope();
+    EXPECT_TRUE(runs_with(1)) << "scopes may end in any order";
+    second = ModeScope();
+    EXPECT_TRUE(runs_with(-1));
+    second = optimization_profile(handles, 0);
+    EXPECT_TRUE(runs_with(0));
+  }
+  EXPECT_TRUE(runs_with(-1));
+}
+
+TEST_F(GpuEngineTest, GraphsOfOtherProfilesAreNotReplayed) {
+  const auto engine = make({.properties = {{"operation", "profile"}, {"profiles", "2"}}});
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  for (int round = 0; round < 2; ++round) {
+    for (int profile = 0; profile < 2; ++profile) {
+      const ModeScope scope = optimization_profile(handles, profile);
+      const auto call = start(*engine, 2, static_cast<float>(round));
+      gpu->drain();
+      EXPECT_TRUE(call->right(1.5F + static_cast<float>(profile)));
+    }
+  }
+  EXPECT_EQ(gpu->captures, 2);
+  EXPECT_EQ(gpu->launches, 2);
+}
+
+TEST_F(GpuEngineTest, ProfilesThatThereAreNot) {
+  const auto three = make({.name = "three", .properties = {{"operation", "profile"}, {"profiles", "3"}}});
+  const auto two = make({.name = "two", .properties = {{"operation", "profile"}, {"profiles", "2"}}});
+  const auto one = make({.name = "one", .properties = {{"operation", "profile"}}});
+  const auto fails = [](std::vector<std::shared_ptr<Engine>> engines, int profile, const std::string& text) {
+    std::vector<EngineHandle> handles;
+    for (const auto& engine : engines) handles.emplace_back(engine);
+    expect_error(ErrorCode::kInvalidArgument, text, [&] { auto scope = optimization_profile(handles, profile); });
+    for (const auto& engine : engines) EXPECT_EQ(engine->profile().current(), -1) << "nothing is left open";
+  };
+  fails({three}, 3, "there is no optimization profile 3: engine \"three\" has 0 to 2");
+  fails({three}, -1, "there is no optimization profile -1");
+  fails({three, two}, 2, "engine \"two\" has 0 to 1");
+  fails({one}, 1, "engine \"one\" has one, number 0");
+  const ModeScope scope = optimization_profile(std::vector{EngineHandle(three), EngineHandle(one)}, 2);
+  EXPECT_EQ(three->profile().current(), 2);
+  EXPECT_EQ(one->profile().current(), -1) << "it has one";
+  const ModeScope nothing = optimization_profile(std::vector{EngineHandle(one)}, 0);
+  const auto call = start(*one, 2, 1);
+  gpu->drain();
+  EXPECT_TRUE(call->right(0.5F)) << "automatic, which is -1";
+}
+
 TEST_F(GpuEngineTest, GraphsOfOneEngineLeaveOthersAlone) {
   const auto recorded = make({.name = "recorded"}), plain = make({.name = "plain"});
   const ModeScope scope = enable_cudagraphs(std::vector{EngineHandle(recorded)});

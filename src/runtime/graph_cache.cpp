@@ -26,6 +26,7 @@ struct GraphCache::Entry {
     std::vector<std::int64_t> shape;
   };
   std::vector<std::int64_t> key;
+  int profile = -1;  // as it was asked for
   std::vector<Buffer> inputs, outputs;
   std::vector<DLTensor> tensors;                    // the inputs as the engine gets them
   void* stream = nullptr;                           // the one that the memory was made for
@@ -122,8 +123,9 @@ void GraphCache::deliver_outputs(Entry& entry, const backend::RunRequest& reques
 
 GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::RunRequest& request,
                                     const std::vector<std::int64_t>& key) {
-  const auto known =
-      std::find_if(entries_.rbegin(), entries_.rend(), [&key](const auto& entry) { return entry->key == key; });
+  const auto known = std::find_if(entries_.rbegin(), entries_.rend(), [&](const auto& entry) {
+    return entry->key == key && entry->profile == request.profile;
+  });
   if (known != entries_.rend()) {
     std::rotate(std::prev(known.base()), known.base(), entries_.end());
     Entry& entry = *entries_.back();
@@ -136,6 +138,7 @@ GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::Ru
 
   auto entry = std::make_shared<Entry>();
   entry->key = key;
+  entry->profile = request.profile;
   entry->stream = request.stream;
   entry->outputs.resize(output_item_sizes_.size());
   entry->inputs.resize(request.inputs.size());
@@ -161,12 +164,12 @@ GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::Ru
   StagingSink sink(*this, *entry);
   stage_inputs(*entry, request);
   Services services(*this, *entry, request.stream);
-  context.run({entry->tensors, request.output_shapes, &sink, request.stream, &services});
+  context.run({entry->tensors, request.output_shapes, &sink, request.stream, &services, request.profile});
   deliver_outputs(*entry, request);
   try {
     entry->graph = api_.capture(device_, [&](void* stream) {
       Services recorded(*this, *entry, stream);
-      context.run({entry->tensors, request.output_shapes, &sink, stream, &recorded});
+      context.run({entry->tensors, request.output_shapes, &sink, stream, &recorded, request.profile});
     });
   } catch (const Error& error) {
     failure_ = error.what();

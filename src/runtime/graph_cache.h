@@ -14,7 +14,7 @@
 
 namespace torchtrt::runtime {
 
-/// The CUDA graphs of one execution context: one per combination of input shapes, the least recently used makes room.
+/// The CUDA graphs of one execution context: one per combination of input shapes and profile that was asked for, the least recently used makes room.
 /// Not thread-safe, as the context is not.
 ///
 ///   new shapes      the engine runs plainly over staging memory, which gives the call's answer and warms the engine up

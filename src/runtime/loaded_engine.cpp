@@ -40,7 +40,7 @@ void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs
   std::unique_ptr<ContextSlot> slot = pool_.acquire(stream);
   const ResolvedShapes& shapes = resolve(slot, plan, inputs);
   // If the run throws, the context goes with the exception, see ContextPool::discard.
-  slot->context->run({inputs, shapes.outputs, &outputs, stream, nullptr});
+  slot->context->run({inputs, shapes.outputs, &outputs, stream, nullptr, modes.profile});
   pool_.release(std::move(slot), stream);
 }
 
@@ -51,7 +51,7 @@ void LoadedEngine::run_on_gpu(const BindingPlan& plan, std::span<const DLTensor>
   std::unique_ptr<ContextSlot> slot = recorded_outside ? pool_.acquire_for_recording() : pool_.acquire(stream);
   const ResolvedShapes& shapes = resolve(slot, plan, inputs);
   CallServices services(*api_, device_.device_id, stream, recorded_outside ? &slot->recorded_memory : nullptr);
-  const backend::RunRequest request{inputs, shapes.outputs, &outputs, stream, &services};
+  const backend::RunRequest request{inputs, shapes.outputs, &outputs, stream, &services, modes.profile};
   auto outcome = GraphCache::Outcome::kReplayed;
   try {
     if (!recorded_outside && may_record(*slot, modes)) {

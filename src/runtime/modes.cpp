@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/modes.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,19 @@ ModeScope enable(std::span<const EngineHandle> engines, EngineMode mode) {
 
 }  // namespace
 
+std::int64_t ProfileChoice::open(int profile) {
+  const std::lock_guard lock(mutex_);
+  open_.emplace_back(++tickets_, profile);
+  update();
+  return tickets_;
+}
+
+void ProfileChoice::close(std::int64_t ticket) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(open_, [ticket](const auto& scope) { return scope.first == ticket; });
+  update();
+}
+
 CallModes call_modes(const format::Metadata& engine, const EngineModes& modes) {
   CallModes result;
   result.cuda_graphs = cudagraphs_mode() == CudaGraphsMode::kSubgraph || modes.is_on(EngineMode::kCudaGraphs);
@@ -36,6 +51,11 @@ CallModes call_modes(const format::Metadata& engine, const EngineModes& modes) {
 
 const std::string& EngineHandle::name() const { return engine_->metadata().name; }
 bool EngineHandle::requires_output_allocator() const { return engine_->metadata().requires_output_allocator; }
+int EngineHandle::optimization_profile_count() const { return engine_->profile_count(); }
+std::optional<int> EngineHandle::chosen_profile() const {
+  const int profile = engine_->profile().current();
+  return profile == ProfileChoice::kAutomatic ? std::nullopt : std::optional(profile);
+}
 
 void check_recordable(std::span<const EngineHandle> engines) {
   for (const EngineHandle& engine : engines) {
@@ -54,6 +74,27 @@ ModeScope enable_output_allocator(std::span<const EngineHandle> engines) {
 
 ModeScope enable_pre_allocated_outputs(std::span<const EngineHandle> engines) {
   return enable(engines, EngineMode::kPreAllocatedOutputs);
+}
+
+ModeScope optimization_profile(std::span<const EngineHandle> engines, std::optional<int> profile) {
+  if (profile) {
+    int most = engines.empty() ? 0 : 1;
+    for (const EngineHandle& engine : engines) most = std::max(most, engine.optimization_profile_count());
+    for (const EngineHandle& engine : engines) {
+      const int count = engine.optimization_profile_count();
+      const bool has = *profile >= 0 && *profile < (count == 1 ? most : count);
+      TORCHTRT_CHECK(has, kInvalidArgument, "there is no optimization profile ", *profile, ": engine \"", engine.name(),
+                     "\" has ", count == 1 ? "one, number 0" : "0 to " + std::to_string(count - 1));
+    }
+  }
+  std::vector<std::pair<EngineHandle, std::int64_t>> open;
+  for (const EngineHandle& engine : engines) {
+    const bool has_choice = profile && engine.optimization_profile_count() > 1;
+    open.emplace_back(engine, engine.engine().profile().open(has_choice ? *profile : ProfileChoice::kAutomatic));
+  }
+  return ModeScope([open = std::move(open)] {
+    for (const auto& [engine, ticket] : open) engine.engine().profile().close(ticket);
+  });
 }
 
 ModeScope scoped_multi_device_safe_mode(bool enabled) {

@@ -3,6 +3,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 #include <torchtrt/base/export.h>
 
@@ -32,11 +35,32 @@ class EngineModes {
   std::atomic<std::uint64_t> counts_{0};
 };
 
+/// Which optimization profile the open scopes want of an engine: the one opened last decides, and scopes may end in any
+/// order. Thread-safe; a call reads one word.
+class TORCHTRT_API ProfileChoice {
+ public:
+  static constexpr int kAutomatic = -1;
+
+  /// The ticket ends the scope.
+  std::int64_t open(int profile);
+  void close(std::int64_t ticket);
+  [[nodiscard]] int current() const { return current_.load(std::memory_order_relaxed); }
+
+ private:
+  void update() { current_.store(open_.empty() ? kAutomatic : open_.back().second, std::memory_order_relaxed); }
+
+  std::mutex mutex_;  // of the rest
+  std::vector<std::pair<std::int64_t, int>> open_;
+  std::int64_t tickets_ = 0;
+  std::atomic<int> current_{kAutomatic};
+};
+
 /// What holds for one call of one engine.
 struct CallModes {
   bool cuda_graphs = false;
   bool output_allocator = false;
   bool pre_allocated_outputs = false;
+  int profile = ProfileChoice::kAutomatic;
 };
 
 /// Puts the process's defaults, the engine's settings and its nature together. Error(kIncompatibleMode) for CUDA graphs

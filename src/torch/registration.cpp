@@ -60,6 +60,13 @@ runtime::EngineMode to_mode(std::int64_t mode) {
   return static_cast<runtime::EngineMode>(mode);
 }
 
+std::int64_t open_profile(const EnginePointer& engine, std::int64_t profile) {
+  const int count = engine->engine().profile_count();
+  TORCH_CHECK_VALUE(profile >= -1 && profile < count, "an optimization profile of this engine is 0 to ", count - 1,
+                    ", or -1 (automatic), not ", profile);
+  return engine->engine().profile().open(static_cast<int>(profile));
+}
+
 std::vector<std::vector<std::int64_t>> infer_outputs(const EnginePointer& engine,
                                                      const std::vector<std::vector<std::int64_t>>& shapes) {
   return translate([&] { return engine->engine().infer_output_shapes(shapes); });
@@ -91,6 +98,20 @@ TORCH_LIBRARY(tensorrt, m) {
       .def("mode_is_on",
            [](const EnginePointer& self, std::int64_t mode) { return self->engine().is_on(to_mode(mode)); },
            "Whether an enable_mode is open.", {torch::arg("mode")})
+      .def("optimization_profile_count",
+           [](const EnginePointer& self) -> std::int64_t { return self->engine().profile_count(); })
+      .def(
+          "optimization_profile",
+          [](const EnginePointer& self) -> std::int64_t { return self->engine().profile().current(); },
+          "The optimization profile that calls run; -1: the one that fits best.")
+      .def("open_profile", &open_profile,
+           "Calls run this profile (-1: the one that fits best) until close_profile() or a later open_profile(); gives "
+           "a "
+           "ticket.",
+           {torch::arg("profile")})
+      .def("close_profile",
+           [](const EnginePointer& self, std::int64_t ticket) { self->engine().profile().close(ticket); },
+           "Takes one open_profile back.", {torch::arg("ticket")})
       .def("infer_outputs", &infer_outputs,
            "Shapes of the outputs for shapes of the inputs; -1 where only the data decides.",
            {torch::arg("input_shapes")})

@@ -182,6 +182,24 @@ TEST_F(WholeGraphTest, ThreadsTakeTurns) {
   EXPECT_EQ(counts->recorded, 4);
 }
 
+TEST_F(WholeGraphTest, AnotherOptimizationProfileRecordsAnew) {
+  const testing::FakeEngineState state =
+      testing::fake_engine({.properties = {{"operation", "profile"}, {"profiles", "2"}}});
+  const testing::AlignedBytes bytes(state.payload);
+  const std::vector engines{EngineHandle(std::make_shared<Engine>(state.text(), bytes.span(), bytes.owner()))};
+  Whole with_engine(sum_and_product, engines, FakeRecorder(counts));
+  const Tensors inputs{at::randn({2, 3}), at::randn({2, 3})};
+  with_engine(inputs);
+  {
+    const ModeScope scope = optimization_profile(engines, 1);
+    with_engine(inputs);
+    with_engine(inputs);
+    EXPECT_EQ(counts->recorded, 2);
+  }
+  with_engine(inputs);
+  EXPECT_EQ(counts->recorded, 2) << "the first recording holds again";
+}
+
 TEST_F(WholeGraphTest, EnginesThatRequireTheAllocatorAreRefused) {
   const testing::FakeEngineState state = testing::fake_engine({.requires_output_allocator = true});
   const testing::AlignedBytes bytes(state.payload);

@@ -61,6 +61,12 @@ def test_plugins(tmp_path: Path) -> None:
     run([sys.executable, "plugins.py"], tmp_path)
 
 
+def test_building(tmp_path: Path) -> None:
+    (source,) = blocks("docs/building.md", "python")
+    (tmp_path / "building.py").write_text(source)
+    run([sys.executable, "building.py"], tmp_path)
+
+
 def test_runtime_modes(tmp_path: Path) -> None:
     (tmp_path / "modes.py").write_text("\n".join(blocks("docs/runtime.md", "python")))
     run([sys.executable, "modes.py"], tmp_path)

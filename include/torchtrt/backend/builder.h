@@ -48,6 +48,20 @@ struct BuildSettings {
   /// openvino: "auto" (float32 exactly as float32; bfloat16 when every floating value of the network is bfloat16),
   /// "float32" or "bfloat16".
   std::string inference_precision = "auto";
+  /// tensorrt*: the symbols' ranges in each optimization profile, within the symbols' own; a symbol that a profile does
+  /// not name has its own there. Empty: one profile. An engine without dynamic inputs has none.
+  std::vector<std::map<std::string, network::SymbolRange>> profiles;
+  /// tensorrt: an engine for every GPU of compute capability 8.0 or more, not for this machine's only.
+  bool hardware_compatible = false;
+  /// tensorrt*: an engine for newer releases of the same major version as well.
+  bool version_compatible = false;
+  /// tensorrt: a file of kernel timings, read before the build and replaced after it; it need not exist. Empty: none.
+  std::string timing_cache_path;
+  /// tensorrt*: the executor may leave weights in host memory and stream them.
+  bool weight_streaming = false;
+  /// Asked before each target is built; tensorrt*: also after every step of a build, perhaps on other threads. False ends
+  /// the build with Error(kCancelled), an exception ends it with that exception. Empty: builds are not cancelled.
+  std::function<bool()> keep_going;
 };
 
 /// A named piece of the built engine ("model", "weights", "plan"). `owner` keeps `data` alive.

@@ -92,6 +92,7 @@ struct RunRequest {
   OutputSink* outputs = nullptr;
   void* stream = nullptr;            ///< The caller's stream on CUDA; null on the CPU.
   DeviceServices* device = nullptr;  ///< On CUDA; null on the CPU.
+  int profile = -1;                  ///< The optimization profile that the user wants; -1: the engine chooses.
 };
 
 /// State of one call at a time; the runtime keeps a pool of them per engine. Not thread-safe.

@@ -13,4 +13,7 @@ inline constexpr const char* kModuleProperty = "module";
 /// while it runs, which a replay would write after it was given to somebody else. Absent: it may be.
 inline constexpr const char* kRecordableProperty = "recordable";
 
+/// How many optimization profiles the target's engine has ("3"). Absent: one.
+inline constexpr const char* kProfilesProperty = "profiles";
+
 }  // namespace torchtrt::backend

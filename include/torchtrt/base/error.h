@@ -21,6 +21,7 @@ enum class ErrorCode {
   kVersionMismatch,   ///< A file or a vendor library of a version that cannot be used (RuntimeError).
   kDataLoss,          ///< Truncated, corrupted or foreign bytes (RuntimeError).
   kInternal,          ///< A broken invariant: a defect of torchtrt or of a vendor library (RuntimeError).
+  kCancelled,         ///< The caller wanted no more of it (RuntimeError).
 };
 
 /// Returns the enumerator's name without its `k`, for messages and tests.

@@ -35,7 +35,8 @@ struct Recording {
 };
 
 /// Calls `function` through recordings: new shapes warm it up and record it, known ones replay. Inputs are copied to a
-/// recording's memory and results out of it, so what a caller got is never written again. The least recently used of
+/// recording's memory and results out of it, so what a caller got is never written again. Engines with another
+/// optimization profile (optimization_profile) count as new shapes. The least recently used of
 /// kCapacity recordings makes room. Results are detached: gradients are neither needed nor recorded.
 ///
 /// Runs `function` plainly: inputs that the recorder does not take (on the CPU, on several devices, none), and calls
@@ -63,7 +64,7 @@ class WholeGraph {
   /// `engines`: those that `function` runs (engines_of, engines_of_package). Error(kIncompatibleMode) if one requires
   /// the output allocator, which cannot be recorded.
   explicit WholeGraph(Function function, std::span<const EngineHandle> engines = {}, Recorder recorder = Recorder())
-      : function_(std::move(function)), recorder_(std::move(recorder)) {
+      : function_(std::move(function)), recorder_(std::move(recorder)), engines_(engines.begin(), engines.end()) {
     check_recordable(engines);
   }
 
@@ -72,8 +73,9 @@ class WholeGraph {
     if (failed_.load(std::memory_order_relaxed) || !is_recordable(inputs)) return function_(inputs);
     const std::lock_guard lock(mutex_);
     const auto turn = recorder_.turn(inputs);
-    const auto known = std::find_if(entries_.rbegin(), entries_.rend(),
-                                    [&](const Entry& entry) { return same(entry.described, inputs); });
+    const auto known = std::find_if(entries_.rbegin(), entries_.rend(), [&](const Entry& entry) {
+      return same(entry.described, inputs) && entry.profiles == chosen_profiles();
+    });
     if (known != entries_.rend()) {
       std::rotate(std::prev(known.base()), known.base(), entries_.end());
     } else {
@@ -104,8 +106,10 @@ class WholeGraph {
     at::Device device;
     std::vector<std::int64_t> sizes, strides;
   };
+  using Profiles = std::vector<std::optional<int>>;  // of the engines
   struct Entry {
     std::vector<Described> described;
+    Profiles profiles;
     Tensors memory;  // of the inputs
     Recording recording;
   };
@@ -118,6 +122,12 @@ class WholeGraph {
                       });
   }
 
+  [[nodiscard]] Profiles chosen_profiles() const {
+    Profiles profiles;
+    for (const EngineHandle& engine : engines_) profiles.push_back(engine.chosen_profile());
+    return profiles;
+  }
+
   bool is_recordable(const Tensors& inputs) {
     return !inputs.empty() && std::all_of(inputs.begin(), inputs.end(), [](const at::Tensor& input) {
       return input.defined() && input.layout() == at::kStrided;
@@ -127,6 +137,7 @@ class WholeGraph {
   /// Adds an entry; or gives the plain run's results if recording fails.
   std::optional<Tensors> record(const Tensors& inputs) {
     Entry entry;
+    entry.profiles = chosen_profiles();
     {
       // Ordinary tensors in any case: those of an inference mode could not be written outside of it.
       const c10::InferenceMode ordinary(false);
@@ -152,6 +163,7 @@ class WholeGraph {
 
   Function function_;
   Recorder recorder_;
+  const std::vector<EngineHandle> engines_;
   std::atomic<bool> failed_{false};
   std::mutex mutex_;            // guards the rest, and the recorder's turns
   std::vector<Entry> entries_;  // the one used last at the back

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 
 from .._device import Device
 from .._library import load_binding
-from .._settings import CompilationSettings, make_settings
+from .._settings import CompilationSettings, log_unused, make_settings
 from ..runtime._module import CompiledModule, EngineModule
 from ._assemble import Assembly, CallingConvention
 from ._graph import Program, Refusal, block_graph, query, refusal
@@ -54,7 +54,7 @@ def compile(
 
     Args:
         exported_program: from ``torch_tensorrt.dynamo.trace`` or ``torch.export.export``; its ranges are kept.
-        inputs: or `arg_inputs`, `kwarg_inputs`: the same inputs, for their ``opt_shape``; optional.
+        inputs: or `arg_inputs`, `kwarg_inputs`: the same inputs, for their ``opt_shape`` and profiles; optional.
         **settings: fields of ``CompilationSettings``.
     Returns:
         A GraphModule of engines and PyTorch blocks; the program's own module where too little can be compiled.
@@ -110,6 +110,11 @@ class _Builder:
                 optimization_level=self._settings.optimization_level,
                 compute_capabilities=list(self._settings.compute_capabilities),
                 inference_precision=self._settings.inference_precision,
+                profiles=[dict(profile) for profile in self._program.profiles],
+                hardware_compatible=self._settings.hardware_compatible,
+                version_compatible=self._settings.version_compatible,
+                timing_cache_path=self._settings.timing_cache_path,
+                weight_streaming=self._settings.enable_weight_streaming,
                 torch_version=torch.__version__,
             )
         return self._built[key]
@@ -121,6 +126,7 @@ def compile_lowered(
     """Compiles a lowered program; None where the module should be used as it is (too little to compile, or dryrun)."""
     assert settings.device is not None
     targets = settings.resolve_targets(settings.device.to_torch())
+    log_unused(settings, targets)
     with conversion_scope(program.compute_nodes(), settings):
         return _compile_lowered(program, convention, settings, targets)
 

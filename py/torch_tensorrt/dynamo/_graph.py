@@ -61,6 +61,8 @@ class Program:
     """Functional ATen graph with parameters as get_attr nodes; buffer and input updates are copy_ nodes at its end."""
     ranges: Ranges
     """(min, opt, max) of the symbols in its shapes."""
+    profiles: tuple[Mapping[str, tuple[int, int, int]], ...] = ()
+    """The same for each optimization profile, of the inputs' symbols; nothing where there is one profile."""
     mutated: frozenset[str] = field(init=False)
     """get_attr targets that the program writes: they are inputs of engines, not constants."""
 

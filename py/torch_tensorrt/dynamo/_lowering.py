@@ -18,7 +18,7 @@ from ._decompositions import decomposition_table
 from ._graph import Program, Ranges
 from ._nodes import is_size_node, value_of
 from ._symbols import size_expr, sizes
-from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, symbol_ranges
+from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
 
 _METADATA_ASSERTS = frozenset(
     {
@@ -48,7 +48,7 @@ def lower(
             high = int(largest) if largest.is_Integer else LARGEST_SIZE
             ranges[name] = (low, min(opt, high), high)
     clean(module, ranges, counts)
-    return Program(module, ranges), convention
+    return Program(module, ranges, profile_ranges(program, specs, ranges)), convention
 
 
 def clean(module: fx.GraphModule, ranges: Ranges, counts: Mapping[str, sympy.Expr]) -> None:

@@ -17,7 +17,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 from .._device import Device
 from .._input import Input
 from ._counts import selections_may_be_empty
-from ._symbols import finite, sizes
+from ._symbols import finite, size_expr, sizes
 
 LARGEST_SIZE = 2**31 - 1
 """Upper bound of sizes that nobody bounded: engines count in 32 bits, and converters need to know that they can."""
@@ -39,6 +39,16 @@ class InputSpecs:
 
     def leaves(self) -> list[Any]:
         return list(pytree.tree_leaves((self.args, self.kwargs), is_leaf=lambda item: isinstance(item, Input)))
+
+    def profile_count(self) -> int:
+        """How many optimization profiles the inputs have together; ValueError where their numbers disagree."""
+        counts = sorted({len(leaf.profiles) for leaf in self.leaves() if isinstance(leaf, Input)} - {1})
+        if len(counts) > 1:
+            raise ValueError(
+                "all inputs of a model must have the same number of optimization profiles, or one, "
+                f"got {' and '.join(map(str, counts))}"
+            )
+        return counts[0] if counts else 1
 
 
 def _as_sequence(inputs: Any, what: str) -> tuple[Any, ...]:
@@ -96,10 +106,11 @@ def _equal_dims(leaves: Sequence[Any]) -> list[list[tuple[int, int]]]:
     for index, item in enumerate(leaves):
         if not isinstance(item, Input):
             continue
-        for axis, (low, opt, high) in enumerate(zip(item.min_shape, item.opt_shape, item.max_shape, strict=True)):
+        for axis, (low, high) in enumerate(zip(item.min_shape, item.max_shape, strict=True)):
             name = item.shared_dims.get(axis)
             if low != high and (name is not None or axis == 0):
-                groups.setdefault((name, low, opt, high), []).append((index, axis))
+                ranges = tuple(shape[axis] for profile in item.profiles for shape in profile)
+                groups.setdefault((name, ranges), []).append((index, axis))
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -158,6 +169,7 @@ def trace(
 
     make_settings(unused, context="dynamo.trace")
     specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
+    specs.profile_count()
     where = module_device(mod, Device._from(device).to_torch() if device is not None else None)
     is_input = lambda leaf: isinstance(leaf, Input)  # noqa: E731
     args = pytree.tree_map(lambda item: _example(item, where), specs.args, is_leaf=is_input)
@@ -237,9 +249,65 @@ def symbol_ranges(program: ExportedProgram, optimal: Mapping[str, int]) -> dict[
     """(min, opt, max) of every symbol; max None where there is no limit."""
     ranges: dict[str, tuple[int, int, int | None]] = {}
     for symbol, bounds in program.range_constraints.items():
+        if not isinstance(symbol, sympy.Symbol):
+            continue  # a size that follows from others: so does its range
         low, high = max(0, finite(bounds.lower) or 0), finite(bounds.upper)
         if high is None and not symbol.name.startswith("u"):
             high = LARGEST_SIZE
         opt = max(low, optimal.get(symbol.name, max(low, 1)))
         ranges[symbol.name] = (low, opt if high is None else min(opt, high), high)
     return ranges
+
+
+def profile_ranges(
+    program: ExportedProgram, specs: InputSpecs | None, ranges: Mapping[str, tuple[int, int, int | None]]
+) -> tuple[dict[str, tuple[int, int, int]], ...]:
+    """(min, opt, max) of the inputs' symbols in each optimization profile; nothing where there is one profile.
+
+    Raises:
+        ValueError: a profile that no shapes are in, or that gives a dimension which follows from others another range.
+    """
+    if specs is None or specs.profile_count() == 1:
+        return ()
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    names, leaves = user_input_names(program), specs.leaves()
+    if len(names) != len(leaves):
+        raise ValueError(f"the program has {len(names)} inputs, but {len(leaves)} were described, with profiles")
+    described = [
+        (name, spec, [size_expr(size) for size in sizes(value)])
+        for name, spec in zip(names, leaves, strict=True)
+        if isinstance(spec, Input) and isinstance(value := values.get(name), torch.Tensor)
+    ]
+    return tuple(_profile(index, described, ranges) for index in range(specs.profile_count()))
+
+
+def _profile(
+    index: int, described: Sequence[tuple[str, Input, list[sympy.Expr]]], ranges: Mapping[str, Any]
+) -> dict[str, tuple[int, int, int]]:
+    found: dict[str, tuple[int, int, int]] = {}
+    derived: list[tuple[str, int, sympy.Expr, int, int]] = []
+    for name, spec, dims in described:
+        profile = spec.profiles[index if len(spec.profiles) > 1 else 0]
+        for axis, (dim, low, opt, high) in enumerate(zip(dims, *profile, strict=True)):
+            if not isinstance(dim, sympy.Symbol):
+                derived.append((name, axis, dim, low, high))
+                continue
+            least, usual, most = found.get(dim.name) or ranges[dim.name]
+            lower, upper = max(low, least), high if most is None else min(high, most)
+            if lower > upper:
+                raise ValueError(
+                    f"optimization profile {index}: input {name!r} takes sizes {low} to {high} in dimension {axis}, "
+                    f"but {least} to {most} is all that the model and the inputs of that size before it leave"
+                )
+            kept = usual if dim.name in found and (lower, upper) == (least, most) else opt
+            found[dim.name] = (lower, min(max(kept, lower), upper), upper)
+    for name, axis, dim, low, high in derived:
+        if not {symbol.name for symbol in dim.free_symbols} <= found.keys():
+            continue
+        bounds = [int(dim.subs({symbol: found[symbol.name][at] for symbol in dim.free_symbols})) for at in (0, 2)]
+        if bounds != [low, high]:
+            raise ValueError(
+                f"optimization profile {index}: dimension {axis} of input {name!r} is {dim} by the model, which is "
+                f"{bounds[0]} to {bounds[1]} in this profile, not {low} to {high}"
+            )
+    return found

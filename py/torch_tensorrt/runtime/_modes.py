@@ -200,6 +200,52 @@ class enable_cudagraphs:  # noqa: N801
             engine.disable_mode(_CUDAGRAPHS)
 
 
+class optimization_profile:  # noqa: N801
+    """``with optimization_profile(module, 1) as module:``: the module's engines run with that optimization profile.
+
+    Profiles are numbered as in ``Input(profiles=...)``. "auto" lets each call choose the most specialized profile that
+    takes its shapes, as without a block; None changes nothing. At the end the former choice is back: of several open
+    blocks the one opened last decides. Engines with one profile (those on a CPU, or without dynamic inputs) keep it. A
+    call with shapes that the profile does not take raises ValueError.
+
+    Raises:
+        TypeError: `profile` is neither an int nor "auto" nor None.
+        ValueError: no engine has that profile, or one of several does not.
+    """
+
+    _AUTOMATIC = -1
+
+    def __init__(self, module: Any, profile: int | str | None = "auto") -> None:
+        if isinstance(profile, bool) or not (profile is None or profile == "auto" or isinstance(profile, int)):
+            raise TypeError(f'optimization_profile: expected the number of a profile, "auto" or None, got {profile!r}')
+        self._module, self._profile = module, profile
+        self._engines = _engines(module, "optimization_profile")
+        self._open: list[list[tuple[Any, int]]] = []  # by nested block of this object
+        if isinstance(profile, int):
+            counts = [engine.optimization_profile_count() for engine in self._engines]
+            least = min((count for count in counts if count > 1), default=1)
+            if not 0 <= profile < least:
+                raise ValueError(
+                    f"optimization_profile: there is no profile {profile}, "
+                    + ("the engines have one, number 0" if least == 1 else f"the engines have 0 to {least - 1}")
+                )
+
+    def __enter__(self) -> Any:
+        opened = []
+        if self._profile is not None:
+            for engine in self._engines:
+                has_choice = isinstance(self._profile, int) and engine.optimization_profile_count() > 1
+                opened.append((engine, engine.open_profile(self._profile if has_choice else self._AUTOMATIC)))
+        self._open.append(opened)
+        return self._module
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for engine, ticket in self._open.pop():
+            engine.close_profile(ticket)
+
+
 def _is_rtx(metadata: dict[str, Any]) -> bool:
     return any(target.get("backend") == "tensorrt_rtx" for target in metadata.get("targets", []))
 

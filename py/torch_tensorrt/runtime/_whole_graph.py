@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch.utils import _pytree as pytree
 
+from .._engine import engines_of
+
 _LOGGER = logging.getLogger("torch_tensorrt")
 _CAPACITY = 8
 _WARM_UPS = 3  # what PyTorch's own documentation asks for before a capture
@@ -123,6 +125,7 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
     def __init__(self, compiled_module: Any, recorder: Recorder | None = None) -> None:
         super().__init__()
         self.compiled_module = compiled_module
+        self._engines = engines_of(compiled_module)
         self._recorder: Recorder = recorder or CudaRecorder()
         self._recordings: OrderedDict[Hashable, _Recording] = OrderedDict()
         self._failed = False
@@ -139,7 +142,8 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
         tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         if self._failed or self._recorder.is_recording() or not self._recorder.can_record(tensors):
             return self.compiled_module(*args, **kwargs)
-        key = (str(spec), tuple(_key_of(leaf) for leaf in leaves))
+        profiles = tuple(engine.optimization_profile() for engine in self._engines)
+        key = (str(spec), profiles, tuple(_key_of(leaf) for leaf in leaves))
         with self._lock, torch.no_grad(), self._recorder.turn(tensors):
             recording = self._recordings.get(key)
             if recording is None:

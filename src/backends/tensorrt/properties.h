@@ -10,5 +10,9 @@ inline constexpr const char* kVersionProperty = "version";                      
 inline constexpr const char* kComputeCapabilitiesProperty = "compute_capabilities";  ///< RTX: "86,89"; "" = default
 inline constexpr const char* kComputeCapabilityProperty = "compute_capability";      ///< TensorRT: "9.0"
 inline constexpr const char* kGpuProperty = "gpu";                                   ///< TensorRT: "NVIDIA H200"
+/// "true", or absent.
+inline constexpr const char* kHardwareCompatibleProperty = "hardware_compatible";
+inline constexpr const char* kVersionCompatibleProperty = "version_compatible";
+inline constexpr const char* kWeightStreamingProperty = "weight_streaming";
 
 }  // namespace torchtrt::tensorrt

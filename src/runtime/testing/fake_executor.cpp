@@ -5,6 +5,7 @@
 //   select      the positive elements of input 0, in memory of the engine (a data-dependent shape)
 //   rendezvous  waits until "parties" calls run at the same time, then adds; gives up after 20 s
 //   fail        throws in run()
+//   profile     adds the number of the profile that the call wants as well; on any device
 //   forget      returns without an output
 //   nothing     asks for the memory of its output and leaves it as it is, on any device, at next to no cost
 //
@@ -81,7 +82,7 @@ class FakeEngine : public ExecutableEngine {
       fail(ErrorCode::kInternal, "the fake engine failed, as it was told to");
     }
     auto* result = static_cast<float*>(request.outputs->allocate(0, request.output_shapes[0]));
-    gpu.enqueue(request.stream, [memory, result, count, bias = bias_] {
+    gpu.enqueue(request.stream, [memory, result, count, bias = bias_of(request)] {
       for (std::size_t i = 0; i < count; ++i) result[i] = memory()[i] + bias;
     });
   }
@@ -113,11 +114,14 @@ class FakeEngine : public ExecutableEngine {
     }
     auto* result = static_cast<float*>(request.outputs->allocate(0, request.output_shapes[0]));
     for (std::size_t i = 0; i < count; ++i) {
-      result[i] = values[i] + bias_;
+      result[i] = values[i] + bias_of(request);
     }
   }
 
  private:
+  [[nodiscard]] float bias_of(const RunRequest& request) const {
+    return operation_ == "profile" ? bias_ + static_cast<float>(request.profile) : bias_;
+  }
   void arrive() {
     ++arrived_;
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);

@@ -82,6 +82,7 @@ void TensorRtContext::run(const backend::RunRequest& request) {
 bool TensorRtContext::has_same_shapes(const backend::RunRequest& request) const {
   if (!has_shapes_) return false;
   if (!varies_) return true;
+  if (request.profile != wanted_profile_) return false;
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     if (!is_same(layout_.inputs[i], request.inputs[i], values_[i])) return false;
   }
@@ -103,11 +104,11 @@ void TensorRtContext::bind_shapes(const backend::RunRequest& request) {
     }
   }
   if (varies_) {
-    const std::optional<std::size_t> profile = choose_profile(layout_, values_);
-    if (!profile) fail_without_profile(layout_, values_);
-    if (*profile != profile_) {
-      check(native_->set_profile(*profile, request.stream), "choose an optimization profile", "");
-      profile_ = *profile;
+    const std::size_t profile = profile_for(request.profile);
+    wanted_profile_ = request.profile;
+    if (profile != profile_) {
+      check(native_->set_profile(profile, request.stream), "choose an optimization profile", "");
+      profile_ = profile;
       // What survives the switch is not documented.
       for (Input& input : inputs_) input.address = nullptr;
       for (Output& output : outputs_) output.address = nullptr;
@@ -123,6 +124,16 @@ void TensorRtContext::bind_shapes(const backend::RunRequest& request) {
   }
   check_output_shapes(request);
   has_shapes_ = true;
+}
+
+std::size_t TensorRtContext::profile_for(int wanted) const {
+  if (wanted >= 0) {
+    check_profile(layout_, static_cast<std::size_t>(wanted), values_);
+    return static_cast<std::size_t>(wanted);
+  }
+  const std::optional<std::size_t> profile = choose_profile(layout_, values_);
+  if (!profile) fail_without_profile(layout_, values_);
+  return *profile;
 }
 
 // TensorRT wants the elements aligned and at hand whenever it infers shapes: the context has its own copy.

@@ -16,7 +16,7 @@ namespace torchtrt::tensorrt {
 
 /// One call at a time. What TensorRT is told, and when:
 ///
-///   profile, shapes, shape inputs   when they differ from the last run's
+///   profile, shapes, shape inputs   when they, or the profile that is asked for, differ from the last run's
 ///   addresses                       those that differ from the last run's; PyTorch gives the same memory again and again
 ///   scratch memory                  taken from PyTorch for each run, and given back as soon as the run is enqueued
 ///   outputs of known shape          written where the caller wants them
@@ -51,6 +51,7 @@ class TensorRtContext final : public backend::Context, private DeferredOutputs {
 
   [[nodiscard]] bool has_same_shapes(const backend::RunRequest& request) const;
   void bind_shapes(const backend::RunRequest& request);
+  [[nodiscard]] std::size_t profile_for(int wanted) const;
   void bind_host_input(std::size_t index, const DLTensor& tensor);
   void check_output_shapes(const backend::RunRequest& request);
   void bind_input(std::size_t index, const DLTensor& tensor, const backend::RunRequest& request);
@@ -71,6 +72,7 @@ class TensorRtContext final : public backend::Context, private DeferredOutputs {
   bool has_shapes_ = false;  // values_ are what TensorRT knows
   bool varies_ = false;      // some input is dynamic or a shape input
   std::size_t profile_ = 0;
+  int wanted_profile_ = -1;  // what the last run's profile was chosen by
   void* scratch_address_ = nullptr;
   std::size_t scratch_bytes_ = 0;
 

@@ -13,7 +13,9 @@
 #include "backends/tensorrt/compat/version.h"
 #include "backends/tensorrt/driver.h"
 #include "backends/tensorrt/executor/context.h"
+#include "backends/tensorrt/executor/fit.h"
 #include "backends/tensorrt/executor/nvinfer_context.h"
+#include "backends/tensorrt/executor/weight_streaming.h"
 #include "backends/tensorrt/library.h"
 #include "backends/tensorrt/logger.h"
 #include "backends/tensorrt/plugin_layer.h"
@@ -29,6 +31,8 @@ std::string property(const backend::LoadRequest& request, const char* name) {
   const auto found = request.properties.find(name);
   return found == request.properties.end() ? "" : found->second;
 }
+
+bool is_set(const backend::LoadRequest& request, const char* name) { return property(request, name) == "true"; }
 
 std::string subject_of(const backend::LoadRequest& request) { return "engine \"" + request.engine_name + "\""; }
 
@@ -57,13 +61,13 @@ std::span<const std::byte> plan_of(const backend::LoadRequest& request) {
 void check_fits(const backend::LoadRequest& request, const Gpu& gpu) {
   if (compat::kIsRtx) return;
   const std::string built = property(request, kVersionProperty);
-  TORCHTRT_CHECK(built.empty() || built == Library::get().version(), kVersionMismatch, subject_of(request), " ",
-                 origin_of(request), ", this machine has ", compat::kProductName, " ", Library::get().version(), ": ",
-                 kRebuild, ", or install that version");
+  TORCHTRT_CHECK(fits_release(built, Library::get().version(), is_set(request, kVersionCompatibleProperty)),
+                 kVersionMismatch, subject_of(request), " ", origin_of(request), ", this machine has ",
+                 compat::kProductName, " ", Library::get().version(), ": ", kRebuild, ", or install that version");
   const std::string capability = property(request, kComputeCapabilityProperty);
-  TORCHTRT_CHECK(capability.empty() || capability == gpu.compute_capability(), kUnsupported, subject_of(request), " ",
-                 origin_of(request), ", this GPU is ", gpu.name, " (compute capability ", gpu.compute_capability(),
-                 "): ", kRebuild);
+  TORCHTRT_CHECK(fits_capability(capability, gpu.compute_capability(), is_set(request, kHardwareCompatibleProperty)),
+                 kUnsupported, subject_of(request), " ", origin_of(request), ", this GPU is ", gpu.name,
+                 " (compute capability ", gpu.compute_capability(), "): ", kRebuild);
 }
 
 // The package's order, and what TensorRT says of each tensor. Shapes and types are compared, since a wrong one would be
@@ -183,7 +187,10 @@ TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request) {
   check_fits(request, Driver::get().gpu(request.device.device_id));
   runtime_ = library.create_runtime();
   if constexpr (!compat::kIsRtx) register_plugin_layer(runtime_->getPluginRegistry());
+  // A version compatible plan carries the code that runs it.
+  if (is_set(request, kVersionCompatibleProperty)) runtime_->setEngineHostCodeAllowed(true);
   engine_ = deserialize(*runtime_, plan, request);
+  if (is_set(request, kWeightStreamingProperty)) stream_weights(*engine_, subject_of(request), &Logger::take_errors);
   layout_ = LayoutReader(*engine_, request).read();
 }
 

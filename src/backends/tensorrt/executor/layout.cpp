@@ -65,6 +65,18 @@ void fail_without_profile(const Layout& layout, const InputValues& values) {
   fail(ErrorCode::kOutOfRange, "engine \"", layout.engine, "\": no optimization profile takes these shapes together");
 }
 
+void check_profile(const Layout& layout, std::size_t profile, const InputValues& values) {
+  TORCHTRT_CHECK(profile < layout.profiles.size(), kOutOfRange, "engine \"", layout.engine,
+                 "\": there is no optimization profile ", profile, ", it has ", layout.profiles.size());
+  for (std::size_t i = 0; i < layout.inputs.size(); ++i) {
+    const ProfileRange& range = layout.profiles[profile].inputs[i];
+    TORCHTRT_CHECK(takes(range, values[i]), kOutOfRange, "engine \"", layout.engine, "\", input \"",
+                   layout.inputs[i].name, "\": ", layout.inputs[i].is_shape_input ? "values" : "shape", " ",
+                   text_of(values[i]), " is outside of optimization profile ", profile, ", ", text_of(range.min),
+                   " to ", text_of(range.max), ": choose another profile, or \"auto\"");
+  }
+}
+
 std::string text_of(Shape shape) {
   std::string text = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);

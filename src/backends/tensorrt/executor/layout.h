@@ -57,6 +57,10 @@ std::optional<std::size_t> choose_profile(const Layout& layout, const InputValue
 /// Error(kOutOfRange) that says of the first input which no profile takes what came and what the profiles are for.
 [[noreturn]] void fail_without_profile(const Layout& layout, const InputValues& values);
 
+/// Error(kOutOfRange) unless there is a profile of that number and it takes these inputs; says what came and what the
+/// profile is for.
+void check_profile(const Layout& layout, std::size_t profile, const InputValues& values);
+
 std::string text_of(Shape shape);
 
 }  // namespace torchtrt::tensorrt

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstring>
+#include <stdexcept>
 #include <thread>
 
 #include <torchtrt/base/error.h>
@@ -97,6 +98,63 @@ TEST_F(TensorRtBuilder, Settings) {
   settings.workspace_size = std::size_t{1} << 30;
   settings.optimization_level = 3;
   EXPECT_EQ(builder().build(small(), settings).properties.at("compute_capabilities"), "86,120");
+}
+
+TEST_F(TensorRtBuilder, SettingsThatTheExecutorMustKnow) {
+  BuildSettings settings;
+  settings.weight_streaming = true;
+  settings.hardware_compatible = true;
+  settings.timing_cache_path = "/nonexistent/cache";
+  const BuiltEngine built = builder().build(small(), settings);
+  EXPECT_EQ(built.properties.at("weight_streaming"), "true");
+  EXPECT_FALSE(built.properties.contains("hardware_compatible")) << "the engines are for a list of GPUs anyway";
+  EXPECT_FALSE(same_plan(built, builder().build(small(), {})));
+}
+
+TEST_F(TensorRtBuilder, VersionCompatiblePlansNeedTheLeanRuntime) {
+  // With it the plan is built; without it the library's reason comes through.
+  BuildSettings settings;
+  settings.version_compatible = true;
+  const std::string error = error_of(small(), settings);
+  if (error.empty()) {
+    EXPECT_EQ(builder().build(small(), settings).properties.at("version_compatible"), "true");
+  } else {
+    EXPECT_NE(error.find("cannot build engine small: "), std::string::npos) << error;
+    EXPECT_NE(error.find("lean"), std::string::npos) << error;
+  }
+}
+
+TEST_F(TensorRtBuilder, ProgressIsLoggedByPhase) {
+  Log log;
+  int steps = 0;
+  BuildSettings settings;
+  settings.keep_going = [&] {
+    ++steps;
+    return true;
+  };
+  builder().build(small(), settings);
+  EXPECT_GT(steps, 0);
+  EXPECT_TRUE(log.has("3 TensorRT-RTX builds engine small: ")) << log.lines();
+}
+
+TEST_F(TensorRtBuilder, Cancelled) {
+  BuildSettings settings;
+  int asked = 0;
+  settings.keep_going = [&] {
+    ++asked;
+    return false;
+  };
+  try {
+    builder().build(small(), settings);
+    ADD_FAILURE() << "it was built";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+    EXPECT_STREQ(error.what(), "the build of engine small for tensorrt_rtx was cancelled");
+  }
+  EXPECT_EQ(asked, 1) << "not again after a no";
+  settings.keep_going = []() -> bool { throw std::runtime_error("interrupted"); };
+  EXPECT_THROW(builder().build(small(), settings), std::runtime_error);
+  EXPECT_EQ(error_of(small()), "") << "the next build";
 }
 
 TEST_F(TensorRtBuilder, BuildsOnSeveralThreads) {

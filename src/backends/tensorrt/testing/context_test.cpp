@@ -214,7 +214,7 @@ class TensorRtContextTest : public ::testing::Test {
     }
     std::vector<Sizes> outputs;
     if (!fake.depends_on_data) outputs.push_back(expected ? *expected : Sizes{n ? *n : rows, 4});
-    context().run({inputs, outputs, &sink, nullptr, &services});
+    context().run({inputs, outputs, &sink, nullptr, &services, wanted_profile});
   }
   void expect_right(const float* data) {
     const std::vector<float> values = sink.values();
@@ -232,6 +232,7 @@ class TensorRtContextTest : public ::testing::Test {
     }
   }
 
+  int wanted_profile = -1;
   Layout layout;
   FakeTensorRt fake;
   Services services;
@@ -381,6 +382,53 @@ TEST_F(TensorRtContextTest, ProfilesAreChosenByTheShapes) {
                                                   "set_input 0", "set_output", "enqueue"}))
       << "the profile first, and everything anew";
   expect_right(input.values);
+}
+
+TEST_F(TensorRtContextTest, AProfileThatTheUserChose) {
+  layout.profiles = {profile(0, 8), profile(1, 4), profile(4, 4)};
+  wanted_profile = 1;
+  run(input.values, 4);
+  EXPECT_EQ(fake.profile, 1U) << "not the most specialized";
+  expect_right(input.values);
+  fake.calls.clear();
+  run(input.values, 4);
+  EXPECT_EQ(fake.calls, std::vector<std::string>{"enqueue"});
+  wanted_profile = 0;
+  run(input.values, 4);
+  EXPECT_EQ(fake.profile, 0U) << "the same shapes in another profile";
+  expect_right(input.values);
+  wanted_profile = -1;
+  run(input.values, 4);
+  EXPECT_EQ(fake.profile, 2U) << "automatic again";
+  expect_right(input.values);
+}
+
+TEST_F(TensorRtContextTest, AProfileThatDoesNotTakeTheShapes) {
+  layout.profiles = {profile(0, 8), profile(1, 4)};
+  wanted_profile = 1;
+  run(input.values, 4);
+  expect_error(ErrorCode::kOutOfRange,
+               "engine \"net\", input \"x\": shape [5, 4] is outside of optimization profile 1, [1, 4] to [4, 4]: "
+               "choose another profile, or \"auto\"",
+               [&] { run(input.values, 5); });
+  wanted_profile = 2;
+  expect_error(ErrorCode::kOutOfRange, "there is no optimization profile 2, it has 2", [&] { run(input.values, 5); });
+  wanted_profile = -1;
+  run(input.values, 5);
+  EXPECT_EQ(fake.profile, 0U);
+  expect_right(input.values);
+}
+
+TEST_F(TensorRtContextTest, EnginesOfOneShapeHaveNothingToChoose) {
+  layout.inputs[0].is_dynamic = false;
+  layout.profiles[0].inputs[0] = {};
+  fake.x_shape = {2, 4};
+  for (const int wanted : {0, -1}) {
+    wanted_profile = wanted;
+    run(input.values, 2);
+    expect_right(input.values);
+  }
+  EXPECT_EQ(fake.count("output_shape"), 1);
 }
 
 TEST_F(TensorRtContextTest, ShapesThatNoProfileTakes) {

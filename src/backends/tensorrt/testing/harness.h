@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <iosfwd>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <torchtrt/backend/builder.h>
+#include <torchtrt/base/log.h>
 #include <torchtrt/network/network.h>
 
 /// For the tests of the TensorRT builder, which need the vendor's library and no GPU: a network is lowered, what the
@@ -28,6 +30,34 @@ std::optional<backend::Refusal> first_refusal(const Network& net);
 /// Lowers the network (which check() must accept), compares dtype and dims of each value with what the library infers,
 /// and builds. Gives the first difference or error, "" if there is none.
 std::string problem_of(const Network& net);
+
+/// Collects the log's lines up to level info for the life of the object, each with its level: "3 text". Thread-safe.
+class Log {
+ public:
+  Log() {
+    set_log_level(LogLevel::kInfo);
+    set_log_sink([this](LogLevel level, const std::string& line) {
+      const std::lock_guard lock(mutex_);
+      lines_ += std::to_string(static_cast<int>(level)) + " " + line + "\n";
+    });
+  }
+  ~Log() {
+    set_log_sink(nullptr);
+    set_log_level(LogLevel::kWarning);
+  }
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+
+  [[nodiscard]] std::string lines() {
+    const std::lock_guard lock(mutex_);
+    return lines_;
+  }
+  [[nodiscard]] bool has(const std::string& part) { return lines().find(part) != std::string::npos; }
+
+ private:
+  std::mutex mutex_;
+  std::string lines_;
+};
 
 /// The size that is dynamic in half of the cases: symbol "n" in [1, 8], or 2.
 Expr size_n(Network& net, bool dynamic);
