@@ -39,6 +39,20 @@ else()
   message(STATUS "CUDA devices: off (cuda.h is in no wheel of torch's and in no toolkit; CUDA_HOME says where)")
 endif()
 
+# --- NVTX's headers (optional), from the same places: ranges in NVIDIA's tools. Nothing is linked.
+option(TORCHTRT_NVTX "Mark calls of engines as NVTX ranges (runtime::set_nvtx)" ON)
+if(TORCHTRT_NVTX)
+  find_path(TORCHTRT_NVTX_INCLUDE nvtx3/nvToolsExt.h HINTS ${cuda_folders} ${TORCHTRT_TORCH_DIR}/../nvidia/nvtx/include
+            $ENV{CUDA_HOME}/include /usr/local/cuda/include)
+else()
+  unset(TORCHTRT_NVTX_INCLUDE CACHE)
+endif()
+if(TORCHTRT_NVTX_INCLUDE)
+  message(STATUS "NVTX: ${TORCHTRT_NVTX_INCLUDE}/nvtx3")
+else()
+  message(STATUS "NVTX: off (nvtx3/nvToolsExt.h is in no wheel of torch's and in no toolkit)")
+endif()
+
 # --- DLPack's C header alone (for code that must not see torch).
 add_library(torchtrt_dlpack INTERFACE)
 add_library(torchtrt::dlpack ALIAS torchtrt_dlpack)

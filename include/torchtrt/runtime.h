@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include <torchtrt/backend/runtime_settings.h>
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/export.h>
 #include <torchtrt/base/log.h>
@@ -123,6 +126,70 @@ TORCHTRT_API void check_recordable(std::span<const EngineHandle> engines);
 /// unless some engine has that profile, and every engine with several has it.
 [[nodiscard]] TORCHTRT_API ModeScope optimization_profile(std::span<const EngineHandle> engines,
                                                           std::optional<int> profile);
+
+// --- seeing into engines ---
+
+/// What the backend made of the engine, as the text of a JSON object: "backend", its "version", and "layers": a list with
+/// what the vendor says of each (OpenVINO: name, type, kernel, precision, output shapes, the network's layers in it;
+/// TensorRT: what IEngineInspector gives). Loads the engine if it was not yet, on the device that it would run on first.
+TORCHTRT_API std::string inspect(const EngineHandle& engine);
+
+/// One layer in a profile, under the vendor's name. Times are of the engine's device, in milliseconds.
+struct LayerProfile {
+  std::string name;
+  std::int64_t calls = 0;  ///< How often it ran.
+  double total_ms = 0;
+  double last_ms = 0;  ///< OpenVINO tells only means: that of the calls since a Profiler of the engine began last.
+};
+struct EngineProfile {
+  std::string engine;
+  std::vector<LayerProfile> layers;  ///< In the order in which they first ran; empty if the engine did not run.
+};
+
+/// Measures the layers of engines as long as it lives, or until stop(). Any number may be open at a time; each sees all
+/// calls that begin and end while it is open. Thread-safe.
+///
+/// Calls are slower meanwhile, wait for their work on a GPU, and run without CUDA graphs of the runtime's own; calls in a
+/// caller's recording are not measured. Engines of OpenVINO are compiled once more for each Profiler, at the first call;
+/// their measured calls take turns, and their times are good to a microsecond per call and layer.
+class TORCHTRT_API Profiler {
+ public:
+  explicit Profiler(std::span<const EngineHandle> engines);
+  ~Profiler();
+  Profiler(const Profiler&) = delete;
+  Profiler& operator=(const Profiler&) = delete;
+
+  void stop();
+  /// One for each engine, in their order.
+  [[nodiscard]] std::vector<EngineProfile> result() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Whether each call of an engine is an NVTX range "torchtrt: <name of the engine>" on the calling thread, for NVIDIA's
+/// tools (Nsight Systems). Process-wide, off by default. Error(kUnsupported) where torchtrt was built without NVTX.
+TORCHTRT_API void set_nvtx(bool enabled);
+TORCHTRT_API bool nvtx();
+
+// --- settings of TensorRT-RTX ---
+
+using RuntimeSettings = backend::RuntimeSettings;
+using backend::CudaGraphStrategy;
+using backend::KernelSpecialization;
+
+/// For the calls that begin from now on: execution contexts and recorded graphs are made anew. Engines of other backends
+/// say once in the log (info) that the settings mean nothing to them. Error(kInvalidArgument) for values that are not
+/// enumerators, and for a cache file that is something else.
+TORCHTRT_API void set_runtime_settings(std::span<const EngineHandle> engines, const RuntimeSettings& settings);
+TORCHTRT_API RuntimeSettings runtime_settings(const EngineHandle& engine);
+/// The same with each engine's former settings back at the end of the scope. Not for scopes that overlap between threads:
+/// the one that ends last decides.
+[[nodiscard]] TORCHTRT_API ModeScope scoped_runtime_settings(std::span<const EngineHandle> engines,
+                                                             const RuntimeSettings& settings);
+/// Writes the engines' runtime caches now, where they have one and it grew. Error(kNotFound) if a file cannot be written.
+TORCHTRT_API void save_runtime_cache(std::span<const EngineHandle> engines);
 
 }  // namespace runtime
 }  // namespace torchtrt

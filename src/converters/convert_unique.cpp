@@ -151,7 +151,6 @@ void convert_unique(Context& ctx, const Node& node) {
   }
   const std::vector<ValueId> sorted = net.add_layer(network::TopK{network::TopKOperation::kMin, size, 0}, {key});
   ValueId begins = differs_from_previous(ctx, sorted[0], 0);
-  ValueId elements = sorted[1];  // the element behind each flag
   if (is_nan) {
     // The run of infinities is one of NaNs alone where x has no infinity.
     const ValueId infinities = total(ctx, net.add_elementwise(flat, *infinity, ElementWiseOperation::kEqual));
@@ -161,10 +160,12 @@ void convert_unique(Context& ctx, const Node& node) {
     begins = net.add_elementwise(begins, net.add_elementwise(finite, any_infinity, ElementWiseOperation::kOr),
                                  ElementWiseOperation::kAnd);
     begins = net.add_concatenation({begins, *is_nan}, 0);
-    elements = net.add_concatenation({elements, counting(ctx, size)}, 0);
   }
   const ValueId starts = positions(ctx, node, begins, 0);
-  ctx.set_output(node, net.add_gather(flat, net.add_gather(elements, starts, 0), 0), 0);
+  // What stands behind each flag. Not the element behind a sorted infinity, which may be a NaN.
+  const ValueId values = is_nan ? net.add_gather(net.add_concatenation({sorted[0], flat}, 0), starts, 0)
+                                : net.add_gather(flat, net.add_gather(sorted[1], starts, 0), 0);
+  ctx.set_output(node, values, 0);
   const ValueId one = net.add_int_scalar(DataType::kInt64, 1, 1);
   if (ctx.boolean(node, 2, "return_inverse", false)) {
     const ValueId number = net.add_elementwise(running_count(ctx, begins), one, ElementWiseOperation::kSub);

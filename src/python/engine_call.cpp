@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <new>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/api/object.h>
 #include <torch/csrc/jit/frontend/tracer.h>
+#include <torchtrt/runtime.h>
 
 #include "python/errors.h"
 #include "torch/engine_call.h"
@@ -156,9 +158,39 @@ py::list to_script_objects(const std::vector<c10::IValue>& engines) {
   return objects;
 }
 
+torch_adapter::EngineHolder& holder_of(py::handle engine) {
+  return *c10::IValue(engine.cast<torch::jit::Object>()._ivalue()).toCustomClass<torch_adapter::EngineHolder>();
+}
+
+void bind_profiler(py::module_& module) {
+  py::class_<runtime::Profiler>(module, "Profiler", "Measures the layers of engines until stop().")
+      .def(py::init([](const std::vector<py::object>& engines) {
+             std::vector<runtime::EngineHandle> handles;
+             for (const py::object& engine : engines) handles.push_back(holder_of(engine).handle());
+             return std::make_unique<runtime::Profiler>(handles);
+           }),
+           py::arg("engines"))
+      .def("stop", &runtime::Profiler::stop, py::call_guard<py::gil_scoped_release>())
+      .def(
+          "result",
+          [](const runtime::Profiler& profiler) {
+            py::list engines;
+            for (const runtime::EngineProfile& engine : profiler.result()) {
+              py::list layers;
+              for (const runtime::LayerProfile& layer : engine.layers) {
+                layers.append(py::make_tuple(layer.name, layer.calls, layer.total_ms, layer.last_ms));
+              }
+              engines.append(py::make_tuple(engine.engine, layers));
+            }
+            return engines;
+          },
+          "A pair of name and layers for each engine; layers are (name, calls, total ms, last ms).");
+}
+
 }  // namespace
 
 void bind_engine_call(py::module_& module) {
+  bind_profiler(module);
   module.def(
       "script_engines",
       [](const torch::jit::Module& scripted) { return to_script_objects(torch_adapter::find_engines(scripted)); },

@@ -117,6 +117,22 @@ TEST_F(Allocations, OnTheCpuInEveryMode) {
   EXPECT_EQ(allocations(*engine, kDLCPU), 0u);
 }
 
+TEST_F(Allocations, AfterAProfileAndWithNvtx) {
+  const auto engine = make(kDLCPU);
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  {
+    const Profiler profiler(handles);
+  }
+  EXPECT_EQ(allocations(*engine, kDLCPU), 0u);
+  try {
+    set_nvtx(true);
+    EXPECT_EQ(allocations(*engine, kDLCPU), 0u);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported) << error.what();  // built without
+  }
+  set_nvtx(false);
+}
+
 TEST_F(Allocations, OnAGpu) { EXPECT_EQ(allocations(*make(kDLCUDA)), 0u); }
 
 TEST_F(Allocations, OfReplays) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -31,6 +32,16 @@ class CallServices final : public backend::DeviceServices {
     return result;
   }
   void copy(void* to, const void* from, std::size_t bytes) override { api_.copy_async(to, from, bytes, stream_); }
+  void write(void* to, const void* from, std::size_t bytes) override {
+    if (kept_ != nullptr) {
+      // A replay reads the memory anew.
+      const auto kept = std::make_shared<std::vector<std::byte>>(bytes);
+      std::memcpy(kept->data(), from, bytes);
+      kept_->emplace_back(kept, kept->data());
+      from = kept->data();
+    }
+    copy(to, from, bytes);
+  }
 
  private:
   DeviceApi& api_;

@@ -9,15 +9,21 @@
 
 namespace torchtrt::runtime {
 
-ContextPool::~ContextPool() {
-  for (const auto& slot : free_) {
-    try {
-      if (slot->done != nullptr) slot->done->wait();
-    } catch (const std::exception& error) {
-      // At the end of a process CUDA may be gone before an engine is.
-      TORCHTRT_LOG(kInfo, "the work of an execution context cannot be awaited: ", error.what());
-    }
+namespace {
+
+void await(const ContextSlot& slot) noexcept {
+  try {
+    if (slot.done != nullptr) slot.done->wait();
+  } catch (const std::exception& error) {
+    // At the end of a process CUDA may be gone before an engine is.
+    TORCHTRT_LOG(kInfo, "the work of an execution context cannot be awaited: ", error.what());
   }
+}
+
+}  // namespace
+
+ContextPool::~ContextPool() {
+  for (const auto& slot : free_) await(*slot);
 }
 
 std::unique_ptr<ContextSlot> ContextPool::acquire(void* stream) {
@@ -63,13 +69,14 @@ std::unique_ptr<ContextSlot> ContextPool::acquire_for_recording() {
 }
 
 std::unique_ptr<ContextSlot> ContextPool::make() {
+  auto slot = std::make_unique<ContextSlot>();
   {
     const std::lock_guard lock(mutex_);
+    slot->generation = generation_;  // before the context is made: settings that change meanwhile make it anew
     ++created_;
     free_.reserve(created_);  // so that release() does not throw for want of memory
     retired_.reserve(created_);
   }
-  auto slot = std::make_unique<ContextSlot>();
   const auto create = [&] { slot->context = engine_.create_context(); };
   if (api_ != nullptr) {
     api_->outside_recordings(create);
@@ -89,8 +96,38 @@ void ContextPool::release(std::unique_ptr<ContextSlot> slot, void* stream) {
 }
 
 void ContextPool::put_back(std::unique_ptr<ContextSlot> slot) {
-  const std::lock_guard lock(mutex_);
-  free_.push_back(std::move(slot));
+  {
+    const std::lock_guard lock(mutex_);
+    if (slot->generation == generation_) [[likely]] {
+      free_.push_back(std::move(slot));
+      return;
+    }
+  }
+  drop(std::move(slot));
+}
+
+void ContextPool::drop(std::unique_ptr<ContextSlot> slot) {
+  const auto destroy = [&] {
+    await(*slot);
+    slot.reset();
+  };
+  if (api_ != nullptr) {
+    api_->outside_recordings(destroy);
+  } else {
+    destroy();
+  }
+}
+
+void ContextPool::renew() {
+  std::vector<std::unique_ptr<ContextSlot>> outdated;
+  {
+    const std::lock_guard lock(mutex_);
+    ++generation_;
+    reclaim();
+    outdated.swap(free_);
+    free_.reserve(created_);
+  }
+  for (auto& slot : outdated) drop(std::move(slot));
 }
 
 void ContextPool::discard(std::unique_ptr<ContextSlot> slot, void* stream) noexcept {
@@ -125,7 +162,8 @@ void ContextPool::reclaim() {
     const bool gone = retired.gone->load(std::memory_order_acquire);
     if (gone) {
       retired.slot->recorded_memory.clear();
-      free_.push_back(std::move(retired.slot));
+      // Of former settings: nothing of it runs any more, so it can go here.
+      if (retired.slot->generation == generation_) free_.push_back(std::move(retired.slot));
     }
     return gone;
   });

@@ -28,6 +28,7 @@ struct ContextSlot {
   std::unique_ptr<Event> done;  ///< Behind the last call's work; null before the first.
   /// What a caller's recording reads and writes besides: kept with the context, see ContextPool::retire.
   std::vector<std::shared_ptr<void>> recorded_memory;
+  std::size_t generation = 0;  ///< Of the settings that the context was made with, see ContextPool::renew.
 };
 
 /// The contexts of an engine on one device. Thread-safe; its lock is held for a few instructions, never while an engine
@@ -63,6 +64,10 @@ class TORCHTRT_API ContextPool {
   /// lives, because every replay uses its scratch memory.
   void retire(std::unique_ptr<ContextSlot> slot, void* stream);
 
+  /// Calls that begin after this get contexts that are made after it. Waits for the work of those that are free; others
+  /// go when their call ends, those of a caller's recording with the recording.
+  void renew();
+
   /// Contexts made so far.
   [[nodiscard]] std::size_t created() const;
 
@@ -75,6 +80,7 @@ class TORCHTRT_API ContextPool {
 
   std::unique_ptr<ContextSlot> take_free(void* stream);
   void reclaim();
+  void drop(std::unique_ptr<ContextSlot> slot);
   std::shared_ptr<std::atomic<bool>> keep(std::unique_ptr<ContextSlot> slot);
   std::unique_ptr<ContextSlot> make();
 
@@ -85,6 +91,7 @@ class TORCHTRT_API ContextPool {
   std::vector<std::unique_ptr<ContextSlot>> free_;
   std::vector<Retired> retired_;
   std::size_t created_ = 0;
+  std::size_t generation_ = 0;
 };
 
 }  // namespace torchtrt::runtime

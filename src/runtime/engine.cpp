@@ -12,6 +12,7 @@
 
 #include "runtime/executor_loader.h"
 #include "runtime/loaded_engine.h"
+#include "runtime/nvtx.h"
 #include "runtime/settings.h"
 
 namespace torchtrt::runtime {
@@ -64,7 +65,8 @@ Engine::Engine(std::string_view metadata, std::span<const std::byte> payload, st
     : metadata_(format::read_metadata(metadata, payload.size())),
       payload_(payload),
       owner_(std::move(owner)),
-      plan_(metadata_) {
+      plan_(metadata_),
+      range_name_("torchtrt: " + metadata_.name) {
   TORCHTRT_CHECK(reinterpret_cast<std::uintptr_t>(payload.data()) % kAlignment == 0, kInternal, "engine \"",
                  metadata_.name, "\": the payload must be aligned to ", kAlignment, " bytes");
   for (const format::TargetSpec& target : metadata_.targets) {
@@ -76,6 +78,7 @@ Engine::Engine(std::string_view metadata, std::span<const std::byte> payload, st
 Engine::~Engine() = default;
 
 void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream) {
+  const NvtxRange range(range_name_);
   const DLDevice device = device_of(inputs);
   plan_.check_bindings(inputs, device);
   const CallModes modes = call_modes();
@@ -84,7 +87,77 @@ void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs,
                  metadata_.requires_output_allocator ? "some output's shape depends on data"
                                                      : "the output allocator was enabled for it");
   }
-  loaded_on(device).run(plan_, inputs, modes, outputs, stream);
+  LoadedEngine& loaded = loaded_on(device);
+  if (modes.profiling) [[unlikely]] {
+    run_profiled(loaded, inputs, modes, outputs, stream);
+    return;
+  }
+  loaded.run(plan_, inputs, modes, outputs, stream);
+}
+
+void Engine::run_profiled(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
+                          backend::OutputSink& outputs, void* stream) {
+  std::vector<std::shared_ptr<ProfileRecorder>> recorders;
+  {
+    const std::lock_guard lock(profile_mutex_);
+    recorders = recorders_;
+  }
+  CallProfile call;
+  loaded.run(plan_, inputs, modes, outputs, stream, &call);
+  for (const auto& recorder : recorders) recorder->add(call);
+}
+
+void Engine::start_profiling(std::shared_ptr<ProfileRecorder> recorder) {
+  {
+    const std::lock_guard lock(load_mutex_);
+    for (const auto& [device, loaded] : loaded_) {
+      if (loaded != nullptr) loaded->begin_profiling();
+    }
+  }
+  {
+    const std::lock_guard lock(profile_mutex_);
+    recorders_.push_back(std::move(recorder));
+  }
+  acquire(EngineMode::kProfiling);
+}
+
+void Engine::stop_profiling(const std::shared_ptr<ProfileRecorder>& recorder) {
+  release(EngineMode::kProfiling);
+  const std::lock_guard lock(profile_mutex_);
+  std::erase(recorders_, recorder);
+}
+
+std::string Engine::inspect() {
+  const LoadedEngine* primary = primary_.load(std::memory_order_acquire);
+  return loaded_on(primary != nullptr ? primary->device() : device_of({})).inspect();
+}
+
+void Engine::set_runtime_settings(const backend::RuntimeSettings& settings) {
+  const std::lock_guard lock(load_mutex_);
+  for (const auto& [device, loaded] : loaded_) {
+    if (loaded != nullptr) configure(*loaded, settings);
+  }
+  runtime_settings_ = settings;
+}
+
+void Engine::configure(LoadedEngine& loaded, const backend::RuntimeSettings& settings) {
+  if (loaded.configure(settings) || settings == backend::RuntimeSettings{} || said_no_settings_) return;
+  said_no_settings_ = true;
+  TORCHTRT_LOG(kInfo, "engine \"", metadata_.name,
+               "\": runtime settings (kernel specialization, CUDA graph strategy, runtime cache) are of TensorRT-RTX "
+               "only; they change nothing here");
+}
+
+backend::RuntimeSettings Engine::runtime_settings() const {
+  const std::lock_guard lock(load_mutex_);
+  return runtime_settings_;
+}
+
+void Engine::save_runtime_cache() {
+  const std::lock_guard lock(load_mutex_);
+  for (const auto& [device, loaded] : loaded_) {
+    if (loaded != nullptr) loaded->save_runtime_cache();
+  }
 }
 
 std::optional<Placement> Engine::place(std::span<const DLDevice> inputs) {
@@ -138,7 +211,9 @@ LoadedEngine& Engine::loaded_on(DLDevice device) {
   const std::lock_guard lock(load_mutex_);
   std::unique_ptr<LoadedEngine>& loaded = loaded_[{device.device_type, device.device_id}];
   if (loaded == nullptr) {
-    loaded = load_target(device);
+    std::unique_ptr<LoadedEngine> made = load_target(device);
+    if (runtime_settings_ != backend::RuntimeSettings{}) configure(*made, runtime_settings_);
+    loaded = std::move(made);
     LoadedEngine* none = nullptr;
     primary_.compare_exchange_strong(none, loaded.get(), std::memory_order_acq_rel);
   }

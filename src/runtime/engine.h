@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "runtime/binding_plan.h"
 #include "runtime/modes.h"
 #include "runtime/placement.h"
+#include "runtime/profile.h"
 
 namespace torchtrt::runtime {
 
@@ -80,7 +82,21 @@ class TORCHTRT_API Engine {
   /// Execution contexts made so far, on all devices: the largest number of calls that ran at the same time.
   [[nodiscard]] std::size_t contexts_created() const;
 
+  /// See runtime::inspect.
+  [[nodiscard]] std::string inspect();
+  /// Measures the layers of all calls until stop_profiling() with the same recorder.
+  void start_profiling(std::shared_ptr<ProfileRecorder> recorder);
+  void stop_profiling(const std::shared_ptr<ProfileRecorder>& recorder);
+  /// See runtime::set_runtime_settings; also for the devices that the engine is loaded on later.
+  void set_runtime_settings(const backend::RuntimeSettings& settings);
+  [[nodiscard]] backend::RuntimeSettings runtime_settings() const;
+  /// See runtime::save_runtime_cache.
+  void save_runtime_cache();
+
  private:
+  void run_profiled(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
+                    backend::OutputSink& outputs, void* stream);
+  void configure(LoadedEngine& loaded, const backend::RuntimeSettings& settings);
   LoadedEngine& loaded_on(DLDevice device);
   std::unique_ptr<LoadedEngine> load_target(DLDevice device) const;
   [[nodiscard]] DLDevice device_of(std::span<const DLTensor> inputs) const;
@@ -99,6 +115,12 @@ class TORCHTRT_API Engine {
   std::atomic<LoadedEngine*> primary_{nullptr};
   mutable std::mutex load_mutex_;
   std::map<std::pair<int, int>, std::unique_ptr<LoadedEngine>> loaded_;  // by device type and index
+
+  const std::string range_name_;  // of NVTX
+  mutable std::mutex profile_mutex_;
+  std::vector<std::shared_ptr<ProfileRecorder>> recorders_;  // under profile_mutex_
+  backend::RuntimeSettings runtime_settings_;                // under load_mutex_
+  bool said_no_settings_ = false;                            // under load_mutex_
 };
 
 /// The kind of device that a target's engine runs on: kDLCPU or kDLCUDA. A backend that this runtime does not know runs

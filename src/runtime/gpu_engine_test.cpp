@@ -12,6 +12,7 @@
 
 #include <torchtrt/runtime.h>
 
+#include "runtime/call_services.h"
 #include "runtime/context_pool.h"
 #include "runtime/engine.h"
 #include "runtime/testing/expect_error.h"
@@ -90,6 +91,12 @@ class GpuEngineTest : public ::testing::Test {
     const auto call = start(engine, batch, first, stream);
     gpu->drain();
     return call->right();
+  }
+
+  bool start_and_check(Engine& engine, float bias, void* stream) {
+    const auto call = start(engine, 2, 1, stream);
+    gpu->drain();
+    return call->right(bias);
   }
 
   FakeDeviceScope gpu{std::vector<DeviceInfo>{{"Fake GPU", 9, 0}, {"Fake GPU", 9, 0}, {"Old GPU", 7, 5}}};
@@ -271,6 +278,117 @@ TEST_F(GpuEngineTest, ACallersRecordingKeepsBorrowedMemory) {
   gpu->destroy_recordings();
   EXPECT_TRUE(runs_right(*engine, 2, 3, stream));
   EXPECT_EQ(gpu->live_allocations(), 0u);
+}
+
+TEST_F(GpuEngineTest, ReplaysWriteWhatWasOnTheHostWhenTheyWereRecorded) {
+  const auto engine = make({.properties = {{"operation", "write"}}});
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  for (const std::int64_t batch : {4, 2, 4, 2}) {
+    const auto call = start(*engine, batch, 1);
+    gpu->drain();
+    EXPECT_EQ(call->output, std::vector<float>(call->input.size(), static_cast<float>(batch)));
+  }
+  EXPECT_EQ(gpu->launches, 2);
+  EXPECT_EQ(engine->contexts_created(), 1u) << "whose host memory both shapes used";
+}
+
+TEST_F(GpuEngineTest, ACallersRecordingKeepsWhatWasOnTheHost) {
+  std::vector<std::shared_ptr<void>> kept;
+  float from[2]{1, 2}, to[2]{};
+  const auto graph =
+      gpu->capture(0, [&](void* stream) { CallServices(*gpu, 0, stream, &kept).write(to, from, sizeof(from)); });
+  from[0] = from[1] = -1;
+  graph->launch(nullptr);
+  gpu->drain();
+  EXPECT_EQ(to[0], 1);
+  EXPECT_EQ(to[1], 2);
+  EXPECT_EQ(kept.size(), 1u);
+}
+
+// --- measuring layers, runtime settings ----------------------------------------------------------------------------------
+
+TEST_F(GpuEngineTest, CallsThatAreMeasuredUseNoGraphs) {
+  const auto engine = make();
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  {
+    const Profiler profiler(handles);
+    for (int call = 0; call < 3; ++call) EXPECT_TRUE(runs_right(*engine, 2, 2));
+    EXPECT_EQ(gpu->launches, 0);
+    EXPECT_EQ(profiler.result()[0].layers[0].calls, 3);
+  }
+  EXPECT_TRUE(runs_right(*engine, 2, 3));
+  EXPECT_TRUE(runs_right(*engine, 2, 4));
+  EXPECT_EQ(gpu->launches, 1) << "recorded anew, and replayed";
+}
+
+TEST_F(GpuEngineTest, CallsInACallersRecordingAreNotMeasured) {
+  const auto engine = make();
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  const Profiler profiler(handles);
+  void* const stream = gpu->new_stream();
+  gpu->begin_recording(stream);
+  const auto recorded = start(*engine, 2, 1, stream);
+  gpu->end_recording(stream);
+  EXPECT_TRUE(profiler.result()[0].layers.empty());
+}
+
+TEST_F(GpuEngineTest, RuntimeSettingsMakeContextsAndGraphsAnew) {
+  const auto engine = make({.properties = {{"operation", "add"}, {"settings", ""}}});
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  void* const stream = gpu->new_stream();
+  EXPECT_TRUE(start_and_check(*engine, 1.5F, stream));
+  EXPECT_TRUE(start_and_check(*engine, 1.5F, stream));
+  const auto pending = start(*engine, 3, 1, gpu->new_stream());
+  {
+    const ModeScope eager =
+        scoped_runtime_settings(handles, {.dynamic_shapes_kernel_specialization = KernelSpecialization::kEager});
+    for (int call = 0; call < 2; ++call) EXPECT_TRUE(start_and_check(*engine, 20, stream));
+    EXPECT_EQ(runtime_settings(handles[0]).dynamic_shapes_kernel_specialization, KernelSpecialization::kEager);
+  }
+  for (int call = 0; call < 2; ++call) EXPECT_TRUE(start_and_check(*engine, 10, stream));
+  EXPECT_EQ(runtime_settings(handles[0]), RuntimeSettings{});
+  EXPECT_TRUE(pending->right()) << "its context went when its work was done";
+  EXPECT_EQ(gpu->captures, 4);
+}
+
+TEST_F(GpuEngineTest, RuntimeSettingsReachEnginesThatAreLoadedLater) {
+  const auto engine = make({.properties = {{"operation", "add"}, {"settings", ""}}});
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  set_runtime_settings(handles, {.dynamic_shapes_kernel_specialization = KernelSpecialization::kNone});
+  EXPECT_TRUE(start_and_check(*engine, 30, nullptr));
+}
+
+TEST_F(GpuEngineTest, AContextInACallersRecordingKeepsItsSettings) {
+  const auto engine = make({.properties = {{"operation", "add"}, {"settings", ""}}});
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  void* const stream = gpu->new_stream();
+  gpu->begin_recording(stream);
+  const auto recorded = start(*engine, 2, 1, stream);
+  gpu->end_recording(stream);
+  set_runtime_settings(handles, {.dynamic_shapes_kernel_specialization = KernelSpecialization::kNone});
+  gpu->destroy_recordings();
+  EXPECT_TRUE(start_and_check(*engine, 30, stream)) << "the context of the recording is not used for calls";
+  EXPECT_EQ(engine->contexts_created(), 2u);
+}
+
+TEST_F(GpuEngineTest, RuntimeSettingsOfOtherBackendsAreSaidOnce) {
+  LogLines lines;
+  const auto engine = make();
+  const std::vector<EngineHandle> handles{EngineHandle(engine)};
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  set_runtime_settings(handles, {.cuda_graph_strategy = CudaGraphStrategy::kWholeGraphCapture});
+  set_runtime_settings(handles, {.runtime_cache = "cache"});
+  EXPECT_TRUE(runs_right(*engine, 2, 1));
+  EXPECT_EQ(engine->contexts_created(), 1u);
+  EXPECT_EQ(lines.count(LogLevel::kInfo, "are of TensorRT-RTX only; they change nothing here"), 1);
+  expect_error(ErrorCode::kInvalidArgument, "0 (lazily), 1 (eagerly) or 2 (never), not 3", [&] {
+    set_runtime_settings(handles, {.dynamic_shapes_kernel_specialization = static_cast<KernelSpecialization>(3)});
+  });
+  expect_error(ErrorCode::kInvalidArgument, "0 (disabled) or 1 (whole-graph capture), not -1",
+               [&] { set_runtime_settings(handles, {.cuda_graph_strategy = static_cast<CudaGraphStrategy>(-1)}); });
 }
 
 // --- CUDA graphs -------------------------------------------------------------------------------------------------------

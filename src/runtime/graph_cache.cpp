@@ -31,6 +31,7 @@ struct GraphCache::Entry {
   std::vector<DLTensor> tensors;                    // the inputs as the engine gets them
   void* stream = nullptr;                           // the one that the memory was made for
   std::vector<std::vector<std::byte>> host_values;  // of shape inputs
+  std::vector<std::vector<std::byte>> written;      // what replays write from the host; moves keep it where it is
   std::vector<std::shared_ptr<DeviceMemory>> scratch;
   std::unique_ptr<Graph> graph;
 };
@@ -79,6 +80,10 @@ class GraphCache::Services final : public backend::DeviceServices {
   }
   void copy(void* to, const void* from, std::size_t bytes) override {
     cache_.api_.copy_async(to, from, bytes, stream_);
+  }
+  void write(void* to, const void* from, std::size_t bytes) override {
+    const auto* first = static_cast<const std::byte*>(from);
+    copy(to, entry_.written.emplace_back(first, first + bytes).data(), bytes);
   }
 
  private:

@@ -32,26 +32,28 @@ LoadedEngine::LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable
       pool_(*executable_, api, device.device_id) {}
 
 void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
-                       backend::OutputSink& outputs, void* stream) {
+                       backend::OutputSink& outputs, void* stream, backend::LayerTimes* layer_times) {
   if (api_ != nullptr) {
-    run_on_gpu(plan, inputs, modes, outputs, stream);
+    run_on_gpu(plan, inputs, modes, outputs, stream, layer_times);
     return;
   }
   std::unique_ptr<ContextSlot> slot = pool_.acquire(stream);
   const ResolvedShapes& shapes = resolve(slot, plan, inputs);
   // If the run throws, the context goes with the exception, see ContextPool::discard.
-  slot->context->run({inputs, shapes.outputs, &outputs, stream, nullptr, modes.profile});
+  slot->context->run({inputs, shapes.outputs, &outputs, stream, nullptr, modes.profile, layer_times});
   pool_.release(std::move(slot), stream);
 }
 
 void LoadedEngine::run_on_gpu(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
-                              backend::OutputSink& outputs, void* stream) {
+                              backend::OutputSink& outputs, void* stream, backend::LayerTimes* layer_times) {
   const DeviceGuard guard(*api_, device_.device_id);
   const bool recorded_outside = api_->is_capturing(stream);
   std::unique_ptr<ContextSlot> slot = recorded_outside ? pool_.acquire_for_recording() : pool_.acquire(stream);
   const ResolvedShapes& shapes = resolve(slot, plan, inputs);
   CallServices services(*api_, device_.device_id, stream, recorded_outside ? &slot->recorded_memory : nullptr);
-  const backend::RunRequest request{inputs, shapes.outputs, &outputs, stream, &services, modes.profile};
+  // To measure is to wait, which spoils a recording.
+  backend::LayerTimes* const measured = recorded_outside ? nullptr : layer_times;
+  const backend::RunRequest request{inputs, shapes.outputs, &outputs, stream, &services, modes.profile, measured};
   auto outcome = GraphCache::Outcome::kReplayed;
   try {
     if (!recorded_outside && may_record(*slot, modes)) {
@@ -108,6 +110,16 @@ bool LoadedEngine::may_record(ContextSlot& slot, CallModes modes) {
     slot.graph_generation = generation;
   }
   return true;
+}
+
+bool LoadedEngine::configure(const backend::RuntimeSettings& settings) {
+  if (api_ == nullptr) return executable_->configure(settings);
+  const DeviceGuard guard(*api_, device_.device_id);
+  bool configured = false;
+  api_->outside_recordings([&] { configured = executable_->configure(settings); });
+  // Graphs go with the contexts that recorded them.
+  if (configured) pool_.renew();
+  return configured;
 }
 
 void LoadedEngine::invalidate_graphs() {

@@ -30,16 +30,23 @@ class TORCHTRT_API LoadedEngine {
   [[nodiscard]] std::size_t contexts_created() const { return pool_.created(); }
 
   /// Checks shapes and values and runs. The inputs have passed BindingPlan::check_bindings.
+  /// `layer_times`: where the run says how long its layers took; null: it is not profiled.
   void run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes, backend::OutputSink& outputs,
-           void* stream);
+           void* stream, backend::LayerTimes* layer_times = nullptr);
 
   /// Makes every context record anew: to be called after a change of what graphs hold (weights, settings). Also gives
   /// recording another chance after a failure.
   void invalidate_graphs();
 
+  void begin_profiling() { executable_->begin_profiling(); }
+  [[nodiscard]] std::string inspect() { return executable_->inspect(); }
+  /// False: the backend has no such settings. Otherwise contexts are made anew.
+  bool configure(const backend::RuntimeSettings& settings);
+  void save_runtime_cache() { executable_->save_runtime_cache(); }
+
  private:
   void run_on_gpu(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
-                  backend::OutputSink& outputs, void* stream);
+                  backend::OutputSink& outputs, void* stream, backend::LayerTimes* layer_times);
   const ResolvedShapes& resolve(std::unique_ptr<ContextSlot>& slot, const BindingPlan& plan,
                                 std::span<const DLTensor> inputs);
   bool may_record(ContextSlot& slot, CallModes modes);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <torchtrt/base/error.h>
+#include <torchtrt/base/log.h>
 #include <torchtrt/runtime.h>
 
 #include "runtime/engine.h"
@@ -46,6 +47,9 @@ CallModes call_modes(const format::Metadata& engine, const EngineModes& modes) {
     fail(ErrorCode::kIncompatibleMode,
          engine.requires_output_allocator ? kRequiresAllocatorAndGraphs : kAllocatorAndGraphs);
   }
+  result.profiling = modes.is_on(EngineMode::kProfiling);
+  if (result.profiling) [[unlikely]]
+    result.cuda_graphs = false;
   return result;
 }
 
@@ -107,6 +111,41 @@ ModeScope scoped_cudagraphs_mode(CudaGraphsMode mode) {
   const CudaGraphsMode former = cudagraphs_mode();
   set_cudagraphs_mode(mode);
   return ModeScope([former] { set_cudagraphs_mode(former); });
+}
+
+void set_runtime_settings(std::span<const EngineHandle> engines, const RuntimeSettings& settings) {
+  using Kernels = KernelSpecialization;
+  const auto kernels = settings.dynamic_shapes_kernel_specialization;
+  TORCHTRT_CHECK(kernels >= Kernels::kLazy && kernels <= Kernels::kNone, kInvalidArgument,
+                 "kernels for dynamic shapes are specialized 0 (lazily), 1 (eagerly) or 2 (never), not ",
+                 static_cast<int>(kernels));
+  const auto graphs = settings.cuda_graph_strategy;
+  TORCHTRT_CHECK(graphs == CudaGraphStrategy::kDisabled || graphs == CudaGraphStrategy::kWholeGraphCapture,
+                 kInvalidArgument, "a CUDA graph strategy is 0 (disabled) or 1 (whole-graph capture), not ",
+                 static_cast<int>(graphs));
+  for (const EngineHandle& engine : engines) engine.engine().set_runtime_settings(settings);
+}
+
+RuntimeSettings runtime_settings(const EngineHandle& engine) { return engine.engine().runtime_settings(); }
+
+ModeScope scoped_runtime_settings(std::span<const EngineHandle> engines, const RuntimeSettings& settings) {
+  std::vector<std::pair<EngineHandle, RuntimeSettings>> former;
+  for (const EngineHandle& engine : engines) former.emplace_back(engine, runtime_settings(engine));
+  ModeScope scope([former = std::move(former)] {
+    for (const auto& [engine, its] : former) {
+      try {
+        engine.engine().set_runtime_settings(its);
+      } catch (const Error& error) {
+        TORCHTRT_LOG(kError, "engine \"", engine.name(), "\" keeps the runtime settings of a scope: ", error.what());
+      }
+    }
+  });
+  set_runtime_settings(engines, settings);
+  return scope;
+}
+
+void save_runtime_cache(std::span<const EngineHandle> engines) {
+  for (const EngineHandle& engine : engines) engine.engine().save_runtime_cache();
 }
 
 }  // namespace torchtrt::runtime

@@ -14,7 +14,7 @@
 namespace torchtrt::runtime {
 
 /// What is set for single engines, besides the process's defaults (torchtrt/runtime.h).
-enum class EngineMode : int { kCudaGraphs = 0, kOutputAllocator = 1, kPreAllocatedOutputs = 2 };
+enum class EngineMode : int { kCudaGraphs = 0, kOutputAllocator = 1, kPreAllocatedOutputs = 2, kProfiling = 3 };
 
 /// How many scopes want each mode of an engine: a mode is on while at least one does, so that scopes of several threads
 /// may overlap. All in one word that a call reads once. Thread-safe.
@@ -27,7 +27,7 @@ class EngineModes {
   }
 
  private:
-  static constexpr int kBits = 20;
+  static constexpr int kBits = 16;
   static constexpr std::uint64_t kMask = (std::uint64_t{1} << kBits) - 1;
   static constexpr int shift(EngineMode mode) { return kBits * static_cast<int>(mode); }
   static constexpr std::uint64_t one(EngineMode mode) { return std::uint64_t{1} << shift(mode); }
@@ -61,10 +61,11 @@ struct CallModes {
   bool output_allocator = false;
   bool pre_allocated_outputs = false;
   int profile = ProfileChoice::kAutomatic;
+  bool profiling = false;
 };
 
 /// Puts the process's defaults, the engine's settings and its nature together. Error(kIncompatibleMode) for CUDA graphs
-/// with an output allocator, in the words that scripts for Torch-TensorRT know.
+/// with an output allocator, in the words that scripts for Torch-TensorRT know. A call that is profiled uses no graphs.
 TORCHTRT_API CallModes call_modes(const format::Metadata& engine, const EngineModes& modes);
 
 /// The texts of those errors.

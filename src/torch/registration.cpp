@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch class `tensorrt.Engine` and the operators `tensorrt::*`, under the names that saved programs hold.
 #include <climits>
+#include <iostream>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -72,6 +74,18 @@ std::vector<std::vector<std::int64_t>> infer_outputs(const EnginePointer& engine
   return translate([&] { return engine->engine().infer_output_shapes(shapes); });
 }
 
+void set_runtime_settings(const EnginePointer& engine, std::int64_t kernels, std::int64_t graphs, std::string cache) {
+  TORCH_CHECK_VALUE(kernels >= 0 && kernels <= 2,
+                    "kernels for dynamic shapes: 0 (lazily), 1 (eagerly) or 2 (never), not ", kernels);
+  TORCH_CHECK_VALUE(graphs == 0 || graphs == 1, "CUDA graph strategy: 0 (disabled) or 1 (whole-graph capture), not ",
+                    graphs);
+  runtime::RuntimeSettings settings;
+  settings.dynamic_shapes_kernel_specialization = static_cast<runtime::KernelSpecialization>(kernels);
+  settings.cuda_graph_strategy = static_cast<runtime::CudaGraphStrategy>(graphs);
+  settings.runtime_cache = std::move(cache);
+  translate([&] { engine->engine().set_runtime_settings(settings); });
+}
+
 }  // namespace
 
 TORCH_LIBRARY(tensorrt, m) {
@@ -115,6 +129,31 @@ TORCH_LIBRARY(tensorrt, m) {
       .def("infer_outputs", &infer_outputs,
            "Shapes of the outputs for shapes of the inputs; -1 where only the data decides.",
            {torch::arg("input_shapes")})
+      .def(
+          "get_engine_layer_info",
+          [](const EnginePointer& self) { return translate([&] { return runtime::inspect(self->handle()); }); },
+          "What the backend made of the engine, as JSON; loads the engine if it was not yet.")
+      .def(
+          "dump_engine_layer_info",
+          [](const EnginePointer& self) {
+            std::cout << translate([&] { return runtime::inspect(self->handle()); }) << std::endl;
+          },
+          "Prints get_engine_layer_info().")
+      .def("runtime_settings",
+           [](const EnginePointer& self) {
+             const runtime::RuntimeSettings settings = runtime::runtime_settings(self->handle());
+             return std::tuple<std::int64_t, std::int64_t, std::string>(
+                 static_cast<std::int64_t>(settings.dynamic_shapes_kernel_specialization),
+                 static_cast<std::int64_t>(settings.cuda_graph_strategy), settings.runtime_cache);
+           })
+      .def("set_runtime_settings", &set_runtime_settings,
+           "Settings of TensorRT-RTX: kernels for dynamic shapes (0 lazily, 1 eagerly, 2 never), its CUDA graphs (0 or "
+           "1), the file of its runtime cache or an empty text.",
+           {torch::arg("kernels"), torch::arg("graphs"), torch::arg("cache")})
+      .def(
+          "save_runtime_cache",
+          [](const EnginePointer& self) { translate([&] { self->engine().save_runtime_cache(); }); },
+          "Writes the runtime cache now, if there is one and it grew.")
       .def("__str__", [](const EnginePointer& self) { return self->describe(); })
       .def("__repr__", [](const EnginePointer& self) { return self->describe(); })
       .def("__obj_flatten__", [](const EnginePointer& self) { return self->flatten(); })
@@ -148,6 +187,8 @@ TORCH_LIBRARY(tensorrt, m) {
                       "CPU settings out of range: ", streams, ", ", threads);
     translate([&] { runtime::set_cpu_settings({static_cast<int>(streams), static_cast<int>(threads)}); });
   });
+  m.def("get_nvtx() -> bool", [] { return runtime::nvtx(); });
+  m.def("set_nvtx(bool enabled) -> ()", [](bool enabled) { translate([&] { runtime::set_nvtx(enabled); }); });
   m.def("get_logging_level() -> int", [] { return static_cast<std::int64_t>(log_level()); });
   m.def("set_logging_level(int level) -> ()", [](std::int64_t level) {
     TORCH_CHECK_VALUE(level >= 0 && level <= 5, "a logging level is 0 (internal errors) to 5 (graphs), not ", level);

@@ -12,6 +12,7 @@
 
 #include <ATen/dlpack.h>  // DLPack's C header, as libtorch ships it; it includes nothing of torch
 
+#include <torchtrt/backend/runtime_settings.h>
 #include <torchtrt/base/dtype.h>
 #include <torchtrt/base/error.h>
 
@@ -78,9 +79,23 @@ class DeviceServices {
   /// Enqueues a copy on the run's stream. Either side may be host memory; what is read there must live until run()
   /// returns.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// Enqueues that `bytes` of host memory get to the device's `to`, as they are now: also where the run is recorded, and
+  /// replayed when `from` is long gone.
+  virtual void write(void* to, const void* from, std::size_t bytes) = 0;
 
  protected:
   ~DeviceServices() = default;
+};
+
+/// Where a run that is profiled says how long its layers took. Implemented by the runtime; called on the calling thread.
+class LayerTimes {
+ public:
+  /// Once for each time that a layer ran, in the order of the layers. The name is the vendor's, valid during the call.
+  /// `milliseconds`: what the run adds to the layer's sum; `last`: what it took by itself, as well as the vendor knows.
+  virtual void add(std::string_view layer, double milliseconds, double last) noexcept = 0;
+
+ protected:
+  ~LayerTimes() = default;
 };
 
 struct RunRequest {
@@ -93,6 +108,8 @@ struct RunRequest {
   void* stream = nullptr;            ///< The caller's stream on CUDA; null on the CPU.
   DeviceServices* device = nullptr;  ///< On CUDA; null on the CPU.
   int profile = -1;                  ///< The optimization profile that the user wants; -1: the engine chooses.
+  /// Not null: the run is profiled, and its work is finished when it returns, on a GPU too. Never while it is recorded.
+  LayerTimes* layer_times = nullptr;
 };
 
 /// State of one call at a time; the runtime keeps a pool of them per engine. Not thread-safe.
@@ -108,6 +125,17 @@ class ExecutableEngine {
  public:
   virtual ~ExecutableEngine() = default;
   virtual std::unique_ptr<Context> create_context() = 0;
+
+  /// What the vendor made of the network, as the text of a JSON object: "backend", and "layers", a list with what the
+  /// vendor says of each layer.
+  virtual std::string inspect() { return R"({"layers":null,"reason":"this backend cannot look into its engines"})"; }
+  /// Somebody begins to measure. For vendors that count from a beginning.
+  virtual void begin_profiling() {}
+  /// Applies settings to the contexts that are made from now on. False: this backend has no such settings.
+  virtual bool configure(const RuntimeSettings&) { return false; }
+  /// Writes what the engine compiled while it ran to the file that RuntimeSettings::runtime_cache names; nothing where
+  /// there is none. Error(kNotFound) if it cannot be written.
+  virtual void save_runtime_cache() {}
 };
 
 /// Thread-safe; one per process, never destroyed.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running compiled programs: modes, and the modules they are made of."""
 
+from ._inspection import LayerTime, get_nvtx, inspect, profile, set_nvtx
 from ._modes import (
     enable_cudagraphs,
     enable_output_allocator,
@@ -15,6 +16,13 @@ from ._modes import (
     set_multi_device_safe_mode,
 )
 from ._module import CompiledModule, EngineModule, TorchBlock, engine_modules
+from ._runtime_settings import (
+    RuntimeSettings,
+    runtime_cache,
+    runtime_config,
+    save_runtime_cache,
+    set_dynamic_shapes_kernel_strategy,
+)
 from ._whole_graph import CudaGraphsTorchTensorRTModule
 
 TorchTensorRTModule = EngineModule
@@ -23,6 +31,8 @@ __all__ = [
     "CompiledModule",
     "CudaGraphsTorchTensorRTModule",
     "EngineModule",
+    "LayerTime",
+    "RuntimeSettings",
     "TorchBlock",
     "TorchTensorRTModule",
     "enable_cudagraphs",
@@ -32,9 +42,17 @@ __all__ = [
     "get_cpu_settings",
     "get_cudagraphs_mode",
     "get_multi_device_safe_mode",
+    "get_nvtx",
     "get_whole_cudagraphs_mode",
+    "inspect",
     "optimization_profile",
+    "profile",
+    "runtime_cache",
+    "runtime_config",
+    "save_runtime_cache",
     "set_cpu_settings",
     "set_cudagraphs_mode",
+    "set_dynamic_shapes_kernel_strategy",
     "set_multi_device_safe_mode",
+    "set_nvtx",
 ]

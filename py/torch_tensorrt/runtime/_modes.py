@@ -15,9 +15,11 @@ from typing import Any
 
 import torch
 
-from .._engine import engines_of, parse_metadata
+from .._engine import parse_metadata
 from .._library import load_binding
+from ._inspection import _engines
 from ._module import EngineModule
+from ._runtime_settings import runtime_config
 from ._whole_graph import CudaGraphsTorchTensorRTModule
 
 # EngineMode in src/runtime/modes.h.
@@ -96,16 +98,6 @@ def get_cpu_settings() -> tuple[int, int]:
     return int(streams), int(threads)
 
 
-def _engines(module: Any, what: str) -> list[Any]:
-    engines = engines_of(module)
-    if not engines:
-        raise ValueError(
-            f"{what}: no engine found in {type(module).__name__}; "
-            "give it a module that torch_tensorrt compiled or loaded"
-        )
-    return engines
-
-
 class _EngineMode:
     """A mode of all engines of a module while the block lasts; ``with ... as m`` gives the module."""
 
@@ -152,6 +144,9 @@ class enable_cudagraphs:  # noqa: N801
     recorded, and what the block gives is a wrapper that must be called instead of the module. On the CPU there is
     nothing to record: the block gives the module and changes nothing.
 
+    With ``cuda_graph_strategy`` ("whole_graph_capture" or "disabled") TensorRT-RTX records its engines itself, or does
+    not, and nothing else is recorded.
+
     Raises:
         RuntimeError: some engine requires the output allocator, or ``cuda_graph_strategy`` is given for an engine that
             is not one of TensorRT-RTX.
@@ -171,17 +166,26 @@ class enable_cudagraphs:  # noqa: N801
                 "The model contains submodules that require a dynamic output allocator at runtime, which is "
                 "incompatible with CUDA Graphs. Please disable CUDA Graphs."
             )
+        self._strategy = (
+            None if cuda_graph_strategy is None else runtime_config(module, cuda_graph_strategy=cuda_graph_strategy)
+        )
         on_gpu = any(engine.get("device", "cpu") != "cpu" for engine in described)
         self._wrapper = CudaGraphsTorchTensorRTModule(module) if on_gpu and has_torch_parts(module) else None
+        if self._strategy is not None:
+            self._wrapper = None
         self._module, self._engines = module, engines
 
     def __enter__(self) -> Any:
         whole = self._wrapper is not None
+        if self._strategy is not None:
+            self._strategy.__enter__()
         with enable_cudagraphs._lock:
             enable_cudagraphs.open_blocks += 1
             enable_cudagraphs.open_whole_blocks += whole
         if whole:
             return self._wrapper
+        if self._strategy is not None:
+            return self._module
         for engine in self._engines:
             engine.enable_mode(_CUDAGRAPHS)
         return self._module
@@ -195,6 +199,9 @@ class enable_cudagraphs:  # noqa: N801
             enable_cudagraphs.open_whole_blocks -= whole
         if self._wrapper is not None:
             self._wrapper.reset()
+            return
+        if self._strategy is not None:
+            self._strategy.__exit__(kind, error, traceback)
             return
         for engine in self._engines:
             engine.disable_mode(_CUDAGRAPHS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import copy
 import operator
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,8 @@ from torch import fx
 from torch.nn.modules.module import _has_any_global_hook
 
 from .._library import load_binding
+from ._inspection import EngineProfiler, write_profile
+from ._runtime_settings import RuntimeSettings, apply_settings, settings_of
 from ._torchscript import script_block
 
 
@@ -31,6 +35,9 @@ class EngineModule(torch.nn.Module):
         super().__init__()
         self.name = name
         self.single_output = single_output
+        self.profile: EngineProfiler | None = None
+        self._is_profiling = False
+        self._profile_file: tuple[Path, str] | None = None
         self._bind(torch.classes.tensorrt.Engine(metadata, payload))
 
     def _bind(self, engine: Any) -> None:
@@ -52,6 +59,55 @@ class EngineModule(torch.nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> EngineModule:
         # The payload is immutable and shared by copies.
         return _rebuild_engine_module(self.name, self.engine.metadata(), self.engine.payload(), self.single_output)
+
+    def get_layer_info(self) -> str:
+        """What the backend made of the engine, as JSON (see ``torch_tensorrt.runtime.inspect``)."""
+        return str(self.engine.get_engine_layer_info())
+
+    def dump_layer_info(self) -> None:
+        """Prints ``get_layer_info()``."""
+        print(self.get_layer_info())
+
+    def enable_profiling(
+        self, profiling_results_dir: str | os.PathLike[str] | None = None, profile_format: str = "perfetto"
+    ) -> None:
+        """Measures the engine's layers until ``disable_profiling``; ``profile`` has the result.
+
+        Args:
+            profiling_results_dir: folder for the result as a file ``<name>_engine_execution_profile.trace``, written by
+                ``disable_profiling``. None: no file.
+            profile_format: of that file: "perfetto" (a trace of one average call, for ui.perfetto.dev) or "trex".
+        """
+        if profile_format not in ("perfetto", "trex"):
+            raise ValueError(f"profile_format: expected 'perfetto' or 'trex', got {profile_format!r}")
+        self.disable_profiling()
+        self.profile = EngineProfiler([self.engine])
+        self._profile_file = (
+            (Path(profiling_results_dir) / f"{self.name}_engine_execution_profile.trace", profile_format)
+            if profiling_results_dir is not None
+            else None
+        )
+        self._is_profiling = True
+
+    def disable_profiling(self) -> None:
+        """Ends what ``enable_profiling`` began; nothing if it is not on."""
+        if not self._is_profiling:
+            return
+        assert self.profile is not None
+        self._is_profiling = False
+        self.profile.stop()
+        if self._profile_file is not None:
+            path, profile_format = self._profile_file
+            write_profile(path, next(iter(self.profile.engines.values())), profile_format)
+
+    @property
+    def runtime_settings(self) -> RuntimeSettings:
+        """Settings of TensorRT-RTX; may be assigned."""
+        return settings_of(self.engine)
+
+    @runtime_settings.setter
+    def runtime_settings(self, settings: RuntimeSettings) -> None:
+        apply_settings(self.engine, settings)
 
     def extra_repr(self) -> str:
         return f"{self.name}, {len(self.engine.payload()) / 2**20:.1f} MiB"

@@ -2,7 +2,9 @@
 #include "backends/openvino/executor/context.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <utility>
 
 #include <torchtrt/base/error.h>
 
@@ -40,8 +42,16 @@ void guarded(const std::string& engine, const char* doing, const Action& action)
 
 void OpenVinoContext::run(const backend::RunRequest& run) {
   const bool exact = engine_.needs_finite_inputs() && any_input_nonfinite(run);
-  RequestPool& pool = exact ? engine_.exact_pool() : engine_.pool();
-  std::unique_ptr<Request>& request = exact ? exact_request_ : request_;
+  if (run.layer_times != nullptr) [[unlikely]] {
+    run_profiled(run, exact);
+  } else if (exact) {
+    run_on(engine_.exact_pool(), exact_request_, run);
+  } else {
+    run_on(engine_.pool(), request_, run);
+  }
+}
+
+void OpenVinoContext::run_on(RequestPool& pool, std::unique_ptr<Request>& request, const backend::RunRequest& run) {
   guarded(engine_.name(), "binding inputs", [&] {
     if (request == nullptr) request = pool.acquire();
     for (std::size_t i = 0; i < run.inputs.size(); ++i) bind_input(*request, i, run.inputs[i]);
@@ -51,6 +61,28 @@ void OpenVinoContext::run(const backend::RunRequest& run) {
   }
   guarded(engine_.name(), "running", [&] { pool.infer(*request); });
   deliver(run, pool, request);
+}
+
+void OpenVinoContext::run_profiled(const backend::RunRequest& run, bool exact) {
+  const std::shared_ptr<ProfiledForm> form = engine_.profiled_form(exact);
+  const std::lock_guard turn(form->mutex);
+  std::unique_ptr<Request> request;
+  std::vector<ov::ProfilingInfo> layers;
+  guarded(engine_.name(), "measuring", [&] { request = form->pool->acquire(); });
+  ov::InferRequest infer = request->infer;
+  run_on(*form->pool, request, run);
+  guarded(engine_.name(), "measuring", [&] { layers = infer.get_profiling_info(); });
+  if (request != nullptr) form->pool->release(std::move(request));  // otherwise its outputs are lent
+  ++form->runs;
+  for (const ov::ProfilingInfo& layer : layers) {
+    const auto found = form->layers.find(layer.node_name);
+    if (found == form->layers.end()) continue;  // fused into another, or only holds data
+    const std::int64_t sum = layer.real_time.count() * form->runs;
+    const std::int64_t before = std::exchange(found->second.reported, sum);
+    const std::chrono::duration<double, std::milli> added = std::chrono::microseconds(sum - before);
+    const std::chrono::duration<double, std::milli> mean = layer.real_time;
+    run.layer_times->add(found->second.name, added.count(), mean.count());
+  }
 }
 
 bool OpenVinoContext::any_input_nonfinite(const backend::RunRequest& run) const {

@@ -26,6 +26,9 @@ class OpenVinoContext final : public backend::Context {
   void run(const backend::RunRequest& run) override;
 
  private:
+  void run_on(RequestPool& pool, std::unique_ptr<Request>& request, const backend::RunRequest& run);
+  /// Runs the form of the engine that measures its layers, and says how long they took.
+  void run_profiled(const backend::RunRequest& run, bool exact);
   [[nodiscard]] bool any_input_nonfinite(const backend::RunRequest& run) const;
   void bind_input(Request& request, std::size_t index, const DLTensor& tensor);
   void bind_output(Request& request, std::size_t index, backend::OutputSink& sink);

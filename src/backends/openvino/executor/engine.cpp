@@ -2,6 +2,7 @@
 #include "backends/openvino/executor/engine.h"
 
 #include <algorithm>
+#include <map>
 #include <span>
 #include <utility>
 
@@ -109,7 +110,8 @@ std::vector<Port> match_ports(const backend::LoadRequest& load, const std::vecto
   return ports;
 }
 
-ov::CompiledModel compile(const std::shared_ptr<ov::Model>& model, bool bfloat16, int streams, int threads) {
+ov::CompiledModel compile(const std::shared_ptr<ov::Model>& model, bool bfloat16, bool profiled, int streams,
+                          int threads) {
   ov::AnyMap properties{
       // Never OpenVINO's own default, which is bfloat16 on machines that have it.
       ov::hint::inference_precision(bfloat16 ? ov::element::bf16 : ov::element::f32),
@@ -119,23 +121,26 @@ ov::CompiledModel compile(const std::shared_ptr<ov::Model>& model, bool bfloat16
       // On would leave flush-to-zero set in the caller's thread.
       {"CPU_DENORMALS_OPTIMIZATION", false},
   };
+  if (profiled) properties.insert(ov::enable_profiling(true));
   if (threads > 0) properties.insert(ov::inference_num_threads(threads));
   return core().compile_model(model, "CPU", properties);
 }
 
-ov::CompiledModel compile(const backend::LoadRequest& load, const std::shared_ptr<ov::Model>& model) {
+ov::CompiledModel compile(const backend::LoadRequest& load, const std::shared_ptr<ov::Model>& model,
+                          bool profiled = false) {
   const bool bfloat16 = property(load, kPrecisionProperty) == "bf16";
-  const int streams = load.settings.streams;
+  const int streams = profiled ? 1 : load.settings.streams;
   const int threads = load.settings.threads;
   try {
     // In this release of OpenVINO, one stream of one thread swallows exceptions and leaves the failed work behind, to
     // crash a later run. Without streams the calling thread computes, which is as fast and throws. OpenVINO comes to
     // one stream of one thread by itself too (on a machine, or in an affinity mask, of one processor): hence the second
     // look.
-    ov::CompiledModel compiled = compile(model, bfloat16, streams == 1 && threads == 1 ? 0 : streams, threads);
+    ov::CompiledModel compiled =
+        compile(model, bfloat16, profiled, streams == 1 && threads == 1 ? 0 : streams, threads);
     if (compiled.get_property(ov::num_streams) == ov::streams::Num(1) &&
         compiled.get_property(ov::inference_num_threads) == 1) {
-      compiled = compile(model, bfloat16, 0, 1);
+      compiled = compile(model, bfloat16, profiled, 0, 1);
     }
     return compiled;
   } catch (const ov::Exception& error) {
@@ -209,18 +214,60 @@ OpenVinoEngine::OpenVinoEngine(const backend::LoadRequest& load) : load_(load), 
   pool_ = std::make_shared<RequestPool>(compile(load, model), inputs_.size(), outputs_.size(), load.owner);
 }
 
+std::shared_ptr<RequestPool> OpenVinoEngine::make_pool(bool exact, bool profiled) const {
+  const std::shared_ptr<ov::Model> model = read(load_);
+  if (exact) make_exact_for_all_inputs(*model);
+  return std::make_shared<RequestPool>(compile(load_, model, profiled), inputs_.size(), outputs_.size(), load_.owner);
+}
+
 RequestPool& OpenVinoEngine::exact_pool() const {
-  const std::lock_guard lock(exact_mutex_);
+  const std::lock_guard lock(other_mutex_);
   if (exact_pool_ == nullptr) {
     TORCHTRT_LOG(
         kWarning, "engine \"", name_,
         "\": an input holds NaN or an infinity. Such calls run a slower form of the engine that treats them as "
         "PyTorch does; it is compiled now and takes the engine's memory once more.");
-    const std::shared_ptr<ov::Model> model = read(load_);
-    make_exact_for_all_inputs(*model);
-    exact_pool_ = std::make_shared<RequestPool>(compile(load_, model), inputs_.size(), outputs_.size(), load_.owner);
+    exact_pool_ = make_pool(/*exact=*/true, /*profiled=*/false);
   }
   return *exact_pool_;
+}
+
+std::shared_ptr<ProfiledForm> OpenVinoEngine::profiled_form(bool exact) const {
+  const std::lock_guard lock(other_mutex_);
+  std::shared_ptr<ProfiledForm>& form = profiled_[exact ? 1 : 0];
+  if (form == nullptr) {
+    auto made = std::make_shared<ProfiledForm>();
+    made->pool = make_pool(exact, /*profiled=*/true);
+    made->layers = layers_of(*made->pool, exact);
+    form = std::move(made);
+  }
+  return form;
+}
+
+// Some names hold a counter that the whole process shares, so they are others in each compiled model. The first form's
+// are what all profiles (and inspect()) say.
+std::map<std::string, ProfiledForm::Layer> OpenVinoEngine::layers_of(const RequestPool& pool, bool exact) const {
+  const std::vector<ComputingLayer> own = computing_layers(*pool.model().get_runtime_model());
+  std::vector<ComputingLayer>& first = first_layers_[exact ? 1 : 0];
+  if (first.empty()) first = exact ? own : computing_layers(*pool_->model().get_runtime_model());
+  const bool same = std::equal(own.begin(), own.end(), first.begin(), first.end(),
+                               [](const auto& one, const auto& other) { return one.type == other.type; });
+  std::map<std::string, ProfiledForm::Layer> layers;
+  for (std::size_t i = 0; i < own.size(); ++i) layers[own[i].name].name = same ? first[i].name : own[i].name;
+  return layers;
+}
+
+void OpenVinoEngine::begin_profiling() {
+  const std::lock_guard lock(other_mutex_);
+  profiled_ = {};
+}
+
+std::string OpenVinoEngine::inspect() {
+  try {
+    return describe(*pool_->model().get_runtime_model(), name_);
+  } catch (const ov::Exception& error) {
+    fail(ErrorCode::kInternal, "engine \"", name_, "\": OpenVINO does not say what it made of it: ", error.what());
+  }
 }
 
 std::unique_ptr<backend::Context> OpenVinoEngine::create_context() { return std::make_unique<OpenVinoContext>(*this); }

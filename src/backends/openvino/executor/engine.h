@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -12,6 +15,8 @@
 #include <openvino/runtime/compiled_model.hpp>
 #include <openvino/runtime/infer_request.hpp>
 #include <openvino/runtime/tensor.hpp>
+
+#include "backends/openvino/executor/inspection.h"
 
 namespace torchtrt::openvino {
 
@@ -49,10 +54,11 @@ class RequestPool : public std::enable_shared_from_this<RequestPool> {
   void infer(Request& request);
   /// The request as the owner of its outputs' memory: comes back to the pool with the last copy of the pointer.
   std::shared_ptr<Request> lend(std::unique_ptr<Request> request);
+  void release(std::unique_ptr<Request> request) noexcept;
+  [[nodiscard]] const ov::CompiledModel& model() const { return model_; }
 
  private:
   std::unique_ptr<Request> make();
-  void release(std::unique_ptr<Request> request) noexcept;
 
   // Each keeps the memory of its last outputs: as many as a few threads need, not as many as were ever lent.
   static constexpr std::size_t kMaxIdle = 8;
@@ -67,6 +73,19 @@ class RequestPool : public std::enable_shared_from_this<RequestPool> {
   std::vector<std::unique_ptr<Request>> idle_;
 };
 
+/// A form of the engine that measures its layers. OpenVINO keeps one sum of times and one count of runs per layer and
+/// compiled model, and tells the quotient in whole microseconds. So runs take turns, and are counted here.
+struct ProfiledForm {
+  std::shared_ptr<RequestPool> pool;
+  std::mutex mutex;  ///< To be held over a run and what is read after it; guards the rest.
+  std::int64_t runs = 0;
+  struct Layer {
+    std::string name;
+    std::int64_t reported = 0;  ///< Microseconds.
+  };
+  std::map<std::string, Layer> layers;  ///< Those that compute, by OpenVINO's name.
+};
+
 class OpenVinoEngine final : public backend::ExecutableEngine {
  public:
   explicit OpenVinoEngine(const backend::LoadRequest& load);
@@ -75,21 +94,32 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::vector<Port>& inputs() const { return inputs_; }
   [[nodiscard]] const std::vector<Port>& outputs() const { return outputs_; }
-  [[nodiscard]] RequestPool& pool() const { return *pool_; }
+  std::string inspect() override;
 
-  /// Whether requests of pool() are right for finite inputs only (nonfinite.h); then those of exact_pool(), which is
-  /// made at the first call, are right for all.
+  /// Whether requests of the plain form are right for finite inputs only (nonfinite.h); those of the exact form are right
+  /// for all.
   [[nodiscard]] bool needs_finite_inputs() const { return needs_finite_inputs_; }
+  [[nodiscard]] RequestPool& pool() const { return *pool_; }
+  /// Made at the first call.
   RequestPool& exact_pool() const;
+  /// Made at the first call since begin_profiling(). Errors in times grow with the number of runs, so that each profile
+  /// gets a form of its own.
+  std::shared_ptr<ProfiledForm> profiled_form(bool exact) const;
+  void begin_profiling() override;
 
  private:
   const backend::LoadRequest load_;
   std::string name_;
   std::vector<Port> inputs_, outputs_;
   bool needs_finite_inputs_ = false;
+  [[nodiscard]] std::shared_ptr<RequestPool> make_pool(bool exact, bool profiled) const;
+  [[nodiscard]] std::map<std::string, ProfiledForm::Layer> layers_of(const RequestPool& pool, bool exact) const;
+
   std::shared_ptr<RequestPool> pool_;
-  mutable std::mutex exact_mutex_;
+  mutable std::mutex other_mutex_;  // of the rest, made when first needed
   mutable std::shared_ptr<RequestPool> exact_pool_;
+  mutable std::array<std::shared_ptr<ProfiledForm>, 2> profiled_;    // the second is exact
+  mutable std::array<std::vector<ComputingLayer>, 2> first_layers_;  // likewise
 };
 
 }  // namespace torchtrt::openvino

@@ -4,10 +4,12 @@
 
 #include <sched.h>
 #include <atomic>
+#include <map>
 #include <set>
 #include <thread>
 
 #include <torchtrt/base/error.h>
+#include <nlohmann/json.hpp>
 
 #include "backends/openvino/testing/harness.h"
 
@@ -50,6 +52,80 @@ TEST(OpenVinoExecutor, StaticOutputsAreWrittenWhereTheCallerAllocated) {
       expect_all(engine.read(sinks[static_cast<std::size_t>(call)])[0], static_cast<float>(call + 1));
     }
   }
+}
+
+struct Times final : backend::LayerTimes {
+  void add(std::string_view layer, double milliseconds, double last) noexcept override {
+    names.emplace_back(layer);
+    sum += milliseconds;
+    sum_of_means += last;
+  }
+  std::vector<std::string> names;
+  double sum = 0, sum_of_means = 0;
+};
+
+TEST(OpenVinoExecutor, MeasuresLayersWhenItIsAskedTo) {
+  for (const bool dynamic : {false, true}) {
+    Engine engine(plus_one(dynamic, 2, kLarge));
+    const auto context = engine.create_context();
+    for (int call = 0; call < 3; ++call) {
+      for (const bool profiled : {false, true}) {
+        Times times;
+        Sink sink = engine.sink();
+        const float value = static_cast<float>(call) + (profiled ? 0.5F : 0);
+        engine.run(*context, {filled(2, kLarge, value)}, sink, profiled ? &times : nullptr);
+        expect_all(engine.read(sink)[0], value + 1);
+        EXPECT_EQ(times.names.empty(), !profiled);
+      }
+    }
+  }
+}
+
+// OpenVINO tells means since the form was compiled; a sum of means would be dominated by the large call.
+TEST(OpenVinoExecutor, TimesAreOfTheirOwnCalls) {
+  Engine engine(plus_one(true, 1, kLarge));
+  const auto context = engine.create_context();
+  std::map<std::int64_t, double> sums;
+  double total = 0, mean = 0;
+  int calls = 0;
+  const auto run = [&](std::int64_t rows) {
+    Times times;
+    Sink sink = engine.sink();
+    engine.run(*context, {filled(rows, kLarge, 1)}, sink, &times);
+    expect_all(engine.read(sink)[0], 2);
+    sums[rows] += times.sum;
+    total += times.sum;
+    mean = times.sum_of_means;
+    ++calls;
+  };
+  run(1);
+  run(100);
+  for (int i = 0; i < 10; ++i) run(1);
+  EXPECT_NEAR(total, mean * calls, 0.001);
+  EXPECT_GT(sums[100], sums[1]) << "eleven calls with a hundredth of the elements";
+  engine.begin_profiling();
+  calls = 0;
+  total = 0;
+  run(1);
+  EXPECT_NEAR(total, mean, 0.001) << "another profile begins anew";
+}
+
+TEST(OpenVinoExecutor, InspectionNamesTheLayers) {
+  Engine engine(plus_one(true, 2, 8));
+  const nlohmann::json document = nlohmann::json::parse(engine.inspect());
+  EXPECT_EQ(document["engine"], "plus_one");
+  EXPECT_EQ(document["backend"], "openvino");
+  std::set<std::string> types;
+  for (const auto& layer : document["layers"]) {
+    types.insert(layer["type"]);
+    EXPECT_TRUE(layer["name"].is_string());
+    EXPECT_TRUE(layer["output_shapes"].is_array());
+    if (layer["type"] == "Input") {
+      EXPECT_EQ(layer["output_shapes"], nlohmann::json::parse("[[-1, 8]]"));
+      EXPECT_EQ(layer["original_layers"], nlohmann::json::parse("[\"x\"]"));
+    }
+  }
+  EXPECT_TRUE(types.contains("Eltwise")) << engine.inspect();
 }
 
 TEST(OpenVinoExecutor, ReusedAndFreedBuffersAreNotConfused) {

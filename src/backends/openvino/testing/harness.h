@@ -109,7 +109,10 @@ class Engine {
   /// One run on a context of its own.
   std::vector<Tensor> operator()(const std::vector<Tensor>& inputs);
   /// Through the given context, into the given sink.
-  void run(backend::Context& context, const std::vector<Tensor>& inputs, Sink& sink) const;
+  void run(backend::Context& context, const std::vector<Tensor>& inputs, Sink& sink,
+           backend::LayerTimes* times = nullptr) const;
+  void begin_profiling() const { executable_->begin_profiling(); }
+  [[nodiscard]] std::string inspect() const { return executable_->inspect(); }
   [[nodiscard]] std::vector<Tensor> read(const Sink& sink) const;
   [[nodiscard]] Sink sink() const;
   std::unique_ptr<backend::Context> create_context() { return executable_->create_context(); }

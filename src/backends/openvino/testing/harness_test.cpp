@@ -93,7 +93,8 @@ Sink Engine::sink() const {
   return result;
 }
 
-void Engine::run(backend::Context& context, const std::vector<Tensor>& inputs, Sink& sink) const {
+void Engine::run(backend::Context& context, const std::vector<Tensor>& inputs, Sink& sink,
+                 backend::LayerTimes* times) const {
   std::vector<DLTensor> tensors;
   for (const Tensor& input : inputs) {
     DLTensor tensor{};
@@ -103,7 +104,9 @@ void Engine::run(backend::Context& context, const std::vector<Tensor>& inputs, S
     tensor.shape = const_cast<std::int64_t*>(input.shape.data());
     tensors.push_back(tensor);
   }
-  context.run({tensors, {}, &sink, nullptr});
+  backend::RunRequest request{tensors, {}, &sink};
+  request.layer_times = times;
+  context.run(request);
 }
 
 std::vector<Tensor> Engine::read(const Sink& sink) const {

@@ -68,7 +68,9 @@ void TensorRtContext::run(const backend::RunRequest& request) {
   for (std::size_t i = 0; i < inputs_.size(); ++i) bind_input(i, request.inputs[i], request);
   for (std::size_t i = 0; i < outputs_.size(); ++i) bind_output(i, request);
   if (layout_.profiles[profile_].scratch_bytes > 0) scratch(request);
+  if (request.layer_times != nullptr) native_->set_profiler(request.layer_times);
   const bool enqueued = native_->enqueue(request.stream);
+  if (request.layer_times != nullptr) native_->set_profiler(nullptr);
   if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
   check(enqueued, "enqueue the engine", "");
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
@@ -123,6 +125,7 @@ void TensorRtContext::bind_shapes(const backend::RunRequest& request) {
     if (input.is_shape_input) bind_host_input(i, request.inputs[i]);
   }
   check_output_shapes(request);
+  compute_host_outputs();
   has_shapes_ = true;
 }
 
@@ -158,12 +161,30 @@ void TensorRtContext::check_output_shapes(const backend::RunRequest& request) {
     TORCHTRT_CHECK(!known_here || !known_there || output.expected == request.output_shapes[i], kInternal, "engine \"",
                    layout_.engine, "\", output \"", layout_.outputs[i].name, "\": the package says shape ",
                    text_of(request.output_shapes[i]), ", ", compat::kProductName, " infers ", text_of(output.expected));
+    TORCHTRT_CHECK(known_there || !layout_.outputs[i].is_on_host, kUnsupported, "engine \"", layout_.engine,
+                   "\", output \"", layout_.outputs[i].name,
+                   "\" is computed on the host, and how many elements it has depends on data");
     const bool deferred = !known_there;
     if (deferred && !output.is_deferred) {
       check(native_->defer_output(i, *this), "bind output", layout_.outputs[i].name);
     }
     output.is_deferred = output.is_deferred || deferred;  // TensorRT goes on asking
   }
+}
+
+// They depend on nothing but what was just bound. TensorRT gets the context's memory, not a caller's.
+void TensorRtContext::compute_host_outputs() {
+  bool any = false;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const OutputLayout& layout = layout_.outputs[i];
+    if (!layout.is_on_host) continue;
+    Output& output = outputs_[i];
+    const std::size_t bytes = volume(output.expected) * layout.item_size;
+    output.host.resize(std::max<std::size_t>(1, (bytes + kAlignment - 1) / kAlignment));
+    check(native_->set_output(i, output.host.data()), "bind output", layout.name);
+    any = true;
+  }
+  if (any) check(native_->infer_shapes(), "compute sizes on the host", "");
 }
 
 void TensorRtContext::bind_input(std::size_t index, const DLTensor& tensor, const backend::RunRequest& request) {
@@ -176,7 +197,11 @@ void TensorRtContext::bind_input(std::size_t index, const DLTensor& tensor, cons
   } else if (tensor.device.device_type == kDLCPU || reinterpret_cast<std::uintptr_t>(data) % kAlignment != 0) {
     // The value of a symbol that the engine computes with on the device, or a view into a larger tensor.
     const std::shared_ptr<void> copy = copies_.emplace_back(services_->allocate(bytes));
-    services_->copy(copy.get(), data, bytes);
+    if (tensor.device.device_type == kDLCPU) {
+      services_->write(copy.get(), data, bytes);
+    } else {
+      services_->copy(copy.get(), data, bytes);
+    }
     data = copy.get();
   }
   if (inputs_[index].address == data) return;
@@ -190,6 +215,11 @@ void TensorRtContext::bind_output(std::size_t index, const backend::RunRequest& 
   output.has_shape = false;
   if (output.is_deferred) return;
   void* data = request.outputs->allocate(index, output.expected);
+  if (const OutputLayout& layout = layout_.outputs[index]; layout.is_on_host) {
+    const std::size_t bytes = volume(output.expected) * layout.item_size;
+    if (bytes > 0) services_->write(data, output.host.data(), bytes);
+    return;
+  }
   if (volume(output.expected) == 0) data = scratch(request);
   if (output.address == data) return;
   check(native_->set_output(index, data), "bind output", layout_.outputs[index].name);

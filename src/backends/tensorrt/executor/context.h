@@ -21,6 +21,7 @@ namespace torchtrt::tensorrt {
 ///   scratch memory                  taken from PyTorch for each run, and given back as soon as the run is enqueued
 ///   outputs of known shape          written where the caller wants them
 ///   outputs that depend on data     written into memory taken for the run, then copied to the caller's of the right size
+///   outputs on the host (sizes)     computed by TensorRT when shapes are new, then written to the caller's in each run
 ///
 /// After an error nobody knows what TensorRT remembers: the runtime drops the context.
 class TensorRtContext final : public backend::Context, private DeferredOutputs {
@@ -42,6 +43,7 @@ class TensorRtContext final : public backend::Context, private DeferredOutputs {
     void* address = nullptr;
     bool is_deferred = false;
     std::vector<std::int64_t> expected;  ///< The shape as TensorRT infers it from the inputs'; -1 where it cannot.
+    std::vector<HostBlock> host;         ///< Of an output on the host: its elements, where TensorRT writes them.
 
     // Of the run in progress, if deferred.
     std::shared_ptr<void> memory;
@@ -54,6 +56,7 @@ class TensorRtContext final : public backend::Context, private DeferredOutputs {
   [[nodiscard]] std::size_t profile_for(int wanted) const;
   void bind_host_input(std::size_t index, const DLTensor& tensor);
   void check_output_shapes(const backend::RunRequest& request);
+  void compute_host_outputs();
   void bind_input(std::size_t index, const DLTensor& tensor, const backend::RunRequest& request);
   void bind_output(std::size_t index, const backend::RunRequest& request);
   void* scratch(const backend::RunRequest& request);

@@ -8,12 +8,15 @@
 #include <vector>
 
 #include <torchtrt/base/error.h>
+#include <torchtrt/base/log.h>
 
 #include "backends/tensorrt/compat/plan_header.h"
+#include "backends/tensorrt/compat/runtime_config.h"
 #include "backends/tensorrt/compat/version.h"
 #include "backends/tensorrt/driver.h"
 #include "backends/tensorrt/executor/context.h"
 #include "backends/tensorrt/executor/fit.h"
+#include "backends/tensorrt/executor/inspection.h"
 #include "backends/tensorrt/executor/nvinfer_context.h"
 #include "backends/tensorrt/executor/weight_streaming.h"
 #include "backends/tensorrt/library.h"
@@ -83,9 +86,12 @@ class LayoutReader {
     for (const backend::Binding& binding : request_.inputs) layout.inputs.push_back(input(binding));
     for (const backend::Binding& binding : request_.outputs) {
       match(binding, nvinfer1::TensorIOMode::kOUTPUT, "output");
-      TORCHTRT_CHECK(engine_.getTensorLocation(binding.name.c_str()) == nvinfer1::TensorLocation::kDEVICE, kUnsupported,
-                     subject_of(request_), ": output \"", binding.name, "\" is computed on the host");
-      layout.outputs.push_back({binding.name, size_of(binding.dtype)});
+      const char* name = binding.name.c_str();
+      const bool is_on_host = engine_.getTensorLocation(name) == nvinfer1::TensorLocation::kHOST;
+      // Then the values are there before the run. TensorRT's documents know no others on the host.
+      TORCHTRT_CHECK(!is_on_host || engine_.isShapeInferenceIO(name), kUnsupported, subject_of(request_), ": output \"",
+                     binding.name, "\" is computed on the host, but not from shapes");
+      layout.outputs.push_back({binding.name, size_of(binding.dtype), is_on_host});
     }
     const auto used =
         std::count_if(layout.inputs.begin(), layout.inputs.end(), [](const auto& i) { return i.is_used; });
@@ -184,7 +190,10 @@ TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request) {
                  compat::kProductName, " engines run on NVIDIA GPUs");
   const Library& library = Library::get();
   const std::span<const std::byte> plan = plan_of(request);
-  check_fits(request, Driver::get().gpu(request.device.device_id));
+  const Gpu gpu = Driver::get().gpu(request.device.device_id);
+  check_fits(request, gpu);
+  identity_ = std::string(compat::kProductName) + " " + library.version() + ", " + gpu.name + " (compute capability " +
+              gpu.compute_capability() + ")";
   runtime_ = library.create_runtime();
   if constexpr (!compat::kIsRtx) register_plugin_layer(runtime_->getPluginRegistry());
   // A version compatible plan carries the code that runs it.
@@ -194,14 +203,70 @@ TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request) {
   layout_ = LayoutReader(*engine_, request).read();
 }
 
+namespace {
+
+// Where nobody waits for an exception.
+void save_quietly(const std::shared_ptr<RuntimeCache>& cache, const std::string& engine) noexcept {
+  try {
+    if (cache != nullptr) cache->save();
+  } catch (const std::exception& error) {
+    TORCHTRT_LOG(kWarning, "engine \"", engine, "\": ", error.what());
+  }
+}
+
+}  // namespace
+
+TensorRtEngine::~TensorRtEngine() { save_quietly(cache_, layout_.engine); }
+
+std::string TensorRtEngine::inspect() {
+  const std::lock_guard lock(mutex_);
+  Logger::take_errors();
+  const std::unique_ptr<nvinfer1::IEngineInspector> inspector(engine_->createEngineInspector());
+  TORCHTRT_CHECK(inspector != nullptr, kInternal, "engine \"", layout_.engine, "\": ", compat::kProductName,
+                 " gives no inspector: ", Logger::take_errors());
+  const char* text = inspector->getEngineInformation(nvinfer1::LayerInformationFormat::kJSON);
+  return describe(text == nullptr ? "" : text, layout_.engine, compat::kBackendName, Library::get().version());
+}
+
+bool TensorRtEngine::configure(const backend::RuntimeSettings& settings) {
+  if constexpr (!compat::kHasRuntimeSettings) return false;
+  // Outside of the lock, because it reads a file.
+  std::shared_ptr<RuntimeCache> cache;
+  if (!settings.runtime_cache.empty()) {
+    cache = RuntimeCache::open(settings.runtime_cache, identity_,
+                               [this] { return compat::create_runtime_cache(engine_, runtime_); });
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    settings_ = settings;
+    cache_.swap(cache);
+  }
+  save_quietly(cache, layout_.engine);  // the former
+  return true;
+}
+
+void TensorRtEngine::save_runtime_cache() {
+  std::shared_ptr<RuntimeCache> cache;
+  {
+    const std::lock_guard lock(mutex_);
+    cache = cache_;
+  }
+  if (cache != nullptr) cache->save();
+}
+
 std::unique_ptr<backend::Context> TensorRtEngine::create_context() {
   const std::lock_guard lock(mutex_);
   Logger::take_errors();
+  std::shared_ptr<const void> config;
   std::unique_ptr<nvinfer1::IExecutionContext> context(
-      engine_->createExecutionContext(nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED));
+      settings_ == backend::RuntimeSettings{}
+          ? engine_->createExecutionContext(nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED)
+          : compat::create_context(*engine_, settings_, cache_ == nullptr ? nullptr : &cache_->native(), config));
   TORCHTRT_CHECK(context != nullptr, kInternal, "engine \"", layout_.engine, "\": ", compat::kProductName,
                  " gives no execution context: ", Logger::take_errors());
-  return std::make_unique<TensorRtContext>(layout_, std::make_unique<NvInferContext>(layout_, std::move(context)));
+  return std::make_unique<TensorRtContext>(
+      layout_, std::make_unique<NvInferContext>(layout_, std::move(context),
+                                                std::vector{config, std::shared_ptr<const void>(cache_)}));
 }
 
 }  // namespace torchtrt::tensorrt

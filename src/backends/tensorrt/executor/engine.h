@@ -11,6 +11,7 @@
 #include <torchtrt/backend/executor.h>
 
 #include "backends/tensorrt/executor/layout.h"
+#include "backends/tensorrt/executor/runtime_cache.h"
 
 namespace torchtrt::tensorrt {
 
@@ -20,13 +21,20 @@ class TensorRtEngine final : public backend::ExecutableEngine {
   /// Error(kVersionMismatch) for a plan of another release of TensorRT, Error(kUnsupported) for one of another GPU,
   /// Error(kDataLoss) for one that does not have the package's inputs and outputs.
   explicit TensorRtEngine(const backend::LoadRequest& request);
+  ~TensorRtEngine() override;
   std::unique_ptr<backend::Context> create_context() override;
+  std::string inspect() override;
+  bool configure(const backend::RuntimeSettings& settings) override;
+  void save_runtime_cache() override;
 
  private:
   Layout layout_;
-  std::unique_ptr<nvinfer1::IRuntime> runtime_;  // outlives the engine
-  std::unique_ptr<nvinfer1::ICudaEngine> engine_;
-  std::mutex mutex_;  // of create_context: thread-safe by TensorRT's documents for running contexts only
+  std::string identity_;                         // what a runtime cache is for
+  std::shared_ptr<nvinfer1::IRuntime> runtime_;  // outlives the engine
+  std::shared_ptr<nvinfer1::ICudaEngine> engine_;
+  std::mutex mutex_;  // of the rest, and of the engine: thread-safe by TensorRT's documents for running contexts only
+  backend::RuntimeSettings settings_;
+  std::shared_ptr<RuntimeCache> cache_;  // null: none is wanted, or the library has none
 };
 
 /// The library's engine of a plan. Error(kDataLoss) for bytes that are none, Error(kVersionMismatch) or

@@ -37,6 +37,7 @@ struct InputLayout {
 struct OutputLayout {
   std::string name;
   std::size_t item_size = 0;
+  bool is_on_host = false;  ///< Its elements are sizes, which TensorRT computes on the host when it infers shapes.
 };
 
 /// In the order of the package's metadata, whatever the engine's is.

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <torchtrt/backend/executor.h>
+
 #include "backends/tensorrt/executor/layout.h"
 
 namespace torchtrt::tensorrt {
@@ -31,6 +33,7 @@ class NativeContext {
   virtual bool set_input_shape(std::size_t input, Shape shape) = 0;
   /// Device memory; of a shape input host memory, whose elements are read by output_shape() and enqueue().
   virtual bool set_input(std::size_t input, const void* data) = 0;
+  /// Device memory; of an output on the host host memory, which infer_shapes() writes.
   virtual bool set_output(std::size_t output, void* data) = 0;
   /// Makes the engine ask `outputs` for the memory of this output.
   virtual bool defer_output(std::size_t output, DeferredOutputs& outputs) = 0;
@@ -39,6 +42,10 @@ class NativeContext {
   virtual void set_scratch(void* memory, std::size_t bytes) = 0;
   virtual bool enqueue(void* stream) = 0;
   virtual std::string take_errors() = 0;
+  /// Computes what follows from the inputs' shapes and shape inputs: the elements of outputs on the host.
+  virtual bool infer_shapes() = 0;
+  /// Not null: enqueue() waits for its work, and says how long the layers took.
+  virtual void set_profiler(backend::LayerTimes* times) = 0;
 };
 
 }  // namespace torchtrt::tensorrt

@@ -23,8 +23,17 @@ class NvInferContext::OutputAllocator final : public nvinfer1::IOutputAllocator 
   DeferredOutputs& outputs_;
 };
 
-NvInferContext::NvInferContext(const Layout& layout, std::unique_ptr<nvinfer1::IExecutionContext> context)
-    : layout_(layout), allocators_(layout.outputs.size()), context_(std::move(context)) {}
+class NvInferContext::Profiler final : public nvinfer1::IProfiler {
+ public:
+  void reportLayerTime(const char* layer, float milliseconds) noexcept override {
+    if (times != nullptr) times->add(layer == nullptr ? "" : layer, milliseconds, milliseconds);
+  }
+  backend::LayerTimes* times = nullptr;
+};
+
+NvInferContext::NvInferContext(const Layout& layout, std::unique_ptr<nvinfer1::IExecutionContext> context,
+                               std::vector<std::shared_ptr<const void>> owners)
+    : layout_(layout), allocators_(layout.outputs.size()), owners_(std::move(owners)), context_(std::move(context)) {}
 
 NvInferContext::~NvInferContext() = default;
 
@@ -63,5 +72,13 @@ void NvInferContext::set_scratch(void* memory, std::size_t bytes) {
 bool NvInferContext::enqueue(void* stream) { return context_->enqueueV3(static_cast<cudaStream_t>(stream)); }
 
 std::string NvInferContext::take_errors() { return Logger::take_errors(); }
+
+bool NvInferContext::infer_shapes() { return context_->inferShapes(0, nullptr) == 0; }
+
+void NvInferContext::set_profiler(backend::LayerTimes* times) {
+  if (profiler_ == nullptr) profiler_ = std::make_unique<Profiler>();
+  profiler_->times = times;
+  context_->setProfiler(times == nullptr ? nullptr : profiler_.get());
+}
 
 }  // namespace torchtrt::tensorrt

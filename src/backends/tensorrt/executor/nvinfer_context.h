@@ -14,8 +14,9 @@ namespace torchtrt::tensorrt {
 /// NativeContext over the real thing: names instead of indices, the library's types instead of ours.
 class NvInferContext final : public NativeContext {
  public:
-  /// `layout` outlives it.
-  NvInferContext(const Layout& layout, std::unique_ptr<nvinfer1::IExecutionContext> context);
+  /// `layout` outlives it. `owners`: what the context was made with and may still use.
+  NvInferContext(const Layout& layout, std::unique_ptr<nvinfer1::IExecutionContext> context,
+                 std::vector<std::shared_ptr<const void>> owners = {});
   ~NvInferContext() override;
 
   bool set_profile(std::size_t profile, void* stream) override;
@@ -27,12 +28,17 @@ class NvInferContext final : public NativeContext {
   void set_scratch(void* memory, std::size_t bytes) override;
   bool enqueue(void* stream) override;
   std::string take_errors() override;
+  bool infer_shapes() override;
+  void set_profiler(backend::LayerTimes* times) override;
 
  private:
   class OutputAllocator;
+  class Profiler;
 
   const Layout& layout_;
   std::vector<std::unique_ptr<OutputAllocator>> allocators_;  // by output; outlive the context, which calls them
+  std::unique_ptr<Profiler> profiler_;                        // likewise; null until the first run that is profiled
+  std::vector<std::shared_ptr<const void>> owners_;
   std::unique_ptr<nvinfer1::IExecutionContext> context_;
 };
 

@@ -3,6 +3,7 @@
 // element, and refuses what TensorRT refuses. Memory of the "device" is the host's.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torchtrt/base/error.h>
@@ -29,9 +31,12 @@ std::size_t volume(const Sizes& shape) {
 }
 
 /// Inputs: "x" float32 [-1, 4]; optionally "n", a shape input (int64, 0-d). Output "y" is x + 1, of x's shape; with "n",
-/// the first n rows; with `depends_on_data`, the rows whose first element is positive.
+/// the first n rows; with `depends_on_data`, the rows whose first element is positive. Optionally a second output "size",
+/// int64 [2] on the host: the shape of "y".
 struct FakeTensorRt {
   bool depends_on_data = false;
+  std::int64_t* size = nullptr;
+  backend::LayerTimes* times = nullptr;
   std::vector<std::string> calls;
   std::string refused;  // the call that gives false
 
@@ -70,8 +75,13 @@ class FakeContext final : public NativeContext {
     if (input == 1) fake_.n = static_cast<const std::int64_t*>(data);
     return called("set_input " + std::to_string(input));
   }
-  bool set_output(std::size_t, void* data) override {
+  bool set_output(std::size_t output, void* data) override {
     EXPECT_NE(data, nullptr);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(data) % 256, 0U);
+    if (output == 1) {
+      fake_.size = static_cast<std::int64_t*>(data);
+      return called("set_output 1");
+    }
     fake_.y = static_cast<float*>(data);
     return called("set_output");
   }
@@ -79,7 +89,11 @@ class FakeContext final : public NativeContext {
     fake_.deferred = &outputs;
     return called("defer_output");
   }
-  bool output_shape(std::size_t, Sizes& shape) override {
+  bool output_shape(std::size_t output, Sizes& shape) override {
+    if (output == 1) {
+      shape = {fake_.depends_on_data ? -1 : 2};
+      return called("output_shape 1");
+    }
     shape = fake_.x_shape;
     if (fake_.n != nullptr) shape[0] = *fake_.n;
     if (fake_.depends_on_data) shape[0] = -1;
@@ -97,9 +111,19 @@ class FakeContext final : public NativeContext {
     if (fake_.n != nullptr) shape[0] = *fake_.n;
     if (fake_.depends_on_data) return enqueue_selected();
     for (std::size_t i = 0; i < volume(shape); ++i) fake_.y[i] = fake_.x[i] + 1;
+    if (fake_.times != nullptr) fake_.times->add("plus_one", 0.5, 0.5);
     return true;
   }
   std::string take_errors() override { return "the fake's reason"; }
+  bool infer_shapes() override {
+    const Sizes shape{fake_.n != nullptr ? *fake_.n : fake_.x_shape[0], 4};
+    std::copy(shape.begin(), shape.end(), fake_.size);
+    return called("infer_shapes");
+  }
+  void set_profiler(backend::LayerTimes* times) override {
+    fake_.times = times;
+    called(times != nullptr ? "set_profiler" : "set_profiler off");
+  }
 
  private:
   bool called(const std::string& call) {
@@ -144,10 +168,14 @@ class Services final : public backend::DeviceServices {
     ++copies;
     std::memcpy(to, from, bytes);
   }
+  void write(void* to, const void* from, std::size_t bytes) override {
+    ++writes;
+    std::memcpy(to, from, bytes);
+  }
   ~Services() {
     for (const auto& [size, memory] : spare_) std::free(memory);
   }
-  int live = 0, allocations = 0, copies = 0;
+  int live = 0, allocations = 0, copies = 0, writes = 0;
   bool fails = false;
 
  private:
@@ -161,8 +189,12 @@ struct alignas(256) Block {
 class Sink final : public backend::OutputSink {
  public:
   void* allocate(std::size_t index, std::span<const std::int64_t> dims) override {
-    EXPECT_EQ(index, 0U);
     ++allocations;
+    if (index == 1) {
+      EXPECT_EQ(Sizes(dims.begin(), dims.end()), Sizes{2});
+      return size;
+    }
+    EXPECT_EQ(index, 0U);
     shape.assign(dims.begin(), dims.end());
     return volume(shape) == 0 ? nullptr : block.values;
   }
@@ -171,6 +203,7 @@ class Sink final : public backend::OutputSink {
 
   Sizes shape;
   Block block{};
+  std::int64_t size[2]{};
   int allocations = 0;
 };
 
@@ -183,7 +216,7 @@ class TensorRtContextTest : public ::testing::Test {
   TensorRtContextTest() {
     layout.engine = "net";
     layout.inputs = {{"x", 4, true, false, true}};
-    layout.outputs = {{"y", 4}};
+    layout.outputs = {{"y", 4, false}};
     layout.profiles = {profile(0, 8)};
   }
   void add_shape_input() {
@@ -213,8 +246,11 @@ class TensorRtContextTest : public ::testing::Test {
       inputs.back().device = {kDLCPU, 0};
     }
     std::vector<Sizes> outputs;
-    if (!fake.depends_on_data) outputs.push_back(expected ? *expected : Sizes{n ? *n : rows, 4});
-    context().run({inputs, outputs, &sink, nullptr, &services, wanted_profile});
+    if (!fake.depends_on_data) {
+      outputs.push_back(expected ? *expected : Sizes{n ? *n : rows, 4});
+      if (layout.outputs.size() == 2) outputs.push_back({2});
+    }
+    context().run({inputs, outputs, &sink, nullptr, &services, wanted_profile, times});
   }
   void expect_right(const float* data) {
     const std::vector<float> values = sink.values();
@@ -233,6 +269,7 @@ class TensorRtContextTest : public ::testing::Test {
   }
 
   int wanted_profile = -1;
+  backend::LayerTimes* times = nullptr;
   Layout layout;
   FakeTensorRt fake;
   Services services;
@@ -315,7 +352,7 @@ TEST_F(TensorRtContextTest, ValuesOfSymbolsThatTheEngineComputesWith) {
   const std::vector<Sizes> outputs{shape};
   context().run({{&on_host, 1}, outputs, &sink, nullptr, &services});
   expect_right(input.values);
-  EXPECT_EQ(services.copies, 1);
+  EXPECT_EQ(services.writes, 1);
 }
 
 TEST_F(TensorRtContextTest, InputsThatTensorRtDroppedAreNotBound) {
@@ -484,6 +521,63 @@ TEST_F(TensorRtContextTest, NoMemoryForAnOutputIsTheAllocatorsError) {
 TEST_F(TensorRtContextTest, AnotherShapeThanThePackageSays) {
   expect_error(ErrorCode::kInternal, "output \"y\": the package says shape [3, 4], TensorRT-RTX infers [2, 4]",
                [&] { run(input.values, 2, std::nullopt, Sizes{3, 4}); });
+}
+
+TEST_F(TensorRtContextTest, SizesAsResults) {
+  layout.outputs.push_back({"size", 8, true});
+  add_shape_input();
+  for (const auto& [rows, n] : {std::pair{6, 3}, {6, 3}, {5, 5}, {6, 0}, {6, 3}}) {
+    sink.size[0] = sink.size[1] = -1;
+    fake.calls.clear();
+    run(input.values, rows, n);
+    EXPECT_EQ(sink.size[0], n);
+    EXPECT_EQ(sink.size[1], 4);
+    EXPECT_NE(fake.size, sink.size) << "the caller's memory is the device's";
+    EXPECT_EQ(sink.shape, (Sizes{n, 4}));
+  }
+  EXPECT_EQ(services.writes, 5);
+  fake.calls.clear();
+  run(input.values, 6, 3);
+  EXPECT_EQ(fake.calls, std::vector<std::string>{"enqueue"}) << "known shapes have known sizes";
+  EXPECT_EQ(services.writes, 6);
+}
+
+TEST_F(TensorRtContextTest, SizesThatCannotBeComputed) {
+  layout.outputs.push_back({"size", 8, true});
+  fake.refused = "infer_shapes";
+  expect_error(ErrorCode::kInternal, "fails to compute sizes on the host: the fake's reason",
+               [&] { run(input.values, 2); });
+}
+
+TEST_F(TensorRtContextTest, HowManySizesMustNotDependOnData) {
+  layout.outputs.push_back({"size", 8, true});
+  fake.depends_on_data = true;
+  expect_error(ErrorCode::kUnsupported,
+               "output \"size\" is computed on the host, and how many elements it has depends on data",
+               [&] { run(input.values, 2); });
+}
+
+struct Times final : backend::LayerTimes {
+  void add(std::string_view layer, double milliseconds, double) noexcept override {
+    layers.emplace_back(std::string(layer), milliseconds);
+  }
+  std::vector<std::pair<std::string, double>> layers;
+};
+
+TEST_F(TensorRtContextTest, RunsThatAreProfiled) {
+  run(input.values, 2);
+  Times first, second;
+  times = &first;
+  fake.calls.clear();
+  run(input.values, 2);
+  EXPECT_EQ(fake.calls, (std::vector<std::string>{"set_profiler", "enqueue", "set_profiler off"}));
+  times = &second;
+  run(input.values, 3);
+  times = nullptr;
+  run(input.values, 3);
+  expect_right(input.values);
+  EXPECT_EQ(first.layers, (std::vector<std::pair<std::string, double>>{{"plus_one", 0.5}}));
+  EXPECT_EQ(second.layers.size(), 1U);
 }
 
 TEST_F(TensorRtContextTest, EveryRefusalIsAnError) {
