@@ -36,6 +36,7 @@ CallModes call_modes(const format::Metadata& engine, const EngineModes& modes) {
 
 const std::string& EngineHandle::name() const { return engine_->metadata().name; }
 bool EngineHandle::requires_output_allocator() const { return engine_->metadata().requires_output_allocator; }
+std::string EngineHandle::target() const { return engine_->target(); }
 
 void check_recordable(std::span<const EngineHandle> engines) {
   for (const EngineHandle& engine : engines) {
@@ -66,6 +67,12 @@ ModeScope scoped_cudagraphs_mode(CudaGraphsMode mode) {
   const CudaGraphsMode former = cudagraphs_mode();
   set_cudagraphs_mode(mode);
   return ModeScope([former] { set_cudagraphs_mode(former); });
+}
+
+ModeScope scoped_rebuild_engines(bool enabled) {
+  const bool former = rebuild_engines();
+  set_rebuild_engines(enabled);
+  return ModeScope([former] { set_rebuild_engines(former); });
 }
 
 }  // namespace torchtrt::runtime

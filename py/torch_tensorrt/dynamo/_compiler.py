@@ -111,6 +111,7 @@ class _Builder:
                 compute_capabilities=list(self._settings.compute_capabilities),
                 inference_precision=self._settings.inference_precision,
                 torch_version=torch.__version__,
+                rebuildable=self._settings.rebuildable,
             )
         return self._built[key]
 

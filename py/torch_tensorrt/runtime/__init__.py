@@ -8,10 +8,12 @@ from ._modes import (
     get_cpu_settings,
     get_cudagraphs_mode,
     get_multi_device_safe_mode,
+    get_rebuild_engines,
     get_whole_cudagraphs_mode,
     set_cpu_settings,
     set_cudagraphs_mode,
     set_multi_device_safe_mode,
+    set_rebuild_engines,
 )
 from ._module import CompiledModule, EngineModule, TorchBlock, engine_modules
 from ._whole_graph import CudaGraphsTorchTensorRTModule
@@ -31,8 +33,10 @@ __all__ = [
     "get_cpu_settings",
     "get_cudagraphs_mode",
     "get_multi_device_safe_mode",
+    "get_rebuild_engines",
     "get_whole_cudagraphs_mode",
     "set_cpu_settings",
     "set_cudagraphs_mode",
     "set_multi_device_safe_mode",
+    "set_rebuild_engines",
 ]
