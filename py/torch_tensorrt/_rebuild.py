@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -25,8 +26,8 @@ def _rebuilt(engine: Any, targets: Sequence[str]) -> Any:
 def _extra_files(path: str) -> dict[str, Any]:
     """The files that were saved with a TorchScript program, which must be named to be read."""
     with zipfile.ZipFile(path) as archive:
-        names = [name.partition("/extra/")[2] for name in archive.namelist() if "/extra/" in name]
-    return dict.fromkeys(names, "")
+        found = (re.match(r"[^/]+/extra/(.+)", name) for name in archive.namelist())
+        return {match[1]: "" for match in found if match}
 
 
 def rebuild(source: str | os.PathLike[str], destination: str | os.PathLike[str], targets: Sequence[str] = ()) -> int:

@@ -38,10 +38,12 @@ constexpr const char* kComputeCapabilities = "compute_capabilities";
 constexpr const char* kInferencePrecision = "inference_precision";
 
 std::map<std::string, std::string> to_map(const backend::BuildSettings& settings) {
-  std::map<std::string, std::string> map{{kInferencePrecision, settings.inference_precision}};
-  if (settings.workspace_size != 0) map[kWorkspaceSize] = std::to_string(settings.workspace_size);
-  if (settings.optimization_level) map[kOptimizationLevel] = std::to_string(*settings.optimization_level);
-  for (const int capability : settings.compute_capabilities) {
+  // All of them: whoever adds a setting meets an error here, and adds it to from_map() as well.
+  const auto& [workspace_size, optimization_level, compute_capabilities, inference_precision] = settings;
+  std::map<std::string, std::string> map{{kInferencePrecision, inference_precision}};
+  if (workspace_size != 0) map[kWorkspaceSize] = std::to_string(workspace_size);
+  if (optimization_level) map[kOptimizationLevel] = std::to_string(*optimization_level);
+  for (const int capability : compute_capabilities) {
     std::string& list = map[kComputeCapabilities];
     list += (list.empty() ? "" : ",") + std::to_string(capability);
   }

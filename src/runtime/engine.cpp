@@ -112,6 +112,7 @@ LoadedEngine& Engine::loaded_on(DLDevice device) {
     ChosenTarget chosen = load_best_target(metadata_, payload_, owner_, device);
     targets_[{device.device_type, device.device_id}] = std::move(chosen.backend);
     loaded = std::move(chosen.engine);
+    (device.device_type == kDLCPU ? has_cpu_target_ : has_cuda_target_) = true;
     LoadedEngine* none = nullptr;
     primary_.compare_exchange_strong(none, loaded.get(), std::memory_order_acq_rel);
   }

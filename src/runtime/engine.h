@@ -85,7 +85,7 @@ class TORCHTRT_API Engine {
   std::span<const std::byte> payload_;
   std::shared_ptr<const void> owner_;
   BindingPlan plan_;
-  bool has_cpu_target_ = false, has_cuda_target_ = false;
+  std::atomic<bool> has_cpu_target_{false}, has_cuda_target_{false};  // in the package, or rebuilt
   EngineModes modes_;
   std::atomic<bool> warned_of_devices_{false}, said_allocator_{false};
 

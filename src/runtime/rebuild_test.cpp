@@ -16,6 +16,7 @@
 #include "runtime/engine.h"
 #include "runtime/executor_loader.h"
 #include "runtime/testing/expect_error.h"
+#include "runtime/testing/fake_device.h"
 #include "runtime/testing/fixtures.h"
 #include "runtime/testing/log_lines.h"
 
@@ -185,12 +186,24 @@ TEST_F(RebuildTest, IfNothingFitsTheErrorListsAllOfThem) {
 }
 
 TEST_F(RebuildTest, OnAGpuTensorRtIsBetterThanTensorRtRtx) {
-  const auto engine = Package().add("tensorrt_rtx", 1, "Unsupported").add("tensorrt", 2, "Unsupported").engine();
+  const testing::FakeDeviceScope gpu(std::vector<DeviceInfo>{{"Fake GPU", 9, 0}, {"Fake GPU", 9, 0}});
+  constexpr DLDevice kGpu{kDLCUDA, 1};
+  LogLines log;
+  const auto both = Package().add("openvino", 3).add("tensorrt_rtx", 1).add("tensorrt", 2).engine();
+  both->load(kGpu);
+  EXPECT_EQ(both->target(), "tensorrt");
+  EXPECT_EQ(
+      log.count(LogLevel::kInfo, "runs on cuda:1 by the fake backend (targets: openvino, tensorrt_rtx, tensorrt)"), 1);
+  const auto other_gpu = Package().add("tensorrt", 2, "Unsupported").add("tensorrt_rtx", 1).engine();
+  other_gpu->load(kGpu);
+  EXPECT_EQ(other_gpu->target(), "tensorrt_rtx");
+  const auto neither = Package().add("tensorrt_rtx", 1, "Unsupported").add("tensorrt", 2, "VersionMismatch").engine();
   try {
-    engine->load({kDLCUDA, 0});
+    neither->load(kGpu);
     ADD_FAILURE() << "no error";
   } catch (const Error& error) {
     const std::string message = error.what();
+    EXPECT_STREQ(to_string(error.code()), to_string(ErrorCode::kVersionMismatch)) << "of the best target";
     EXPECT_LT(message.find("\n  tensorrt, "), message.find("\n  tensorrt_rtx, ")) << message;
   }
 }
