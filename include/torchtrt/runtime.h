@@ -61,6 +61,14 @@ TORCHTRT_API CudaGraphsMode cudagraphs_mode();
 TORCHTRT_API void set_multi_device_safe_mode(bool enabled);
 TORCHTRT_API bool multi_device_safe_mode();
 
+/// Off (default): an engine none of whose targets fits this machine (another GPU, another version, no library for it) is
+/// an error that says so. On: it is built anew, from the network that packages of models compiled with
+/// `rebuildable=True` carry, when it is first run; that takes as long as compiling it did, in each process. Needs
+/// libtorchtrt.so and the target's builder module beside the runtime, no Python. Process-wide; for engines that are run
+/// for the first time after the call.
+TORCHTRT_API void set_rebuild_engines(bool enabled);
+TORCHTRT_API bool rebuild_engines();
+
 /// Ends a mode, or puts the former one back, when it is destroyed. Scopes may be nested, overlap and end in any order
 /// and on any thread.
 class TORCHTRT_API ModeScope {
@@ -83,6 +91,7 @@ class TORCHTRT_API ModeScope {
 /// The setter with the former value back at the end of the scope.
 [[nodiscard]] TORCHTRT_API ModeScope scoped_multi_device_safe_mode(bool enabled);
 [[nodiscard]] TORCHTRT_API ModeScope scoped_cudagraphs_mode(CudaGraphsMode mode);
+[[nodiscard]] TORCHTRT_API ModeScope scoped_rebuild_engines(bool enabled);
 
 class Engine;
 
@@ -101,6 +110,9 @@ class TORCHTRT_API EngineHandle {
   [[nodiscard]] int optimization_profile_count() const;
   /// The one that calls run now, see optimization_profile(); nullopt: chosen by each call.
   [[nodiscard]] std::optional<int> chosen_profile() const;
+  /// Which of the package's targets runs ("openvino", "tensorrt", "tensorrt_rtx"), on the first device that the engine
+  /// ran on; empty before that.
+  [[nodiscard]] std::string target() const;
   [[nodiscard]] Engine& engine() const { return *engine_; }
 
   bool operator==(const EngineHandle&) const = default;

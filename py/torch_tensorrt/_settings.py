@@ -29,7 +29,8 @@ class CompilationSettings:
 
     targets: tuple[str, ...] | None = None
     """Backends to build engines for: "openvino", "tensorrt", "tensorrt_rtx". None: what the model's device calls for.
-    With several targets every engine carries one build for each, and the runtime picks at load."""
+    With several targets every engine carries one build for each, and the runtime picks at load; those that this machine
+    cannot build are left out with a warning, as long as there is one that it can."""
     min_block_size: int = 5
     """Blocks of fewer supported operators than this stay in PyTorch."""
     torch_executed_ops: frozenset[str] = frozenset()
@@ -72,6 +73,10 @@ class CompilationSettings:
     """Where the model runs; None: where its parameters are."""
     engine_capability: EngineCapability = EngineCapability.STANDARD
     """STANDARD is the only one that can be built."""
+    rebuildable: bool = False
+    """Pack the network as well, so that engines can be built again where they do not fit, without the model
+    (``runtime.set_rebuild_engines``, ``python -m torch_tensorrt rebuild``). The weights are in the file once more, and
+    int64 inputs have to hold 32-bit values whatever the targets."""
     accepted: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Keywords that were given and have no effect here (``ACCEPTED``), kept for reports."""
 

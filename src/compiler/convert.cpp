@@ -33,10 +33,11 @@ const converters::ConvertFunction* find_converter(const std::string& target) {
 // Converts one graph into one network, node by node.
 class Driver {
  public:
-  Driver(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins)
+  Driver(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins, bool narrow_int64_inputs)
       : graph_(graph),
         backends_(backends),
         use_plugins_(use_plugins),
+        narrow_int64_inputs_(narrow_int64_inputs),
         uses_(graph::use_counts(graph)),
         net_(graph.name),
         context_(net_, uses_) {
@@ -91,8 +92,9 @@ class Driver {
   void add_input(const std::string& name, const graph::TensorMeta& meta, const std::string& input_name) {
     const ValueId input = net_.add_input(input_name, meta.dtype, meta.dims);
     // Engines with narrower integers take 64-bit inputs whose values fit; the runtime checks that they do.
-    const bool narrow = std::any_of(backends_.begin(), backends_.end(),
-                                    [](const Builder* builder) { return builder->narrows_int64(); });
+    const bool narrow =
+        narrow_int64_inputs_ || std::any_of(backends_.begin(), backends_.end(),
+                                            [](const Builder* builder) { return builder->narrows_int64(); });
     if (meta.dtype == DataType::kInt64 && narrow) net_.refine_range(input, kInt32Range);
     context_.bind(name, input);
   }
@@ -229,7 +231,7 @@ class Driver {
 
   const graph::Graph& graph_;
   std::span<Builder* const> backends_;
-  const bool use_plugins_;
+  const bool use_plugins_, narrow_int64_inputs_;
   const std::unordered_map<std::string, std::size_t> uses_;
   Network net_;
   Context context_;
@@ -241,7 +243,7 @@ class Driver {
 }  // namespace
 
 std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins) {
-  Driver driver(graph, backends, use_plugins);
+  Driver driver(graph, backends, use_plugins, false);
   std::vector<NodeRefusal> refusals;
   for (const graph::Node& node : graph.nodes) {
     if (std::optional<Refusal> refusal = driver.convert(node)) {
@@ -252,8 +254,9 @@ std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* con
   return refusals;
 }
 
-Converted convert(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins) {
-  Driver driver(graph, backends, use_plugins);
+Converted convert(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins,
+                  bool narrow_int64_inputs) {
+  Driver driver(graph, backends, use_plugins, narrow_int64_inputs);
   for (const graph::Node& node : graph.nodes) {
     if (const std::optional<Refusal> refusal = driver.convert(node)) {
       throw ConversionError({node.name, node.target, *refusal, node.source});

@@ -43,7 +43,9 @@ struct Converted {
   bool requires_output_allocator = false;
 };
 /// Converts a graph of which every node is supported by every one of `backends`; ConversionError for the first that is
-/// not. The result is verified and has no dead layers.
-Converted convert(const graph::Graph& graph, std::span<backend::Builder* const> backends, bool use_plugins = false);
+/// not. The result is verified and has no dead layers. `narrow_int64_inputs`: require 32-bit values of int64 inputs even
+/// if none of `backends` does, for one that may come later.
+Converted convert(const graph::Graph& graph, std::span<backend::Builder* const> backends, bool use_plugins = false,
+                  bool narrow_int64_inputs = false);
 
 }  // namespace torchtrt::compiler

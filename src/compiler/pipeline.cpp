@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/pipeline.h"
 
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -8,26 +9,56 @@
 #include <torchtrt/base/log.h>
 
 #include "compiler/builders.h"
+#include "compiler/packed_network.h"
 #include "format/package.h"
+#include "format/rebuild.h"
 
 namespace torchtrt::compiler {
 namespace {
 
-std::vector<backend::Builder*> open_builders(const CompileSettings& settings) {
-  TORCHTRT_CHECK(!settings.targets.empty(), kInvalidArgument, "at least one target is needed, e.g. \"openvino\"");
+/// The targets that cannot be built on this machine, and why.
+class LeftOut {
+ public:
+  LeftOut(std::string engine, bool may_leave_out) : engine_(std::move(engine)), may_leave_out_(may_leave_out) {}
+
+  /// Calls `function`; what is missing for one of several targets is noted instead of thrown.
+  template <typename Function>
+  void attempt(const std::string& target, Function&& function) {
+    try {
+      function();
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound || !may_leave_out_) throw;
+      reasons_ += detail::concat(reasons_.empty() ? "" : "\n", target, ": ", error.what());
+    }
+  }
+  void check_any(bool any) const {
+    TORCHTRT_CHECK(any, kNotFound, "engine \"", engine_, "\" can be built for none of its targets on this machine:\n",
+                   reasons_);
+  }
+  void warn() const {
+    if (reasons_.empty()) return;
+    TORCHTRT_LOG(kWarning, "engine \"", engine_, "\" is packed without the targets that this machine cannot build:\n",
+                 reasons_);
+  }
+
+ private:
+  std::string engine_, reasons_;
+  bool may_leave_out_;
+};
+
+std::vector<backend::Builder*> open_builders(const std::vector<std::string>& targets, LeftOut& left_out) {
+  TORCHTRT_CHECK(!targets.empty(), kInvalidArgument, "at least one target is needed, e.g. \"openvino\"");
   std::vector<backend::Builder*> builders;
-  for (const std::string& target : settings.targets) builders.push_back(&builder(target));
+  for (const std::string& target : targets) {
+    left_out.attempt(target, [&] { builders.push_back(&builder(target)); });
+  }
+  left_out.check_any(!builders.empty());
   return builders;
 }
 
-// Metadata of everything but the targets.
-format::Metadata describe(const Converted& converted, const CompileSettings& settings) {
-  const network::Network& net = converted.network;
-  format::Metadata metadata;
+// What the metadata takes from the network.
+void describe(const network::Network& net, format::Metadata& metadata) {
   metadata.name = net.name();
-  metadata.device = settings.device;
-  metadata.producer = {{"torchtrt", TORCHTRT_VERSION}, {"torch", settings.torch_version}};
-  metadata.requires_output_allocator = converted.requires_output_allocator;
   std::set<std::string> used;
   for (const network::Input& input : net.inputs()) {
     const network::Value& value = net.value(input.value);
@@ -50,46 +81,134 @@ format::Metadata describe(const Converted& converted, const CompileSettings& set
   for (const auto& [name, range] : net.symbols()) {
     if (used.count(name) != 0) metadata.symbols[name] = {range.min, range.opt, range.max};
   }
-  return metadata;
 }
 
-}  // namespace
-
-std::vector<NodeRefusal> query(const graph::Graph& graph, const CompileSettings& settings) {
-  graph.verify();
-  return query(graph, open_builders(settings), settings.use_plugins);
+format::TargetSpec build_target(backend::Builder& builder, const network::Network& net,
+                                const backend::BuildSettings& settings, format::PayloadWriter& payload) {
+  TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder.name(), ": ", net.layers().size(), " layers");
+  const backend::BuiltEngine built = builder.build(net, settings);
+  format::TargetSpec target{std::string(builder.name()), built.producer, built.properties, {}};
+  for (const backend::Section& section : built.sections) {
+    target.sections.push_back(payload.append(
+        section.name, std::span<const std::byte>(static_cast<const std::byte*>(section.data), section.size)));
+  }
+  return target;
 }
 
-CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings) {
-  graph.verify();
-  const std::vector<backend::Builder*> builders = open_builders(settings);
-  const Converted converted = convert(graph, builders, settings.use_plugins);
-  const network::Network& net = converted.network;
-
+// Builds for all of the builders and writes the package.
+CompiledEngine build_package(const network::Network& net, format::Metadata metadata,
+                             const backend::BuildSettings& settings, bool rebuildable,
+                             const std::vector<backend::Builder*>& builders, LeftOut& left_out) {
   CompiledEngine compiled;
   compiled.network = network::print(net);
   compiled.layer_count = net.layers().size();
   TORCHTRT_LOG(kGraph, "network of engine ", net.name(), ":\n", compiled.network);
-
-  format::Metadata metadata = describe(converted, settings);
   format::PayloadWriter payload;
+  metadata.targets.clear();
   for (backend::Builder* builder : builders) {
-    TORCHTRT_CHECK(!settings.build.keep_going || settings.build.keep_going(), kCancelled, "the build of engine ",
-                   net.name(), " for ", builder->name(), " was cancelled");
-    TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder->name(), ": ", compiled.layer_count,
-                 " layers");
-    const backend::BuiltEngine built = builder->build(net, settings.build);
-    format::TargetSpec target{std::string(builder->name()), built.producer, built.properties, {}};
-    for (const backend::Section& section : built.sections) {
-      target.sections.push_back(payload.append(
-          section.name, std::span<const std::byte>(static_cast<const std::byte*>(section.data), section.size)));
-    }
-    metadata.targets.push_back(std::move(target));
+    TORCHTRT_CHECK(!settings.keep_going || settings.keep_going(), kCancelled, "the build of engine ", net.name(),
+                   " for ", builder->name(), " was cancelled");
+    left_out.attempt(std::string(builder->name()),
+                     [&] { metadata.targets.push_back(build_target(*builder, net, settings, payload)); });
   }
+  left_out.check_any(!metadata.targets.empty());
+  left_out.warn();
+  if (rebuildable) metadata.network = pack_network(net, settings, payload);
   compiled.requires_output_allocator = metadata.requires_output_allocator;
   compiled.metadata = format::write_metadata(metadata);
   compiled.payload = payload.take();
   return compiled;
 }
 
+// --- rebuilding
+// ---------------------------------------------------------------------------------------------------------
+
+// What the runtime checks comes from the metadata: it must say of the inputs what the network was built on.
+void check_describes(const format::Metadata& metadata, const network::Network& net) {
+  format::Metadata described;
+  describe(net, described);
+  TORCHTRT_CHECK(described.inputs == metadata.inputs && described.outputs == metadata.outputs &&
+                     described.symbols == metadata.symbols,
+                 kDataLoss, "engine \"", metadata.name, "\": its metadata describes another network than it carries");
+}
+
+// The rules by which convert() would have left a node in PyTorch.
+void check_takes(backend::Builder& builder, const network::Network& net) {
+  for (const network::Layer& layer : net.layers()) {
+    if (const std::optional<backend::Refusal> refusal = builder.check(net, layer)) {
+      fail(ErrorCode::kUnsupported, "engine \"", net.name(), "\" cannot be built for target \"", builder.name(),
+           "\", which refuses the ", network::kind_name(layer.op), " layer \"", layer.name, "\": ", refusal->message,
+           layer.source.empty() ? "" : "; from ", layer.source,
+           "; compile the model again with this target among `targets`");
+    }
+  }
+  for (const network::Input& input : net.inputs()) {
+    const network::Value& value = net.value(input.value);
+    const bool fits = value.range.min >= INT32_MIN && value.range.max <= INT32_MAX;
+    TORCHTRT_CHECK(!builder.narrows_int64() || value.dtype != DataType::kInt64 || input.is_shape_tensor || fits,
+                   kUnsupported, "engine \"", net.name(), "\" cannot be built for target \"", builder.name(),
+                   "\", which computes integers in 32 bits: nothing says that input \"", value.name, "\" fits");
+  }
+}
+
+class TargetRebuilder final : public format::Rebuilder {
+ public:
+  format::RebuiltTarget rebuild(const format::Metadata& metadata, std::span<const std::byte> payload,
+                                std::string_view target) override {
+    backend::Builder& chosen = builder(target);
+    const UnpackedNetwork unpacked = unpack_network(metadata, payload);
+    check_describes(metadata, unpacked.network);
+    check_takes(chosen, unpacked.network);
+    backend::BuiltEngine built = chosen.build(unpacked.network, unpacked.settings);
+    format::RebuiltTarget result{std::string(target), built.producer, built.properties, {}};
+    for (backend::Section& section : built.sections) {
+      result.sections.push_back(
+          {section.name, section.owner, {static_cast<const std::byte*>(section.data), section.size}});
+    }
+    return result;
+  }
+};
+
+}  // namespace
+
+std::vector<NodeRefusal> query(const graph::Graph& graph, const CompileSettings& settings) {
+  graph.verify();
+  LeftOut left_out(graph.name, settings.targets.size() > 1);
+  return query(graph, open_builders(settings.targets, left_out), settings.use_plugins);
+}
+
+CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings) {
+  graph.verify();
+  LeftOut left_out(graph.name, settings.targets.size() > 1);
+  const std::vector<backend::Builder*> builders = open_builders(settings.targets, left_out);
+  const Converted converted = convert(graph, builders, settings.use_plugins, settings.rebuildable);
+  format::Metadata metadata;
+  describe(converted.network, metadata);
+  metadata.device = settings.device;
+  metadata.producer = {{"torchtrt", TORCHTRT_VERSION}, {"torch", settings.torch_version}};
+  metadata.requires_output_allocator = converted.requires_output_allocator;
+  return build_package(converted.network, std::move(metadata), settings.build, settings.rebuildable, builders,
+                       left_out);
+}
+
+CompiledEngine rebuild(std::string_view metadata_text, std::span<const std::byte> payload,
+                       std::vector<std::string> targets) {
+  format::Metadata metadata = format::read_metadata(metadata_text, payload.size());
+  if (targets.empty()) {
+    for (const format::TargetSpec& target : metadata.targets) targets.push_back(target.backend);
+  }
+  LeftOut left_out(metadata.name, targets.size() > 1);
+  const std::vector<backend::Builder*> builders = open_builders(targets, left_out);
+  const UnpackedNetwork unpacked = unpack_network(metadata, payload);
+  check_describes(metadata, unpacked.network);
+  for (backend::Builder* builder : builders) check_takes(*builder, unpacked.network);
+  metadata.producer["torchtrt"] = TORCHTRT_VERSION;
+  return build_package(unpacked.network, std::move(metadata), unpacked.settings, true, builders, left_out);
+}
+
 }  // namespace torchtrt::compiler
+
+extern "C" TORCHTRT_API torchtrt::format::Rebuilder* torchtrt_rebuilder(std::uint32_t interface_version) {
+  static auto* rebuilder = new torchtrt::compiler::TargetRebuilder;
+  return interface_version == torchtrt::format::kRebuilderInterfaceVersion ? rebuilder : nullptr;
+}

@@ -58,6 +58,19 @@ SectionSpec PayloadWriter::append(std::string name, std::span<const std::byte> b
   return {std::move(name), offset, bytes.size(), crc32c(bytes)};
 }
 
+SectionSpec PayloadWriter::append_parts(std::string name, std::span<const std::span<const std::byte>> parts) {
+  const std::size_t offset = aligned(bytes_.size());
+  std::size_t end = offset;
+  for (const auto part : parts) end = aligned(end) + part.size();
+  bytes_.reserve(end);
+  bytes_.resize(offset);
+  for (const auto part : parts) {
+    bytes_.resize(aligned(bytes_.size()));
+    bytes_.insert(bytes_.end(), part.begin(), part.end());
+  }
+  return {std::move(name), offset, end - offset, crc32c(std::span(bytes_).subspan(offset))};
+}
+
 std::span<const std::byte> section_bytes(const SectionSpec& section, std::span<const std::byte> payload) {
   TORCHTRT_CHECK(section.offset <= payload.size() && section.size <= payload.size() - section.offset, kDataLoss,
                  "section \"", section.name, "\" occupies bytes ", section.offset, "..+", section.size,

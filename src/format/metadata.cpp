@@ -60,16 +60,20 @@ Json to_json(const InputSpec& input) {
   return result;
 }
 
-Json to_json(const TargetSpec& target) {
-  Json sections = Json::array();
-  for (const SectionSpec& section : target.sections) {
-    sections.push_back(
+Json to_json(const std::vector<SectionSpec>& sections) {
+  Json result = Json::array();
+  for (const SectionSpec& section : sections) {
+    result.push_back(
         {{"name", section.name}, {"offset", section.offset}, {"size", section.size}, {"crc32c", section.crc32c}});
   }
+  return result;
+}
+
+Json to_json(const TargetSpec& target) {
   return {{"backend", target.backend},
           {"producer", target.producer},
           {"properties", target.properties},
-          {"sections", std::move(sections)}};
+          {"sections", to_json(target.sections)}};
 }
 
 // --- reading
@@ -194,11 +198,8 @@ InputSpec read_input(const Node& node) {
 
 SymbolSpec read_symbol(const Node& node) { return {node.integer("min"), node.integer("opt"), node.integer("max")}; }
 
-TargetSpec read_target(const Node& node, std::uint64_t payload_size) {
-  TargetSpec target;
-  target.backend = node.text("backend");
-  target.producer = node.text_or("producer", "");
-  target.properties = node.text_map("properties");
+std::vector<SectionSpec> read_sections(const Node& node, std::uint64_t payload_size) {
+  std::vector<SectionSpec> sections;
   node.for_each("sections", [&](const Node& item) {
     SectionSpec section;
     section.name = item.text("name");
@@ -206,9 +207,14 @@ TargetSpec read_target(const Node& node, std::uint64_t payload_size) {
     section.offset = item.unsigned_integer("offset", payload_size - section.size);
     section.crc32c = static_cast<std::uint32_t>(item.unsigned_integer("crc32c", UINT32_MAX));
     item.check(section.offset % 64 == 0, "a multiple of 64", "offset");
-    target.sections.push_back(std::move(section));
+    sections.push_back(std::move(section));
   });
-  return target;
+  return sections;
+}
+
+TargetSpec read_target(const Node& node, std::uint64_t payload_size) {
+  return {node.text("backend"), node.text_or("producer", ""), node.text_map("properties"),
+          read_sections(node, payload_size)};
 }
 
 // --- what must hold whoever wrote it
@@ -291,6 +297,10 @@ Metadata read_parsed(const Json& json, std::uint64_t payload_size) {
                 [&](const Node& node) { metadata.outputs.push_back({node.text("name"), node.dtype(), node.dims()}); });
   root.for_each("targets", [&](const Node& node) { metadata.targets.push_back(read_target(node, payload_size)); });
   metadata.producer = root.text_map("producer");
+  if (root.has("network")) {
+    const Node network = root.child("network");
+    metadata.network = NetworkSpec{network.text_map("settings"), read_sections(network, payload_size)};
+  }
   validate(metadata, ErrorCode::kDataLoss);
   return metadata;
 }
@@ -337,17 +347,20 @@ std::string write_metadata(const Metadata& metadata) {
   for (const TargetSpec& target : metadata.targets) {
     targets.push_back(to_json(target));
   }
-  const Json json{{"crc32c", std::string(kChecksumDigits, '0')},
-                  {"format_version", kFormatVersion},
-                  {"minimum_reader", kMinimumReader},
-                  {"name", metadata.name},
-                  {"device", metadata.device},
-                  {"inputs", std::move(inputs)},
-                  {"outputs", std::move(outputs)},
-                  {"symbols", std::move(symbols)},
-                  {"targets", std::move(targets)},
-                  {"requires_output_allocator", metadata.requires_output_allocator},
-                  {"producer", metadata.producer}};
+  Json json{{"crc32c", std::string(kChecksumDigits, '0')},
+            {"format_version", kFormatVersion},
+            {"minimum_reader", kMinimumReader},
+            {"name", metadata.name},
+            {"device", metadata.device},
+            {"inputs", std::move(inputs)},
+            {"outputs", std::move(outputs)},
+            {"symbols", std::move(symbols)},
+            {"targets", std::move(targets)},
+            {"requires_output_allocator", metadata.requires_output_allocator},
+            {"producer", metadata.producer}};
+  if (metadata.network) {
+    json["network"] = {{"settings", metadata.network->settings}, {"sections", to_json(metadata.network->sections)}};
+  }
   std::string text;
   try {
     text = json.dump();

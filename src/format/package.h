@@ -27,14 +27,17 @@ struct InputSpec {
   std::string shape_symbol;
   /// Integer inputs whose elements the engine can only take within this range (checked before each run on a CPU).
   std::optional<Interval> value_range;
+  bool operator==(const InputSpec&) const = default;
 };
 struct OutputSpec {
   std::string name;
   DataType dtype{};
   Dims dims;  ///< Over the inputs' symbols; a symbol that no input binds is known only after the run.
+  bool operator==(const OutputSpec&) const = default;
 };
 struct SymbolSpec {
   std::int64_t min = 0, opt = 1, max = Interval::kUnbounded;
+  bool operator==(const SymbolSpec&) const = default;
 };
 struct SectionSpec {
   std::string name;
@@ -48,6 +51,12 @@ struct TargetSpec {
   std::vector<SectionSpec> sections;
 };
 
+/// The network that the targets were built from, for those who build it again (src/compiler/packed_network.h).
+struct NetworkSpec {
+  std::map<std::string, std::string> settings;  ///< Of the compiler: how the engine was built.
+  std::vector<SectionSpec> sections;
+};
+
 /// Everything about an engine but its bytes.
 struct Metadata {
   std::string name;
@@ -58,10 +67,11 @@ struct Metadata {
   bool requires_output_allocator = false;
   std::string device = "cpu";                   ///< Device type the engine was compiled for: "cpu" or "cuda".
   std::map<std::string, std::string> producer;  ///< "torchtrt", "torch": versions, for messages.
+  std::optional<NetworkSpec> network;           ///< Only where rebuilding was asked for.
 };
 
 /// Version written by this library, and the oldest reader that can use what it writes.
-inline constexpr int kFormatVersion = 1;
+inline constexpr int kFormatVersion = 2;
 inline constexpr int kMinimumReader = 1;
 
 /// Error(kInvalidArgument) if the metadata contradicts itself (see read_metadata) or a string is not UTF-8.
@@ -87,6 +97,8 @@ std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0);
 class PayloadWriter {
  public:
   SectionSpec append(std::string name, std::span<const std::byte> bytes);
+  /// One section of several parts, each at the next multiple of 64 after the one before.
+  SectionSpec append_parts(std::string name, std::span<const std::span<const std::byte>> parts);
   [[nodiscard]] std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:

@@ -58,6 +58,21 @@ Sample sample() {
   return result;
 }
 
+/// The package whose file of format 2 is there: the same, with what that format added.
+Sample sample2() {
+  Sample result = sample();
+  PayloadWriter writer;
+  for (SectionSpec& section : result.metadata.targets[0].sections) {
+    section = writer.append(section.name, section_bytes(section, result.payload));
+  }
+  NetworkSpec network{{{"inference_precision", "auto"}}, {}};
+  network.sections.push_back(writer.append("network", bytes_of("network \"encoder\"\n")));
+  network.sections.push_back(writer.append("constants", bytes_of("abcdefgh")));
+  result.payload = writer.take();
+  result.metadata.network = network;
+  return result;
+}
+
 void expect_equal(const Metadata& a, const Metadata& b) {
   // The writer is a function of the value, and every field of the sample shows in its text.
   EXPECT_EQ(write_metadata(a), write_metadata(b));
@@ -147,7 +162,7 @@ TEST(Metadata, HostileTextIsAnErrorThatSaysWhere) {
   refused("{}", "checksum");
   refused(signed_text("nonsense"), "JSON");
   refused(signed_text(R"("x":)" + std::string(100000, '[')), "nested");
-  refused(minimal("[]", "{}", "[]", 2), "format 1", ErrorCode::kVersionMismatch);
+  refused(minimal("[]", "{}", "[]", 3), "format 2", ErrorCode::kVersionMismatch);
   refused(minimal("{}"), "an array at inputs");
   refused(minimal("[7]"), "an object at inputs[0]");
   refused(minimal(R"([{"name":"x","shape":[]}])"), "inputs[0].dtype is missing");
@@ -247,22 +262,34 @@ TEST(FileImage, RandomBytesAreErrors) {
   }
 }
 
+TEST(Metadata, CarriesTheNetworkWhereThereIsOne) {
+  const Sample original = sample2();
+  const std::string text = write_metadata(original.metadata);
+  const Metadata read = read_metadata(text, original.payload.size());
+  ASSERT_TRUE(read.network.has_value());
+  EXPECT_EQ(read.network->settings.at("inference_precision"), "auto");
+  EXPECT_EQ(read.network->sections.at(1).name, "constants");
+  expect_equal(read, original.metadata);
+  EXPECT_EQ(code_of([&] { read_metadata(text, original.payload.size() - 1); }), ErrorCode::kDataLoss)
+      << "its sections are inside of the payload";
+}
+
 // Files of every released format stay readable. The files are never rewritten; a new format adds one. To make the first
-// file of a new format: TORCHTRT_WRITE_GOLDEN=<path> torchtrt_runtime_tests --gtest_filter=Golden.*
-TEST(Golden, Format1) {
-  const Sample expected = sample();
+// file of a new format: TORCHTRT_WRITE_GOLDEN=<path> torchtrt_runtime_tests --gtest_filter=Golden.Format<number>
+void check_golden(const std::string& name, const Sample& expected) {
   if (const char* path = std::getenv("TORCHTRT_WRITE_GOLDEN")) {
     const std::vector<std::byte> image = write_file_image(write_metadata(expected.metadata), expected.payload);
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
   }
-  const std::vector<std::byte> image =
-      read_file(std::string(TORCHTRT_SOURCE_DIR) + "/tests/golden/engine_format1.trtpkg");
+  const std::vector<std::byte> image = read_file(std::string(TORCHTRT_SOURCE_DIR) + "/tests/golden/" + name);
   ASSERT_NO_THROW(load(image));
   const FileImage file = read_file_image(image);
   expect_equal(read_metadata(file.metadata, file.payload.size()), expected.metadata);
   EXPECT_TRUE(std::ranges::equal(file.payload, expected.payload));
 }
+TEST(Golden, Format1) { check_golden("engine_format1.trtpkg", sample()); }
+TEST(Golden, Format2) { check_golden("engine_format2.trtpkg", sample2()); }
 
 }  // namespace
 }  // namespace torchtrt::format

@@ -151,7 +151,7 @@ std::shared_ptr<const Weights> zeros(std::size_t bytes, std::optional<std::uint6
 // --- lines
 // ------------------------------------------------------------------------------------------------------------
 
-// Constants in a text beyond this size are mistakes.
+// Constants beyond this size in a text that stands alone are mistakes.
 constexpr std::int64_t kMaxConstantBytes = std::int64_t{1} << 31;
 
 // What stands left of "=": %name: dtype[dims] in [min, max].
@@ -164,7 +164,8 @@ struct Typed {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : scanner_(text) {}
+  /// `constants`: null for zeros.
+  Parser(std::string_view text, const ConstantSource* constants) : scanner_(text), constants_(constants) {}
 
   Network run() {
     if (!scanner_.next_line()) fail(ErrorCode::kInvalidArgument, "line 1, column 1: the text of a network is empty");
@@ -328,7 +329,8 @@ class Parser {
     constant.dims = type.dims;
     if (!is_static(type.dims)) scanner_.fail_here("a constant's shape is static, not ", to_string(type.dims));
     const std::int64_t bytes = (volume(type.dims) * Expr(static_cast<std::int64_t>(size_of(type.dtype)))).value();
-    if (bytes < 0 || bytes > kMaxConstantBytes) scanner_.fail_here("a constant of ", bytes, " bytes");
+    const bool has_source = constants_ != nullptr && texts.contains("digest");
+    if (bytes < 0 || (bytes > kMaxConstantBytes && !has_source)) scanner_.fail_here("a constant of ", bytes, " bytes");
     const auto elements = texts.extract("elements");
     const auto digest = texts.extract("digest");
     if (elements.empty() == digest.empty()) scanner_.fail_here("a constant has elements or a digest");
@@ -337,7 +339,9 @@ class Parser {
     } else {
       std::uint64_t bits = 0;
       read_element(DataType::kInt64, digest.mapped(), &bits);
-      constant.weights = zeros(static_cast<std::size_t>(bytes), bits);
+      const auto size = static_cast<std::size_t>(bytes);
+      constant.weights =
+          has_source ? std::make_shared<const Weights>((*constants_)(type.name, size, bits)) : zeros(size, bits);
     }
   }
 
@@ -352,6 +356,7 @@ class Parser {
   }
 
   Scanner scanner_;
+  const ConstantSource* constants_;
   std::map<std::string, ValueId> values_;
 };
 
@@ -365,6 +370,7 @@ Op make_layer(std::string_view kind, std::map<std::string, std::string> attribut
   return op;
 }
 
-Network parse(std::string_view text) { return Parser(text).run(); }
+Network parse(std::string_view text) { return Parser(text, nullptr).run(); }
+Network parse(std::string_view text, const ConstantSource& constants) { return Parser(text, &constants).run(); }
 
 }  // namespace torchtrt::network

@@ -152,6 +152,19 @@ PyType_Slot slots[] = {
 PyType_Spec spec = {"torch_tensorrt._C.EngineCall", sizeof(EngineCall), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
+void replace_script_engines(const torch::jit::Module& scripted, const py::list& from, const py::list& to) {
+  const auto value_of = [](const py::handle& object) {
+    return c10::IValue(object.cast<torch::jit::Object>()._ivalue());
+  };
+  for (torch::jit::Module module : scripted.modules()) {
+    for (const auto& [name, value] : module.named_attributes(/*recurse=*/false)) {
+      for (std::size_t i = 0; value.isObject() && i < from.size(); ++i) {
+        if (value.toObject() == value_of(from[i]).toObject()) module.setattr(name, value_of(to[i]));
+      }
+    }
+  }
+}
+
 py::list to_script_objects(const std::vector<c10::IValue>& engines) {
   py::list objects;
   for (const c10::IValue& engine : engines) objects.append(torch::jit::Object(engine.toObject()));
@@ -195,6 +208,8 @@ void bind_engine_call(py::module_& module) {
       "script_engines",
       [](const torch::jit::Module& scripted) { return to_script_objects(torch_adapter::find_engines(scripted)); },
       py::arg("module"), "The engines among a scripted module's attributes, its submodules' included.");
+  module.def("replace_script_engines", &replace_script_engines, py::arg("module"), py::arg("old"), py::arg("new"),
+             "Puts engines into the places of others, in a scripted module and its submodules.");
   module.def(
       "package_engines",
       [](const std::string& path) { return to_script_objects(torch_adapter::find_engines_of_package(path)); },

@@ -53,6 +53,11 @@ struct Built {
   std::size_t layers = 0;
 };
 
+Built to_built(compiler::CompiledEngine engine) {
+  return {std::move(engine.metadata), to_tensor(std::move(engine.payload)), std::move(engine.network),
+          engine.layer_count};
+}
+
 /// The failure of one node carries which and why as `refusal`, so that the caller can leave just that node out.
 [[noreturn]] void raise(const compiler::ConversionError& error) {
   const py::object type = py::module_::import("torch_tensorrt._C").attr("UnsupportedError");
@@ -67,7 +72,7 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
               std::vector<int> compute_capabilities, const std::string& inference_precision,
               const std::vector<std::map<std::string, std::array<std::int64_t, 3>>>& profiles, bool hardware_compatible,
               bool version_compatible, const std::string& timing_cache_path, bool weight_streaming,
-              const std::string& torch_version) {
+              const std::string& torch_version, bool rebuildable) {
   compiler::CompileSettings settings;
   settings.targets = targets;
   settings.device = device;
@@ -90,6 +95,7 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
     return true;
   };
   settings.torch_version = torch_version;
+  settings.rebuildable = rebuildable;
   compiler::CompiledEngine engine;
   try {
     const py::gil_scoped_release release;
@@ -97,8 +103,19 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
   } catch (const compiler::ConversionError& error) {
     raise(error);
   }
-  return {std::move(engine.metadata), to_tensor(std::move(engine.payload)), std::move(engine.network),
-          engine.layer_count};
+  return to_built(std::move(engine));
+}
+
+Built rebuild(const std::string& metadata, py::handle payload, std::vector<std::string> targets) {
+  const at::Tensor bytes = THPVariable_Unpack(payload.ptr());
+  compiler::CompiledEngine engine;
+  {
+    const py::gil_scoped_release release;
+    engine = compiler::rebuild(
+        metadata, {static_cast<const std::byte*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())},
+        std::move(targets));
+  }
+  return to_built(std::move(engine));
 }
 
 py::bytes package_bytes(const std::string& metadata, py::handle payload) {
@@ -165,7 +182,9 @@ PYBIND11_MODULE(_C, module) {
              py::arg("profiles") = std::vector<std::map<std::string, std::array<std::int64_t, 3>>>(),
              py::arg("hardware_compatible") = false, py::arg("version_compatible") = false,
              py::arg("timing_cache_path") = "", py::arg("weight_streaming") = false, py::arg("torch_version"),
-             "Builds one engine from a graph of which every node is supported.");
+             py::arg("rebuildable") = false, "Builds one engine from a graph of which every node is supported.");
+  module.def("rebuild", &rebuild, py::arg("metadata"), py::arg("payload"), py::arg("targets"),
+             "Builds an engine's packed network again, for these targets (none: those that it has).");
   module.def("package_bytes", &package_bytes, py::arg("metadata"), py::arg("payload"),
              "The engine package as one file's bytes.");
   module.def("set_log_level", [](int level) { set_log_level(static_cast<LogLevel>(level)); }, py::arg("level"));

@@ -10,32 +10,14 @@
 #include <torchtrt/base/log.h>
 #include <torchtrt/runtime.h>
 
-#include "runtime/executor_loader.h"
 #include "runtime/loaded_engine.h"
 #include "runtime/nvtx.h"
-#include "runtime/settings.h"
+#include "runtime/target_loader.h"
 
 namespace torchtrt::runtime {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-
-template <typename Spec>
-std::vector<backend::Binding> bindings_of(const std::vector<Spec>& specs) {
-  std::vector<backend::Binding> bindings;
-  for (const Spec& spec : specs) {
-    backend::Binding& binding = bindings.emplace_back(backend::Binding{spec.name, spec.dtype, {}});
-    for (const Expr& dim : spec.dims) {
-      binding.shape.push_back(dim.is_constant() ? dim.value() : -1);
-    }
-  }
-  return bindings;
-}
-
-const std::string& module_of(const format::TargetSpec& target) {
-  const auto named = target.properties.find(backend::kModuleProperty);
-  return named == target.properties.end() ? target.backend : named->second;
-}
 
 int profiles_of(const format::TargetSpec& target) {
   int count = 1;
@@ -45,21 +27,7 @@ int profiles_of(const format::TargetSpec& target) {
   return count;
 }
 
-std::string_view name_of(DLDeviceType type) {
-  return type == kDLCPU ? "the CPU" : type == kDLCUDA ? "CUDA devices" : "that kind of device";
-}
-
 }  // namespace
-
-DLDeviceType device_type_of(const format::TargetSpec& target, const format::Metadata& metadata) {
-  if (target.backend == "openvino") {
-    return kDLCPU;
-  }
-  if (target.backend == "tensorrt" || target.backend == "tensorrt_rtx") {
-    return kDLCUDA;
-  }
-  return metadata.device == "cuda" ? kDLCUDA : kDLCPU;
-}
 
 Engine::Engine(std::string_view metadata, std::span<const std::byte> payload, std::shared_ptr<const void> owner)
     : metadata_(format::read_metadata(metadata, payload.size())),
@@ -80,7 +48,7 @@ Engine::~Engine() = default;
 void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream) {
   const NvtxRange range(range_name_);
   const DLDevice device = device_of(inputs);
-  plan_.check_bindings(inputs, device);
+  check_bindings(inputs, device);
   const CallModes modes = call_modes();
   if (modes.output_allocator && !said_allocator_.exchange(true)) [[unlikely]] {
     TORCHTRT_LOG(kInfo, "engine \"", metadata_.name, "\" allocates its outputs while it runs, because ",
@@ -160,6 +128,17 @@ void Engine::save_runtime_cache() {
   }
 }
 
+void Engine::check_bindings(std::span<const DLTensor> inputs, DLDevice device) const {
+  try {
+    plan_.check_bindings(inputs, device);
+  } catch (const Error& error) {
+    const bool may_be_elsewhere = error.code() == ErrorCode::kInvalidArgument && !inputs.empty() &&
+                                  inputs[0].device.device_type != device.device_type && metadata_.network;
+    if (!may_be_elsewhere) throw;
+    fail(error.code(), error.what(), ". ", how_to_rebuild(metadata_, inputs[0].device.device_type));
+  }
+}
+
 std::optional<Placement> Engine::place(std::span<const DLDevice> inputs) {
   if (!has_cuda_target_ || !multi_device_safe_mode()) return std::nullopt;
   // Without shape inputs, which stay on the host. The thread's own vector, so that a call allocates nothing.
@@ -190,7 +169,10 @@ void Engine::invalidate_graphs() {
 
 DLDevice Engine::device_of(std::span<const DLTensor> inputs) const {
   for (std::size_t i = 0; i < inputs.size() && i < metadata_.inputs.size(); ++i) {
-    const bool has_target = inputs[i].device.device_type == kDLCPU ? has_cpu_target_ : has_cuda_target_;
+    const DLDeviceType type = inputs[i].device.device_type;
+    const bool has_target = type == kDLCPU    ? has_cpu_target_ || may_rebuild(metadata_)
+                            : type == kDLCUDA ? has_cuda_target_ || may_rebuild(metadata_)
+                                              : false;
     // Shape inputs are on the CPU whatever the engine's device.
     if (has_target && metadata_.inputs[i].shape_symbol.empty()) {
       return inputs[i].device;
@@ -211,52 +193,22 @@ LoadedEngine& Engine::loaded_on(DLDevice device) {
   const std::lock_guard lock(load_mutex_);
   std::unique_ptr<LoadedEngine>& loaded = loaded_[{device.device_type, device.device_id}];
   if (loaded == nullptr) {
-    std::unique_ptr<LoadedEngine> made = load_target(device);
-    if (runtime_settings_ != backend::RuntimeSettings{}) configure(*made, runtime_settings_);
-    loaded = std::move(made);
+    ChosenTarget chosen = load_best_target(metadata_, payload_, owner_, device);
+    if (runtime_settings_ != backend::RuntimeSettings{}) configure(*chosen.engine, runtime_settings_);
+    targets_[{device.device_type, device.device_id}] = std::move(chosen.backend);
+    loaded = std::move(chosen.engine);
+    (device.device_type == kDLCPU ? has_cpu_target_ : has_cuda_target_) = true;
     LoadedEngine* none = nullptr;
     primary_.compare_exchange_strong(none, loaded.get(), std::memory_order_acq_rel);
   }
   return *loaded;
 }
 
-std::unique_ptr<LoadedEngine> Engine::load_target(DLDevice device) const {
-  const format::TargetSpec* target = nullptr;
-  std::string backends;
-  for (const format::TargetSpec& candidate : metadata_.targets) {
-    backends += (backends.empty() ? "" : ", ") + candidate.backend;
-    if (target == nullptr && device_type_of(candidate, metadata_) == device.device_type) {
-      target = &candidate;
-    }
-  }
-  TORCHTRT_CHECK(target != nullptr, kUnsupported, "engine \"", metadata_.name, "\" was compiled for ", metadata_.device,
-                 " (", backends, ") and cannot run on ", name_of(device.device_type),
-                 ": move the inputs, or compile the model for that device as well");
-  backend::LoadRequest request;
-  request.engine_name = metadata_.name;
-  request.inputs = bindings_of(metadata_.inputs);
-  request.outputs = bindings_of(metadata_.outputs);
-  request.properties = target->properties;
-  request.owner = owner_;
-  request.settings = current_executor_settings();
-  request.device = device;
-  backend::Executor& executor = load_executor(module_of(*target));
-  for (const format::SectionSpec& section : target->sections) {
-    format::verify_checksum(section, payload_, metadata_.name);
-    request.payloads.push_back({section.name, format::section_bytes(section, payload_)});
-  }
-  TORCHTRT_LOG(kInfo, "loading engine \"", metadata_.name, "\", built by ", target->producer, ", with ",
-               executor.version());
-  if (device.device_type != kDLCUDA) {
-    return std::make_unique<LoadedEngine>(executor.load(request), metadata_, device, nullptr);
-  }
-  DeviceApi& api = device_api();
-  const DeviceGuard guard(api, device.device_id);
-  std::unique_ptr<backend::ExecutableEngine> executable;
-  api.outside_recordings([&] { executable = executor.load(request); });
-  const auto recordable = target->properties.find(backend::kRecordableProperty);
-  return std::make_unique<LoadedEngine>(std::move(executable), metadata_, device, &api,
-                                        recordable == target->properties.end() || recordable->second != "false");
+std::string Engine::target() const {
+  const LoadedEngine* primary = primary_.load(std::memory_order_acquire);
+  if (primary == nullptr) return "";
+  const std::lock_guard lock(load_mutex_);
+  return targets_.at({primary->device().device_type, primary->device().device_id});
 }
 
 std::size_t Engine::contexts_created() const {

@@ -31,7 +31,7 @@ class LoadedEngine;
 /// of the weights, each call with an execution context of its own from a pool.
 ///
 /// Making one parses the metadata only. The backend's module, the checksums and the vendor's engine come at the first
-/// run on a device (or load()); if that fails, every run fails with the reason until the cause is gone.
+/// run on a device (or load()), from the best target that fits it (target_loader.h); if that fails, every run fails with the reason until the cause is gone.
 class TORCHTRT_API Engine {
  public:
   /// `owner` keeps `payload` alive, whose start is aligned to 64 bytes. Errors: those of format::read_metadata.
@@ -70,7 +70,7 @@ class TORCHTRT_API Engine {
   /// See LoadedEngine::invalidate_graphs; on all devices.
   void invalidate_graphs();
 
-  /// Loads now what the first run on `device` would load. Error(kUnsupported) if no target runs there.
+  /// Loads now what the first run on `device` would load. Errors: see load_best_target.
   void load(DLDevice device) { loaded_on(device); }
 
   /// See BindingPlan::infer_output_shapes.
@@ -93,19 +93,22 @@ class TORCHTRT_API Engine {
   /// See runtime::save_runtime_cache.
   void save_runtime_cache();
 
+  /// What runs on the first device that the engine was loaded on ("openvino"); empty before that.
+  [[nodiscard]] std::string target() const;
+
  private:
   void run_profiled(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
                     backend::OutputSink& outputs, void* stream);
   void configure(LoadedEngine& loaded, const backend::RuntimeSettings& settings);
   LoadedEngine& loaded_on(DLDevice device);
-  std::unique_ptr<LoadedEngine> load_target(DLDevice device) const;
+  void check_bindings(std::span<const DLTensor> inputs, DLDevice device) const;
   [[nodiscard]] DLDevice device_of(std::span<const DLTensor> inputs) const;
 
   format::Metadata metadata_;
   std::span<const std::byte> payload_;
   std::shared_ptr<const void> owner_;
   BindingPlan plan_;
-  bool has_cpu_target_ = false, has_cuda_target_ = false;
+  std::atomic<bool> has_cpu_target_{false}, has_cuda_target_{false};  // in the package, or rebuilt
   EngineModes modes_;
   ProfileChoice profile_;
   int profile_count_ = 1;
@@ -115,6 +118,7 @@ class TORCHTRT_API Engine {
   std::atomic<LoadedEngine*> primary_{nullptr};
   mutable std::mutex load_mutex_;
   std::map<std::pair<int, int>, std::unique_ptr<LoadedEngine>> loaded_;  // by device type and index
+  std::map<std::pair<int, int>, std::string> targets_;                   // which of them
 
   const std::string range_name_;  // of NVTX
   mutable std::mutex profile_mutex_;
@@ -122,9 +126,5 @@ class TORCHTRT_API Engine {
   backend::RuntimeSettings runtime_settings_;                // under load_mutex_
   bool said_no_settings_ = false;                            // under load_mutex_
 };
-
-/// The kind of device that a target's engine runs on: kDLCPU or kDLCUDA. A backend that this runtime does not know runs
-/// where the engine was compiled for.
-TORCHTRT_API DLDeviceType device_type_of(const format::TargetSpec& target, const format::Metadata& metadata);
 
 }  // namespace torchtrt::runtime

@@ -60,6 +60,7 @@ std::optional<int> EngineHandle::chosen_profile() const {
   const int profile = engine_->profile().current();
   return profile == ProfileChoice::kAutomatic ? std::nullopt : std::optional(profile);
 }
+std::string EngineHandle::target() const { return engine_->target(); }
 
 void check_recordable(std::span<const EngineHandle> engines) {
   for (const EngineHandle& engine : engines) {
@@ -146,6 +147,12 @@ ModeScope scoped_runtime_settings(std::span<const EngineHandle> engines, const R
 
 void save_runtime_cache(std::span<const EngineHandle> engines) {
   for (const EngineHandle& engine : engines) engine.engine().save_runtime_cache();
+}
+
+ModeScope scoped_rebuild_engines(bool enabled) {
+  const bool former = rebuild_engines();
+  set_rebuild_engines(enabled);
+  return ModeScope([former] { set_rebuild_engines(former); });
 }
 
 }  // namespace torchtrt::runtime

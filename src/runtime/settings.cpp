@@ -20,6 +20,7 @@ static_assert(std::atomic<PackedCpuSettings>::is_always_lock_free);
 
 std::atomic<CudaGraphsMode> cudagraphs_mode_variable{CudaGraphsMode::kStandard};
 std::atomic<bool> multi_device_safe_mode_variable{false};
+std::atomic<bool> rebuild_engines_variable{false};
 std::atomic<int (*)()> default_thread_count{nullptr};
 
 }  // namespace
@@ -46,6 +47,10 @@ CudaGraphsMode cudagraphs_mode() { return cudagraphs_mode_variable.load(std::mem
 void set_multi_device_safe_mode(bool enabled) { multi_device_safe_mode_variable.store(enabled); }
 
 bool multi_device_safe_mode() { return multi_device_safe_mode_variable.load(std::memory_order_relaxed); }
+
+void set_rebuild_engines(bool enabled) { rebuild_engines_variable.store(enabled); }
+
+bool rebuild_engines() { return rebuild_engines_variable.load(std::memory_order_relaxed); }
 
 void set_default_thread_count(int (*provider)()) { default_thread_count.store(provider); }
 

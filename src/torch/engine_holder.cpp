@@ -103,8 +103,9 @@ std::string EngineHolder::describe() const {
   for (const format::TargetSpec& target : data.targets) {
     targets += (targets.empty() ? "" : ", ") + target.backend;
   }
+  const std::string running = engine().target();
   return "Engine(" + data.name + ", inputs: " + text_of(data.inputs) + "; outputs: " + text_of(data.outputs) +
-         "; targets: " + targets + ")";
+         "; targets: " + targets + (running.empty() ? "" : "; runs by " + running) + ")";
 }
 
 std::tuple<std::tuple<std::string, std::string>, std::tuple<std::string, at::Tensor>> EngineHolder::flatten() const {

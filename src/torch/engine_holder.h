@@ -47,7 +47,7 @@ class TORCHTRT_API EngineHolder : public torch::CustomClassHolder {
     return runtime::EngineHandle(std::shared_ptr<runtime::Engine>(shared_, &shared_->engine));
   }
 
-  /// "Engine(name, inputs: ids int64 [s0, 128], ..., outputs: ...)"
+  /// "Engine(name, inputs: ids int64 [s0, 128], ..; outputs: ..; targets: openvino, tensorrt_rtx; runs by openvino)"
   [[nodiscard]] std::string describe() const;
   /// Each attribute of the state with its name, as torch.export asks for them.
   [[nodiscard]] std::tuple<std::tuple<std::string, std::string>, std::tuple<std::string, at::Tensor>> flatten() const;

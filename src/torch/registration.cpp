@@ -103,6 +103,9 @@ TORCH_LIBRARY(tensorrt, m) {
       .def("payload", [](const EnginePointer& self) { return self->payload(); })
       .def("requires_output_allocator",
            [](const EnginePointer& self) { return self->engine().metadata().requires_output_allocator; })
+      .def(
+          "target", [](const EnginePointer& self) { return self->engine().target(); },
+          "Which of its targets runs, on the first device that it ran on; empty before that.")
       .def("enable_mode", [](const EnginePointer& self, std::int64_t mode) { self->engine().acquire(to_mode(mode)); },
            "Turns on CUDA graphs (0), the output allocator (1) or pre-allocated outputs (2); each call wants one of "
            "disable_mode.",
@@ -172,6 +175,8 @@ TORCH_LIBRARY(tensorrt, m) {
   m.def("ABI_VERSION() -> str", [] { return std::to_string(format::kFormatVersion); });
   m.def("get_multi_device_safe_mode() -> bool", [] { return runtime::multi_device_safe_mode(); });
   m.def("set_multi_device_safe_mode(bool mode) -> ()", [](bool mode) { runtime::set_multi_device_safe_mode(mode); });
+  m.def("get_rebuild_engines() -> bool", [] { return runtime::rebuild_engines(); });
+  m.def("set_rebuild_engines(bool enabled) -> ()", [](bool enabled) { runtime::set_rebuild_engines(enabled); });
   m.def("get_cudagraphs_mode() -> int", [] { return static_cast<std::int64_t>(runtime::cudagraphs_mode()); });
   m.def("set_cudagraphs_mode(int mode) -> ()", [](std::int64_t mode) {
     TORCH_CHECK_VALUE(mode >= 0 && mode <= 2,

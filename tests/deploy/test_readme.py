@@ -75,6 +75,21 @@ def test_runtime_modes(tmp_path: Path) -> None:
     assert run_program(tmp_path).split() == ["[5,", "10]", "[7,", "10]"]
 
 
+def test_several_machines(tmp_path: Path) -> None:
+    (source,) = blocks("docs/deploy.md", "python")
+    (tmp_path / "several.py").write_text(source)
+    run([sys.executable, "several.py"], tmp_path)
+    (command,) = blocks("docs/deploy.md", "bash")
+    assert command.startswith("python ")
+    said = run([sys.executable, *command.split()[1:]], tmp_path)
+    assert said.startswith("model-new.ts: 1 engine")
+    (source,) = blocks("docs/deploy.md", "cpp")
+    (tmp_path / "main.cpp").write_text(source)
+    for name in ("model.ts", "model-new.ts"):
+        (tmp_path / name).rename(tmp_path / "model.ts")
+        assert run_program(tmp_path).split() == ["[5,", "10]", "openvino"]
+
+
 def test_whole_graphs_compile(tmp_path: Path) -> None:
     """Against CUDA's headers, from the wheels that torch brings: running it takes a GPU."""
     (source,) = blocks("docs/runtime.md", "c\\+\\+")

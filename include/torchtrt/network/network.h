@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -176,5 +177,11 @@ TORCHTRT_API Op make_layer(std::string_view kind, std::map<std::string, std::str
 TORCHTRT_API std::string print(const Network& network);
 /// Error(kInvalidArgument) with line and column.
 TORCHTRT_API Network parse(std::string_view text);
+
+/// Gives the elements of a constant whose text has a digest only: `bytes` bytes for the constant of this name. Throws
+/// Error if it has none.
+using ConstantSource = std::function<Weights(const std::string& name, std::size_t bytes, std::uint64_t digest)>;
+/// As above, with the elements; whether they are those of the digest is for the source to compare.
+TORCHTRT_API Network parse(std::string_view text, const ConstantSource& constants);
 
 }  // namespace torchtrt::network

@@ -116,6 +116,7 @@ class _Builder:
                 timing_cache_path=self._settings.timing_cache_path,
                 weight_streaming=self._settings.enable_weight_streaming,
                 torch_version=torch.__version__,
+                rebuildable=self._settings.rebuildable,
             )
         return self._built[key]
 

@@ -9,11 +9,13 @@ from ._modes import (
     get_cpu_settings,
     get_cudagraphs_mode,
     get_multi_device_safe_mode,
+    get_rebuild_engines,
     get_whole_cudagraphs_mode,
     optimization_profile,
     set_cpu_settings,
     set_cudagraphs_mode,
     set_multi_device_safe_mode,
+    set_rebuild_engines,
 )
 from ._module import CompiledModule, EngineModule, TorchBlock, engine_modules
 from ._runtime_settings import (
@@ -43,6 +45,7 @@ __all__ = [
     "get_cudagraphs_mode",
     "get_multi_device_safe_mode",
     "get_nvtx",
+    "get_rebuild_engines",
     "get_whole_cudagraphs_mode",
     "inspect",
     "optimization_profile",
@@ -55,4 +58,5 @@ __all__ = [
     "set_dynamic_shapes_kernel_strategy",
     "set_multi_device_safe_mode",
     "set_nvtx",
+    "set_rebuild_engines",
 ]

@@ -61,6 +61,22 @@ def get_multi_device_safe_mode() -> bool:
     return bool(torch.ops.tensorrt.get_multi_device_safe_mode())
 
 
+def set_rebuild_engines(enabled: bool) -> _Restore:
+    """Whether an engine that does not fit this machine is built anew when it first runs; default off.
+
+    Only for models that were compiled with ``rebuildable=True``; otherwise, and while this is off, such an engine is an
+    error. It takes as long as compiling did, in each process: ``python -m torch_tensorrt rebuild`` does it once. Used
+    as ``with set_rebuild_engines(True):`` it restores the former value at the end.
+    """
+    previous = get_rebuild_engines()
+    torch.ops.tensorrt.set_rebuild_engines(_check_bool(enabled, "set_rebuild_engines"))
+    return _Restore(torch.ops.tensorrt.set_rebuild_engines, previous)
+
+
+def get_rebuild_engines() -> bool:
+    return bool(torch.ops.tensorrt.get_rebuild_engines())
+
+
 def set_cudagraphs_mode(mode: bool) -> None:
     """Switches CUDA graphs for all engines of the process; default off."""
     torch.ops.tensorrt.set_cudagraphs_mode(1 if _check_bool(mode, "set_cudagraphs_mode") else 0)

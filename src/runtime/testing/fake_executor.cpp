@@ -19,7 +19,7 @@
 // there are rows. With the property "settings" an engine takes runtime settings: its bias is then 10, 20 or 30 by the
 // specialization of kernels in contexts made from then on.
 //
-// "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one
+// "load_error": the code with which every load fails ("VersionMismatch"). "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one
 // fails.
 #include <algorithm>
 #include <atomic>
@@ -210,6 +210,14 @@ class FakeExecutor : public Executor {
     if (wanted != request.properties.end() && failed_loads_[request.engine_name] < std::stoi(wanted->second)) {
       ++failed_loads_[request.engine_name];
       fail(ErrorCode::kNotFound, "libfake.so is missing: install fake");
+    }
+    if (const auto code = request.properties.find("load_error"); code != request.properties.end()) {
+      constexpr ErrorCode kCodes[] = {ErrorCode::kNotFound, ErrorCode::kVersionMismatch, ErrorCode::kUnsupported,
+                                      ErrorCode::kDataLoss};
+      const auto named = std::find_if(std::begin(kCodes), std::end(kCodes),
+                                      [&](ErrorCode one) { return to_string(one) == code->second; });
+      fail(named == std::end(kCodes) ? ErrorCode::kInternal : *named,
+           "the fake engine does not load, as it was told to");
     }
     if (request.properties.contains("single_load") && !loaded_once_.insert(request.engine_name).second) {
       fail(ErrorCode::kInternal, "the engine was loaded a second time");
