@@ -77,6 +77,9 @@ class CompilationSettings:
     """Pack the network as well, so that engines can be built again where they do not fit, without the model
     (``runtime.set_rebuild_engines``, ``python -m torch_tensorrt rebuild``). The weights are in the file once more, and
     int64 inputs have to hold 32-bit values whatever the targets."""
+    immutable_weights: bool = True
+    """False: the module can be given other weights with ``dynamo.refit_module_weights``, which builds its engines
+    again. The module then knows its program's structure (kilobytes); engines are the same either way."""
     accepted: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Keywords that were given and have no effect here (``ACCEPTED``), kept for reports."""
 
@@ -96,7 +99,7 @@ class CompilationSettings:
             )
         if self.optimization_level is not None and self.optimization_level not in range(6):
             raise ValueError(f"optimization_level must be 0 to 5, got {self.optimization_level!r}")
-        for name in ("hardware_compatible", "version_compatible", "enable_weight_streaming"):
+        for name in ("hardware_compatible", "version_compatible", "enable_weight_streaming", "immutable_weights"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.workspace_size < 0:
@@ -172,7 +175,6 @@ ACCEPTED: dict[str, str] = {
     "truncate_double": "float64 is not truncated: operators on it stay in PyTorch, with the exact result",
     "use_fp32_acc": "engines on the CPU accumulate in float32; on TensorRT the model's dtypes decide",
     "offload_module_to_cpu": "weights are shared, not copied, while an engine is built",
-    "immutable_weights": "weights are part of the engine",
     "disabled_constant_fold_exclusions": "backends fold constants",
     "attn_bias_is_causal": "attention is converted exactly, with the mask that it is given",
     "dynamically_allocate_resources": "the CPU engine holds no device memory between calls",
@@ -189,7 +191,7 @@ ACCEPTED: dict[str, str] = {
 REFUSED: dict[str, tuple[Any, str]] = {
     "enable_autocast": (False, "convert the model with model.half() or model.bfloat16() instead"),
     "strip_engine_weights": (False, "engines carry their weights"),
-    "refit_identical_engine_weights": (False, "engines cannot be refitted; compile again"),
+    "refit_identical_engine_weights": (False, "engines are built again for other weights, identical or not"),
     "enable_cross_compile_for_windows": (False, "engines are built for the machine's own platform"),
     "use_distributed_mode_trace": (False, "distributed tensors are not supported"),
     "enable_resource_partitioning": (False, "partitioning does not look at memory"),
@@ -204,8 +206,8 @@ DEPRECATED: dict[str, str] = {
     "enabled_precisions": "engines compute in the model's own dtypes; convert the model (model.half()) to change them",
     "use_explicit_typing": "engines always compute in the model's own dtypes",
     "truncate_long_and_double": "64-bit integers and floats keep their values",
-    "refit": "engines cannot be refitted; compile again",
-    "make_refittable": "engines cannot be refitted; compile again",
+    "refit": "use immutable_weights=False",
+    "make_refittable": "use immutable_weights=False",
 }
 
 
@@ -265,6 +267,8 @@ def make_settings(
             warnings.warn(
                 f"torch_tensorrt: {name!r} is deprecated: {DEPRECATED[name]}", DeprecationWarning, stacklevel=3
             )
+            if name in ("refit", "make_refittable"):
+                own.setdefault("immutable_weights", not value)
         elif name in ACCEPTED:
             accepted[name] = value
             _LOGGER.debug("%s=%r has no effect: %s", name, value, ACCEPTED[name])
@@ -278,8 +282,6 @@ def make_settings(
             near = difflib.get_close_matches(name, [*known, *also_known], n=3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise TypeError(f"torch_tensorrt.{context}() got an unexpected keyword argument {name!r}{hint}")
-    if keywords.get("immutable_weights", True) is False:
-        raise ValueError("immutable_weights=False is not available: engines cannot be refitted; compile again")
     return CompilationSettings(**own, accepted=accepted)
 
 

@@ -62,8 +62,7 @@ def test_plugins(tmp_path: Path) -> None:
 
 
 def test_building(tmp_path: Path) -> None:
-    (source,) = blocks("docs/building.md", "python")
-    (tmp_path / "building.py").write_text(source)
+    (tmp_path / "building.py").write_text("\n".join(blocks("docs/building.md", "python")))
     run([sys.executable, "building.py"], tmp_path)
 
 

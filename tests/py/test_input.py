@@ -107,8 +107,7 @@ def test_every_known_keyword_is_decided() -> None:
         with pytest.raises(ValueError, match=name):
             make_settings({name: object()})
     for name in ACCEPTED:
-        if name != "immutable_weights":
-            assert make_settings({name: None}) == CompilationSettings()
+        assert make_settings({name: None}) == CompilationSettings()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_every_known_keyword_is_decided() -> None:
         ({"optimization_level": 9}, "optimization_level"),
         ({"targets": "onnx"}, "unknown target"),
         ({"targets": []}, "at least one"),
-        ({"immutable_weights": False}, "immutable_weights"),
+        ({"refit_identical_engine_weights": True}, "built again"),
         ({"inference_precision": "int8"}, "inference_precision"),
         ({"require_full_compilation": True, "fallback_data_dependent_ops": True}, "exclude each other"),
         ({"engine_capability": torch_tensorrt.EngineCapability.SAFETY}, "STANDARD"),

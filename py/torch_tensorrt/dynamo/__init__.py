@@ -5,6 +5,7 @@ from torch.export import export
 
 from .._settings import CompilationSettings
 from ._compiler import compile, convert_exported_program_to_serialized_trt_engine
+from ._refit import refit_module_weights
 from ._report import Report
 from ._trace import trace
 
@@ -14,5 +15,6 @@ __all__ = [
     "compile",
     "convert_exported_program_to_serialized_trt_engine",
     "export",
+    "refit_module_weights",
     "trace",
 ]

@@ -22,6 +22,7 @@ from ._graph import Program, Refusal, block_graph, query, refusal
 from ._lowering import lower
 from ._nodes import value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
+from ._refit import structure
 from ._report import BlockReport, Report
 from ._symbols import NotRepresentableError, size_text, sizes
 from ._trace import InputSpecs, collect_inputs
@@ -182,6 +183,8 @@ def _compile_lowered(
         "mutated": program.mutated,
         "in_spec": convention.in_spec,
     }
+    if not settings.immutable_weights:
+        module.meta["torch_tensorrt"]["structure"] = structure(program, convention.in_spec, convention.out_spec)
     _LOGGER.info("%s", report.to_text())
     return module
 

@@ -36,6 +36,16 @@ def lower(
 ) -> tuple[Program, CallingConvention]:
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     ranges = symbol_ranges(program, optimal_sizes(program, specs))
+    return lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
+
+
+def lower_in_ranges(
+    program: ExportedProgram,
+    settings: CompilationSettings,
+    ranges: dict[str, tuple[int, int, int | None]],
+    profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
+) -> tuple[Program, CallingConvention]:
+    """The same, for known ranges; those of sizes that data decides are added to them."""
     with torch.no_grad(), selections_may_be_empty():
         decomposed = program.run_decompositions(decomposition_table(settings.decompose_attention))
     module = decomposed.module(check_guards=False)
@@ -48,7 +58,7 @@ def lower(
             high = int(largest) if largest.is_Integer else LARGEST_SIZE
             ranges[name] = (low, min(opt, high), high)
     clean(module, ranges, counts)
-    return Program(module, ranges, profile_ranges(program, specs, ranges)), convention
+    return Program(module, ranges, profiles), convention
 
 
 def clean(module: fx.GraphModule, ranges: Ranges, counts: Mapping[str, sympy.Expr]) -> None:

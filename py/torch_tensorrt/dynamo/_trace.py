@@ -89,6 +89,13 @@ def _example(item: Any, device: torch.device) -> Any:
     return item.clone() if isinstance(item, torch.Tensor) else item
 
 
+def concrete(specs: InputSpecs, device: torch.device) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments to call a module with: examples in place of descriptions."""
+    is_input = lambda leaf: isinstance(leaf, Input)  # noqa: E731
+    args = pytree.tree_map(lambda item: _example(item, device), specs.args, is_leaf=is_input)
+    return args, pytree.tree_map(lambda item: _example(item, device), specs.kwargs, is_leaf=is_input)
+
+
 def _dynamic_dims(item: Any) -> Any:
     if not isinstance(item, Input) or not item.is_dynamic:
         return None
@@ -171,9 +178,8 @@ def trace(
     specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
     specs.profile_count()
     where = module_device(mod, Device._from(device).to_torch() if device is not None else None)
+    args, kwargs = concrete(specs, where)
     is_input = lambda leaf: isinstance(leaf, Input)  # noqa: E731
-    args = pytree.tree_map(lambda item: _example(item, where), specs.args, is_leaf=is_input)
-    kwargs = pytree.tree_map(lambda item: _example(item, where), specs.kwargs, is_leaf=is_input)
     ranges_given = dynamic_shapes is None
     if dynamic_shapes is None:
         leaves = specs.leaves()
