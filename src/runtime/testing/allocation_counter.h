@@ -46,8 +46,15 @@ class AllocationCounter {
 
 }  // namespace torchtrt::runtime::testing
 
-// The other forms call these.
+// The other forms call these; the address sanitizer's form that does not throw would not.
 void* operator new(std::size_t bytes) { return torchtrt::runtime::testing::AllocationCounter::allocate(bytes, 1); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return ::operator new(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return torchtrt::runtime::testing::AllocationCounter::allocate(bytes, static_cast<std::size_t>(alignment));
 }
