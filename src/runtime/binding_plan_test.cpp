@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/binding_plan.h"
+#include "base/testing/expect_error.h"
 
 #include <memory>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "runtime/testing/expect_error.h"
-
 namespace torchtrt::runtime {
 namespace {
 
-using testing::expect_error;
+using torchtrt::testing::expect_error;
 using Shape = std::vector<std::int64_t>;
 
 /// DLTensors over shapes and data that live as long as the object.

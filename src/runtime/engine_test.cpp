@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine.h"
+#include "base/testing/expect_error.h"
 
 #include <dlfcn.h>
 #include <sys/wait.h>
@@ -19,17 +20,16 @@
 
 #include "runtime/executor_loader.h"
 #include "runtime/settings.h"
-#include "runtime/testing/expect_error.h"
 #include "runtime/testing/fixtures.h"
 
 namespace torchtrt::runtime {
 namespace {
 
 using testing::AlignedBytes;
-using testing::expect_error;
 using testing::fake_engine;
 using testing::FakeEngineSpec;
 using testing::FakeEngineState;
+using torchtrt::testing::expect_error;
 
 struct Collected {
   std::vector<std::int64_t> shape;

@@ -12,10 +12,10 @@
 
 #include <torchtrt/runtime.h>
 
+#include "base/testing/expect_error.h"
 #include "runtime/call_services.h"
 #include "runtime/context_pool.h"
 #include "runtime/engine.h"
-#include "runtime/testing/expect_error.h"
 #include "runtime/testing/fake_device.h"
 #include "runtime/testing/fixtures.h"
 #include "runtime/testing/log_lines.h"
@@ -24,10 +24,10 @@ namespace torchtrt::runtime {
 namespace {
 
 using testing::AlignedBytes;
-using testing::expect_error;
 using testing::fake_engine;
 using testing::FakeDeviceScope;
 using testing::LogLines;
+using torchtrt::testing::expect_error;
 
 /// A call in flight: owns the tensors that the device reads and writes until it is drained.
 struct Call {

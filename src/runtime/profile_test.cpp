@@ -2,6 +2,7 @@
 // Measuring layers, inspection and NVTX ranges, over the fake backend on the CPU. What is special about GPUs is in
 // gpu_engine_test.cpp.
 #include "runtime/profile.h"
+#include "base/testing/expect_error.h"
 
 #include <atomic>
 #include <cstdlib>
@@ -14,7 +15,6 @@
 #include <torchtrt/runtime.h>
 
 #include "runtime/engine.h"
-#include "runtime/testing/expect_error.h"
 #include "runtime/testing/fixtures.h"
 
 namespace torchtrt::runtime {
@@ -100,7 +100,7 @@ TEST_F(Profiles, OverlapAndEndByThemselves) {
 TEST_F(Profiles, CallsThatFailDoNotCount) {
   const std::vector<EngineHandle> engines{make("failing", "fail")};
   const Profiler profiler(engines);
-  testing::expect_error(ErrorCode::kInternal, "as it was told to", [&] { call(engines[0], 1); });
+  torchtrt::testing::expect_error(ErrorCode::kInternal, "as it was told to", [&] { call(engines[0], 1); });
   EXPECT_TRUE(profiler.result()[0].layers.empty());
 }
 

@@ -13,9 +13,9 @@
 
 #include <torchtrt/runtime.h>
 
+#include "base/testing/expect_error.h"
 #include "runtime/engine.h"
 #include "runtime/executor_loader.h"
-#include "runtime/testing/expect_error.h"
 #include "runtime/testing/fake_device.h"
 #include "runtime/testing/fixtures.h"
 #include "runtime/testing/log_lines.h"
@@ -24,8 +24,8 @@ namespace torchtrt::runtime {
 namespace {
 
 using testing::AlignedBytes;
-using testing::expect_error;
 using testing::LogLines;
+using torchtrt::testing::expect_error;
 
 constexpr DLDevice kCpu{kDLCPU, 0};
 

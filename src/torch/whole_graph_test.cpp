@@ -12,8 +12,8 @@
 
 #include <torchtrt/torch/whole_graph.h>
 
+#include "base/testing/expect_error.h"
 #include "runtime/engine.h"
-#include "runtime/testing/expect_error.h"
 #include "runtime/testing/fixtures.h"
 
 namespace torchtrt::runtime {
@@ -204,8 +204,8 @@ TEST_F(WholeGraphTest, EnginesThatRequireTheAllocatorAreRefused) {
   const testing::FakeEngineState state = testing::fake_engine({.requires_output_allocator = true});
   const testing::AlignedBytes bytes(state.payload);
   const std::vector engines{EngineHandle(std::make_shared<Engine>(state.text(), bytes.span(), bytes.owner()))};
-  testing::expect_error(ErrorCode::kIncompatibleMode, "require a dynamic output allocator",
-                        [&] { Whole refused(sum_and_product, engines); });
+  torchtrt::testing::expect_error(ErrorCode::kIncompatibleMode, "require a dynamic output allocator",
+                                  [&] { Whole refused(sum_and_product, engines); });
 }
 
 }  // namespace

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <unistd.h>
-
-#include <atomic>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +12,8 @@
 #include <vector>
 
 #include <torchtrt/base/log.h>
+
+#include "backends/tensorrt/replace_file.h"
 
 /// The file behind BuildSettings::timing_cache_path. A cache only saves time: whatever is wrong with the file is a
 /// warning, and the build goes on. Processes and threads may share a file: the one that writes last wins, and readers never see half
@@ -41,22 +40,10 @@ inline void read_timing_cache(const std::string& path,
 inline void write_timing_cache(const std::string& path, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   const std::filesystem::path target(path);
-  static std::atomic<int> number{0};  // builds of several threads
-  const std::filesystem::path temporary =
-      path + "." + std::to_string(::getpid()) + "." + std::to_string(++number) + ".tmp";
   std::error_code error;
   if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
-  {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    file.close();
-    if (!file) error = std::make_error_code(std::errc::io_error);
-  }
-  if (!error) std::filesystem::rename(temporary, target, error);
-  if (error) {
-    TORCHTRT_LOG(kWarning, "the timing cache \"", path, "\" cannot be written: ", error.message());
-    std::filesystem::remove(temporary, error);
-  }
+  if (!error) error = replace_file(path, bytes);
+  if (error) TORCHTRT_LOG(kWarning, "the timing cache \"", path, "\" cannot be written: ", error.message());
 }
 
 }  // namespace torchtrt::tensorrt

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/tensorrt/executor/runtime_cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -17,6 +15,8 @@
 
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
+
+#include "backends/tensorrt/replace_file.h"
 
 namespace torchtrt::tensorrt {
 namespace {
@@ -121,19 +121,7 @@ void RuntimeCache::save() {
     if (present && present->size() >= bytes.size()) return;
   }
   const std::vector<std::byte> image = image_of(identity_, bytes);
-  // Of this process and this cache alone, in the same folder, because a rename does not cross file systems.
-  const std::string beside = detail::concat(path_, ".", getpid(), ".", static_cast<const void*>(this), ".tmp");
-  std::error_code error;
-  {
-    std::ofstream file(beside, std::ios::binary | std::ios::trunc);
-    file.write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
-    file.close();
-    if (!file) error = std::make_error_code(std::errc::io_error);
-  }
-  if (!error) std::filesystem::rename(beside, path_, error);
-  if (error) {
-    std::error_code ignored;
-    std::filesystem::remove(beside, ignored);
+  if (const std::error_code error = replace_file(path_, image)) {
     fail(ErrorCode::kNotFound, "the runtime cache \"", path_, "\" cannot be written (", error.message(),
          "): its folder has to exist and to be writable");
   }

@@ -18,9 +18,12 @@
 #include <torchtrt/base/error.h>
 
 #include "backends/tensorrt/executor/context.h"
+#include "base/testing/expect_error.h"
 
 namespace torchtrt::tensorrt {
 namespace {
+
+using torchtrt::testing::expect_error;
 
 using Sizes = std::vector<std::int64_t>;
 
@@ -256,16 +259,6 @@ class TensorRtContextTest : public ::testing::Test {
     const std::vector<float> values = sink.values();
     for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(values[i], data[i] + 1);
     EXPECT_EQ(services.live, 0) << "scratch memory goes back as soon as the run is enqueued";
-  }
-  template <typename Function>
-  void expect_error(ErrorCode code, const std::string& part, Function&& function) {
-    try {
-      function();
-      ADD_FAILURE() << "no error; expected: " << part;
-    } catch (const Error& error) {
-      EXPECT_STREQ(to_string(error.code()), to_string(code));
-      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-    }
   }
 
   int wanted_profile = -1;

@@ -7,7 +7,7 @@
 
 #include <torchtrt/base/error.h>
 
-namespace torchtrt::runtime::testing {
+namespace torchtrt::testing {
 
 /// Expects `function` to throw an Error of this code whose message contains `part`.
 template <typename Function>
@@ -21,4 +21,4 @@ void expect_error(ErrorCode code, const std::string& part, Function&& function) 
   }
 }
 
-}  // namespace torchtrt::runtime::testing
+}  // namespace torchtrt::testing
