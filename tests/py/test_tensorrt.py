@@ -39,7 +39,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("tensorrt")
     libraries = {}
-    for version in (90300, 100300, 101501, 110000, 110201):
+    for version in (90300, 100300, 100600, 100800, 101501, 110000, 110201):
         libraries[version] = folder / f"libnvinfer_{version}.so"
         command = [compiler, "-shared", "-fPIC", f"-DVERSION={version}", "-x", "c", "-", "-o", str(libraries[version])]
         subprocess.run(command, input=SOURCE, check=True, text=True)
@@ -81,9 +81,22 @@ except Exception as exception:
     ("version", "error", "texts"),
     [
         (0, "FileNotFoundError", ["no TensorRT library", "no such file"]),
-        (90300, "VersionMismatchError", ["is TensorRT 9.3.0, another major version", "11.2 or a newer", "10.15 or a"]),
-        (100300, "VersionMismatchError", ["is TensorRT 10.3.0, which is too old", "needs 10.15 or a newer 10.x"]),
-        (110000, "VersionMismatchError", ["is TensorRT 11.0.0, which is too old", "needs 11.2 or a newer 11.x"]),
+        (
+            90300,
+            "VersionMismatchError",
+            ["is TensorRT 9.3.0, another major version", "11.2 or a newer", "10.9 or a newer"],
+        ),
+        (
+            100300,
+            "VersionMismatchError",
+            ["is TensorRT 10.3.0, which this module cannot call", "needs 10.6, 10.7, 10.9 or a newer"],
+        ),
+        (100800, "VersionMismatchError", ["is TensorRT 10.8.0, which this module cannot call"]),
+        (
+            110000,
+            "VersionMismatchError",
+            ["is TensorRT 11.0.0, which this module cannot call", "needs 11.2 or a newer 11.x"],
+        ),
     ],
 )
 def test_libraries_that_cannot_be_used(stand_in: dict[int, Path], version: int, error: str, texts: list[str]) -> None:
@@ -107,7 +120,7 @@ def test_without_a_driver_nothing_of_the_library_is_touched(stand_in: dict[int, 
     assert "alive" in output
 
 
-@pytest.mark.parametrize(("version", "text"), [(101501, "10.15.1"), (110201, "11.2.1")])
+@pytest.mark.parametrize(("version", "text"), [(100600, "10.6.0"), (101501, "10.15.1"), (110201, "11.2.1")])
 def test_the_module_follows_the_library(stand_in: dict[int, Path], version: int, text: str) -> None:
     program = "import torch_tensorrt as t; print(t._C.builder_version('tensorrt'))"
     assert run(program, str(stand_in[version])) == f"{text}\n"

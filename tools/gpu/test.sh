@@ -57,6 +57,21 @@ status=0
 for program in torchtrt_runtime_tests torchtrt_torch_tests; do
   "$build/bin/$program" --gtest_brief=1 || { echo "gpu-test: $program: exit status $?" >&2; status=1; }
 done
+# Every layer as an engine of each library that is there: thousands of builds, so in several processes.
+shards=$(($(nproc) < 8 ? $(nproc) : 8))
+for library in tensorrt10 tensorrt11 tensorrt_rtx; do
+  program=$build/bin/torchtrt_${library}_tests
+  [ -x "$program" ] || continue
+  processes=()
+  for ((shard = 0; shard < shards; ++shard)); do
+    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard "$program" --gtest_brief=1 > "$build/$library.$shard.log" 2>&1 &
+    processes+=($!)
+  done
+  failed=0
+  for process in "${processes[@]}"; do wait "$process" || failed=$?; done
+  grep -hE '^\[  (PASSED|FAILED|SKIPPED) ' "$build/$library".*.log | sort | uniq -c
+  [ "$failed" = 0 ] || { echo "gpu-test: $program: exit status $failed, see $build/$library.*.log" >&2; status=1; }
+done
 "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs tests/gpu || status=1
 targets=${TORCHTRT_CONFORMANCE_TARGET:-$("$python" tools/gpu/targets.py)}
 for target in ${targets/#none/}; do

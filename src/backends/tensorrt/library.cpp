@@ -81,7 +81,8 @@ Library::Library() {
                    compat::kProductName, " ", version_, ", another major version than this module is for, which needs ",
                    compat::kVersionText, ": ", advice());
     TORCHTRT_CHECK(compat::is_compatible(found), kVersionMismatch, path_of(handle_), " is ", compat::kProductName, " ",
-                   version_, ", which is too old: this module needs ", compat::kVersionText, ": ", advice());
+                   version_, ", which this module cannot call: it needs ", compat::kVersionText, ": ", advice());
+    functions_ = compat::functions_of(found);
   } catch (...) {
     dlclose(handle_);  // nothing of it was called but its version
     throw;
@@ -104,8 +105,8 @@ std::unique_ptr<Interface> Library::create(const char* function, const char* wha
   return std::unique_ptr<Interface>(static_cast<Interface*>(created));
 }
 
-std::unique_ptr<nvinfer1::IBuilder> Library::create_builder() const {
-  if (!compat::kBuildsWithoutGpu) Driver::get();
+std::unique_ptr<nvinfer1::IBuilder> Library::create_builder(bool without_gpu) const {
+  if (!without_gpu) Driver::get();
   if (void* set_path = dlsym(handle_, "setInternalLibraryPath"); set_path != nullptr && !compat::kIsRtx) {
     // The builder opens libraries of its own, which are where this one is and not always on the loader's path.
     const std::string folder = std::filesystem::path(path_of(handle_)).parent_path().string();

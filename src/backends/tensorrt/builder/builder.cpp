@@ -95,7 +95,7 @@ class TensorRtBuilder final : public backend::Builder {
     TORCHTRT_CHECK(definition && config, kUnsupported, compat::kProductName,
                    " gives no network or configuration: ", Logger::take_errors());
 
-    Lowering lowering(net, *definition);  // holds constants until the build is over
+    Lowering lowering(net, *definition, Library::get().functions());  // holds constants until the build is over
     lowering.run();
     const std::vector<ProfileInputs> profiles = plan_profiles(net, settings);
     add_profiles(profiles, *builder, *config);

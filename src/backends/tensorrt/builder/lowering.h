@@ -9,6 +9,7 @@
 #include <NvInfer.h>
 #include <torchtrt/network/network.h>
 
+#include "backends/tensorrt/compat/functions.h"
 #include "backends/tensorrt/types.h"
 
 namespace torchtrt::tensorrt {
@@ -17,7 +18,9 @@ namespace torchtrt::tensorrt {
 /// memory: it must live until the engine is built.
 class Lowering {
  public:
-  Lowering(const network::Network& net, nvinfer1::INetworkDefinition& definition) : net_(net), trt_(definition) {}
+  /// `functions`: what the library behind the definition has.
+  Lowering(const network::Network& net, nvinfer1::INetworkDefinition& definition, const compat::Functions& functions)
+      : net_(net), trt_(definition), functions_(functions) {}
   /// Error(kUnsupported) that names our layer and gives TensorRT's reason.
   void run();
 
@@ -91,6 +94,10 @@ class Lowering {
   Tensor with_width(Tensor x, const Dims& from, const Expr& width);
   /// 0, 1, .. length - 1: int64, [length].
   Tensor count_up(const Expr& length);
+  /// The positions along an axis of a tensor of this rank: int64, 1 in the other dimensions.
+  Tensor positions(const Expr& length, std::size_t axis, std::size_t rank);
+  Tensor repeat_heads(Tensor x, const Dims& from, const Expr& heads);
+  Tensor attention(const Layer& layer, const network::Attention& op, Tensor q, Tensor mask);
   [[nodiscard]] bool never_nan(network::ValueId id) const;
   Tensor extreme(const Layer& layer, bool largest);
   Tensor reduce_extreme(Tensor x, DataType type, std::size_t rank, bool largest, const std::vector<std::int64_t>& axes,
@@ -103,6 +110,7 @@ class Lowering {
 
   const network::Network& net_;
   nvinfer1::INetworkDefinition& trt_;
+  const compat::Functions functions_;
   std::unordered_map<std::uint32_t, Tensor> values_;
   std::map<std::string, Tensor> expressions_;   // by text
   std::vector<std::shared_ptr<void>> storage_;  // constants made here, until the engine is built

@@ -194,20 +194,35 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   const auto axis = static_cast<std::size_t>(op.axis);
   const bool largest = op.operation == network::TopKOperation::kMax;
   Tensor value = reduce_extreme(x, dtype(layer, 0), shape.size(), largest, {op.axis}, /*keep_dims=*/true);
-  const auto along_axis = [&](Tensor vector, const Expr& length) {
-    Dims aligned(shape.size(), Expr(1));
-    aligned[axis] = length;
-    return reshape(vector, aligned);
-  };
-  Tensor positions = along_axis(count_up(shape[axis]), shape[axis]);
-  Tensor last = along_axis(materialize(shape[axis] - Expr(1)), Expr(1));
+  Tensor last = reshape(materialize(shape[axis] - Expr(1)), Dims(shape.size(), Expr(1)));
   Tensor hit = elementwise(x, value, ElementWiseOperation::kEQUAL);
-  Tensor candidates = output(trt_.addSelect(*hit, *positions, *last));
+  Tensor candidates = output(trt_.addSelect(*hit, *positions(shape[axis], axis, shape.size()), *last));
   return {value,
           output(trt_.addReduce(*candidates, nvinfer1::ReduceOperation::kMIN, axes_mask({op.axis}), /*keep=*/true))};
 }
 
+// Where the library has no such layer, every sum is one over all elements of which those that come later are zero: as many
+// additions as the square of the length.
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::CumulativeSum& op) {
+  if (!functions_.cumulative) {
+    const Dims& shape = dims(layer, 0);
+    const auto axis = static_cast<std::size_t>(op.axis);
+    const std::size_t rank = shape.size() + 1;
+    Dims repeated = shape;
+    repeated.insert(repeated.begin() + op.axis, Expr(1));  // [.., sum, element, ..]
+    Tensor x = reshape(operand(layer, 0), repeated);
+    Tensor sum = positions(shape[axis], axis, rank);
+    Tensor element = positions(shape[axis], axis + 1, rank);
+    // Which elements count: those before, or after, and the one itself unless it is excluded.
+    Tensor first = op.reverse ? sum : element;
+    Tensor second = op.reverse ? element : sum;
+    Tensor counts = elementwise(first, second, ElementWiseOperation::kLESS);
+    if (!op.exclusive) {
+      counts = elementwise(counts, elementwise(first, second, ElementWiseOperation::kEQUAL), ElementWiseOperation::kOR);
+    }
+    Tensor chosen = output(trt_.addSelect(*counts, *x, *number(dtype(layer, 0), 0, rank)));
+    return {output(trt_.addReduce(*chosen, nvinfer1::ReduceOperation::kSUM, axes_mask({op.axis + 1}), false))};
+  }
   Tensor axis = number(DataType::kInt32, static_cast<double>(op.axis), 0);
   return {output(
       trt_.addCumulative(*operand(layer, 0), *axis, nvinfer1::CumulativeOperation::kSUM, op.exclusive, op.reverse))};

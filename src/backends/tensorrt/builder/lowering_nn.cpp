@@ -170,12 +170,18 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     if (layer.inputs.size() > index) return reshape(operand(layer, index), affine);
     return broadcast(number(type, fallback, rank), Dims(rank, Expr(1)), affine);
   };
-  Tensor scale = factor(1, 1);
-  Tensor bias = factor(2, 0);
-  auto* normalization = checked(trt_.addNormalizationV2(*x, *scale, *bias, axes_mask(axes)));
+  const bool by_group = group && !functions_.normalization_v2;  // then the channels' factors come after the layer
+  Dims groups(rank, Expr(1));
+  groups[1] = Expr(op.groups);
+  const auto neutral = [&](double value) { return broadcast(number(type, value, rank), Dims(rank, Expr(1)), groups); };
+  Tensor scale = by_group ? neutral(1) : factor(1, 1);
+  Tensor bias = by_group ? neutral(0) : factor(2, 0);
+  auto* normalization = checked(compat::add_normalization(trt_, *x, *scale, *bias, axes_mask(axes), functions_));
   normalization->setEpsilon(static_cast<float>(op.epsilon));
   if (group) normalization->setNbGroups(op.groups);
   Tensor result = normalization->getOutput(0);
+  if (by_group && layer.inputs.size() > 1) result = elementwise(result, factor(1, 1), ElementWiseOperation::kPROD);
+  if (by_group && layer.inputs.size() > 2) result = elementwise(result, factor(2, 0), ElementWiseOperation::kSUM);
   return {is_matrix ? reshape(result, dims(layer, 0)) : result};
 }
 
@@ -192,39 +198,84 @@ Lowering::Tensor Lowering::with_width(Tensor x, const Dims& from, const Expr& wi
   return slice->getOutput(0);
 }
 
+// Each head of x, [b, heads of x, ..], as often as it takes to have so many.
+Lowering::Tensor Lowering::repeat_heads(Tensor x, const Dims& from, const Expr& heads) {
+  if (from[1] == heads) return x;
+  TORCHTRT_CHECK(from[1].is_constant() && heads.is_constant(), kUnsupported, "attention whose numbers of heads are ",
+                 from[1], " and ", heads, " needs the attention layer, which ", compat::kProductName,
+                 " has from 10.14 on");
+  const Dims each{from[0], from[1], Expr(1), from[2], from[3]};
+  Dims repeated = each;
+  repeated[2] = Expr(heads.value() / from[1].value());
+  return reshape(broadcast(reshape(x, each), each, repeated), {from[0], heads, from[2], from[3]});
+}
+
+// softmax(q k^T + mask) v, where the library has no layer for it.
+Lowering::Tensor Lowering::attention(const Layer& layer, const network::Attention& op, Tensor q, Tensor mask) {
+  using Operation = nvinfer1::MatrixOperation;
+  const DataType type = dtype(layer, 0);
+  const Expr& heads = dims(layer, 0)[1];
+  Tensor k = repeat_heads(operand(layer, 1), dims(layer, 1), heads);
+  Tensor v = repeat_heads(operand(layer, 2), dims(layer, 2), heads);
+  Tensor scores = output(trt_.addMatrixMultiply(*q, Operation::kNONE, *k, Operation::kTRANSPOSE));
+  const auto hide = [&](Tensor condition, Tensor shown, Tensor hidden) {
+    scores = output(trt_.addSelect(*condition, *shown, *hidden));
+  };
+  Tensor nothing = number(type, -std::numeric_limits<double>::infinity(), 4);
+  if (op.is_causal) {
+    Tensor row = positions(dims(layer, 0)[2], 2, 4);
+    Tensor column = positions(dims(layer, 1)[2], 3, 4);
+    hide(elementwise(column, row, ElementWiseOperation::kGREATER), nothing, scores);
+  }
+  if (mask != nullptr && mask->getType() == nvinfer1::DataType::kBOOL) {
+    hide(mask, scores, nothing);
+  } else if (mask != nullptr) {
+    scores = elementwise(scores, mask, ElementWiseOperation::kSUM);
+  }
+  auto* softmax = checked(trt_.addSoftMax(*scores));
+  softmax->setAxes(axes_mask({3}));
+  return output(trt_.addMatrixMultiply(*softmax->getOutput(0), Operation::kNONE, *v, Operation::kNONE));
+}
+
 // The library's attention has no scale: it is applied to the query. And it wants values as wide as queries and keys:
 // zeros lengthen the narrower, which add nothing to a product and are cut off the result. Decomposable: into products
 // and a softmax where there is no kernel.
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Attention& op) {
   const DataType type = dtype(layer, 0);
-  const Expr wide = max(dims(layer, 0)[3], dims(layer, 2)[3]);
+  Tensor mask = nullptr;
+  if (layer.inputs.size() > 3) {
+    // [b, h, l, s] with 1 where it is shared.
+    Dims aligned(4 - dims(layer, 3).size(), Expr(1));
+    aligned.insert(aligned.end(), dims(layer, 3).begin(), dims(layer, 3).end());
+    mask = dims(layer, 3).size() == 4 ? operand(layer, 3) : reshape(operand(layer, 3), aligned);
+  }
   Tensor q = elementwise(operand(layer, 0), number(type, op.scale, 4), ElementWiseOperation::kPROD);
-  auto* attention = compat::add_attention(trt_, *with_width(q, dims(layer, 0), wide),
-                                          *with_width(operand(layer, 1), dims(layer, 1), wide),
-                                          *with_width(operand(layer, 2), dims(layer, 2), wide), op.is_causal);
-  TORCHTRT_CHECK(attention != nullptr, kUnsupported, compat::kProductName, " refuses the attention layer \"",
-                 layer.name, "\": ", Logger::take_errors());
-  attention->setDecomposable(true);
-  const auto result = [&] {
+  Tensor result = nullptr;
+  if (functions_.attention) {
+    const Expr wide = max(dims(layer, 0)[3], dims(layer, 2)[3]);
+    auto* added = compat::add_attention(trt_, *with_width(q, dims(layer, 0), wide),
+                                        *with_width(operand(layer, 1), dims(layer, 1), wide),
+                                        *with_width(operand(layer, 2), dims(layer, 2), wide), op.is_causal);
+    TORCHTRT_CHECK(added != nullptr, kUnsupported, compat::kProductName, " refuses the attention layer \"", layer.name,
+                   "\": ", Logger::take_errors());
+    added->setDecomposable(true);
+    TORCHTRT_CHECK(mask == nullptr || added->setMask(*mask), kUnsupported, compat::kProductName,
+                   " refuses the mask of attention layer \"", layer.name, "\": ", Logger::take_errors());
     const Dims& narrow = net_.value(layer.outputs[0]).dims;
     Dims found = narrow;
     found[3] = wide;
-    return with_width(attention->getOutput(0), found, narrow[3]);
-  };
-  if (layer.inputs.size() < 4) return {result()};
-  // The mask is [b, h, l, s] with 1 where it is shared.
-  Dims aligned(4 - dims(layer, 3).size(), Expr(1));
-  aligned.insert(aligned.end(), dims(layer, 3).begin(), dims(layer, 3).end());
-  Tensor mask = dims(layer, 3).size() == 4 ? operand(layer, 3) : reshape(operand(layer, 3), aligned);
-  TORCHTRT_CHECK(attention->setMask(*mask), kUnsupported, compat::kProductName,
-                 " refuses the mask of attention layer \"", layer.name, "\": ", Logger::take_errors());
+    result = with_width(added->getOutput(0), found, narrow[3]);
+  } else {
+    result = attention(layer, op, q, mask);
+  }
+  if (mask == nullptr) return {result};
   // A row that masks everything is zero in PyTorch, and NaN in a softmax.
   const bool is_bool = dtype(layer, 3) == DataType::kBool;
   Tensor most = output(trt_.addReduce(*(is_bool ? cast(mask, data_type(type)) : mask), nvinfer1::ReduceOperation::kMAX,
                                       axes_mask({3}), /*keepDimensions=*/true));
   Tensor nothing = number(type, is_bool ? 0 : -std::numeric_limits<double>::infinity(), 4);
   Tensor masked = elementwise(most, nothing, ElementWiseOperation::kEQUAL);
-  return {output(trt_.addSelect(*masked, *number(type, 0, 4), *result()))};
+  return {output(trt_.addSelect(*masked, *number(type, 0, 4), *result))};
 }
 
 }  // namespace torchtrt::tensorrt

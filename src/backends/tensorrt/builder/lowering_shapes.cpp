@@ -195,6 +195,12 @@ Lowering::Tensor Lowering::count_up(const Expr& length) {
   return fill->getOutput(0);
 }
 
+Lowering::Tensor Lowering::positions(const Expr& length, std::size_t axis, std::size_t rank) {
+  Dims aligned(rank, Expr(1));
+  aligned[axis] = length;
+  return reshape(count_up(length), aligned);
+}
+
 std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Fill& op) {
   Tensor counting = cast(count_up(op.length), data_type(op.dtype));
   if (op.step != 1) counting = elementwise(counting, number(op.dtype, op.step, 1), ElementWiseOperation::kPROD);
@@ -203,7 +209,7 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Fill&
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::NonZero&) {
-  return {output(trt_.addNonZero(*operand(layer, 0), nvinfer1::DataType::kINT64))};
+  return {cast(output(compat::add_non_zero(trt_, *operand(layer, 0), functions_)), nvinfer1::DataType::kINT64)};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Plugin& op) {

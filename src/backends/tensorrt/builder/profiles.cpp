@@ -5,7 +5,9 @@
 
 #include <torchtrt/base/error.h>
 
+#include "backends/tensorrt/compat/functions.h"
 #include "backends/tensorrt/compat/version.h"
+#include "backends/tensorrt/library.h"
 #include "backends/tensorrt/logger.h"
 #include "backends/tensorrt/types.h"
 
@@ -80,8 +82,8 @@ void add_profiles(const std::vector<ProfileInputs>& profiles, nvinfer1::IBuilder
       for (std::size_t i = 0; i < kSelectors.size(); ++i) {
         const std::vector<std::int64_t>& values = input.min_opt_max[i];
         const bool accepted = input.is_shape_input
-                                  ? profile->setShapeValuesV2(input.name.c_str(), kSelectors[i], values.data(),
-                                                              static_cast<std::int32_t>(values.size()))
+                                  ? compat::set_shape_values(*profile, input.name.c_str(), kSelectors[i], values,
+                                                             Library::get().functions())
                                   : profile->setDimensions(input.name.c_str(), kSelectors[i], to_dims(values));
         TORCHTRT_CHECK(accepted, kUnsupported, compat::kProductName, " refuses the shape range of input ", input.name,
                        " in optimization profile ", index, ": ", Logger::take_errors());

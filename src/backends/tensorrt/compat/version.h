@@ -39,8 +39,8 @@ inline constexpr const char* kVersionText = "11.2 or a newer 11.x";
 #else
 inline constexpr const char* kModuleName = "tensorrt10";
 inline constexpr const char* kLibraryName = "libnvinfer.so.10";
-inline constexpr int kLeastMinor = 15;  // the first with addNormalizationV2; calling what is not there crashes
-inline constexpr const char* kVersionText = "10.15 or a newer 10.x";
+inline constexpr int kLeastMinor = 6;  // the oldest that was tried; compat/functions.h knows what it lacks
+inline constexpr const char* kVersionText = "10.6, 10.7, 10.9 or a newer 10.x";
 #endif
 inline constexpr const char* kLibraryVariable = "TORCHTRT_TENSORRT_LIBRARY";
 inline constexpr const char* kWheelFolder = "tensorrt_libs";
@@ -49,9 +49,12 @@ inline constexpr const char* kPackage = "TensorRT from NVIDIA";
 
 /// The parts of getInferLibVersion()'s number: 110201 -> 11.2.1, 10701 -> 1.7.1.
 constexpr Version split(int number) { return {number / 10000, number / 100 % 100, number % 100}; }
-/// Whether this module can call that library: only one of the same major version, and no function it does not have yet.
+/// Whether this module can call that library: only one of the same major version that is not too old. By its headers
+/// TensorRT 10.8 has a function in the middle of the network's table (addCumulative), which 10.9 moved to the end: there a
+/// call meant for one function would reach another.
 constexpr bool is_compatible(const Version& found) {
-  return found.major == kCompiled.major && found.minor >= kLeastMinor;
+  const bool has_moved_functions = !kIsRtx && found.major == 10 && found.minor == 8;
+  return found.major == kCompiled.major && found.minor >= kLeastMinor && !has_moved_functions;
 }
 
 /// Strongly typed networks only: the one kind that TensorRT 11 and TensorRT-RTX have (where the flag is ignored and

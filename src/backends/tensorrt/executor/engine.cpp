@@ -10,6 +10,7 @@
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 
+#include "backends/tensorrt/compat/functions.h"
 #include "backends/tensorrt/compat/plan_header.h"
 #include "backends/tensorrt/compat/runtime_config.h"
 #include "backends/tensorrt/compat/version.h"
@@ -143,11 +144,12 @@ class LayoutReader {
       ProfileRange& range = result.inputs.emplace_back();
       const char* name = input.name.c_str();
       if (input.is_shape_input) {
-        const std::int64_t* min = engine_.getProfileTensorValuesV2(name, index, Selector::kMIN);
-        const std::int64_t* max = engine_.getProfileTensorValuesV2(name, index, Selector::kMAX);
         std::size_t count = 1;
         for (const std::int64_t dim : request_.inputs[i].shape) count *= static_cast<std::size_t>(dim);
-        if (min != nullptr && max != nullptr) range = {{min, min + count}, {max, max + count}};
+        const compat::Functions& functions = Library::get().functions();
+        const auto min = compat::shape_values(engine_, name, index, Selector::kMIN, count, functions);
+        const auto max = compat::shape_values(engine_, name, index, Selector::kMAX, count, functions);
+        if (min && max) range = {*min, *max};
       } else if (input.is_dynamic) {
         const nvinfer1::Dims min = engine_.getProfileShape(name, index, Selector::kMIN);
         const nvinfer1::Dims max = engine_.getProfileShape(name, index, Selector::kMAX);

@@ -9,7 +9,7 @@
 
 #include <torchtrt/base/error.h>
 
-#include "backends/tensorrt/testing/harness.h"
+#include "backends/tensorrt/testing/layers/harness.h"
 
 extern "C" torchtrt::backend::Builder* torchtrt_builder(std::uint32_t interface_version);
 

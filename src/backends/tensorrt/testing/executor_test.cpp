@@ -13,7 +13,7 @@
 #include "backends/tensorrt/driver.h"
 #include "backends/tensorrt/executor/engine.h"
 #include "backends/tensorrt/library.h"
-#include "backends/tensorrt/testing/harness.h"
+#include "backends/tensorrt/testing/layers/harness.h"
 
 extern "C" torchtrt::backend::Executor* torchtrt_executor(std::uint32_t interface_version);
 

@@ -9,7 +9,7 @@
 #include <torchtrt/base/error.h>
 
 #include "backends/tensorrt/library.h"
-#include "backends/tensorrt/testing/harness.h"
+#include "backends/tensorrt/testing/layers/harness.h"
 
 namespace torchtrt::tensorrt::testing {
 namespace {

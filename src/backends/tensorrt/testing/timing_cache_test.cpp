@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends/tensorrt/testing/harness.h"
+#include "backends/tensorrt/testing/layers/harness.h"
 
 namespace torchtrt::tensorrt {
 namespace {

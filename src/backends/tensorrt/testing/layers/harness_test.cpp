@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The harness itself; its name makes it part of the test program.
-#include "backends/tensorrt/testing/harness.h"
+#include "backends/tensorrt/testing/layers/harness.h"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +12,11 @@
 #include <torchtrt/base/error.h>
 
 #include "backends/tensorrt/builder/lowering.h"
+#include "backends/tensorrt/builder/profiles.h"
 #include "backends/tensorrt/compat/version.h"
+#include "backends/tensorrt/driver.h"
 #include "backends/tensorrt/library.h"
+#include "backends/tensorrt/logger.h"
 
 extern "C" torchtrt::backend::Builder* torchtrt_builder(std::uint32_t interface_version);
 
@@ -21,19 +24,43 @@ namespace torchtrt::tensorrt::testing {
 
 backend::Builder& builder() { return *torchtrt_builder(backend::kBuilderInterfaceVersion); }
 
+namespace {
+
+bool builds_plans() {
+  static const bool builds = [] {
+    if (compat::kBuildsWithoutGpu) return true;
+    try {
+      Driver::get();
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }();
+  return builds;
+}
+
+}  // namespace
+
 bool has_library() {
   static const bool found = [] {
     // The build found it in the Python environment; a path that the user set wins.
     if (TORCHTRT_TEST_LIBRARY[0] != '\0') setenv(compat::kLibraryVariable, TORCHTRT_TEST_LIBRARY, /*overwrite=*/0);
+    // Not documented, and for these tests only: without a GPU it lets TensorRT make networks, though no plans.
+    if (!builds_plans()) setenv("TRT_INTERNAL_OPTIONS", "--cpu_only=1", /*overwrite=*/0);
     try {
       builder().version();
-      return true;
+      // Seen: 10.6 ends the process where there is no GPU, 10.15 and 11.2 understand the option.
+      return builds_plans() || Library::get().functions().normalization_v2;
     } catch (const Error& error) {
       std::cerr << "without " << compat::kProductName << ": " << error.what() << '\n';
       return false;
     }
   }();
   return found;
+}
+
+std::unique_ptr<nvinfer1::IBuilder> create_builder() {
+  return Library::get().create_builder(/*without_gpu=*/compat::kBuildsWithoutGpu || !builds_plans());
 }
 
 std::optional<backend::Refusal> first_refusal(const Network& net) {
@@ -60,22 +87,42 @@ std::string compare(const Network& net, const Lowering& lowering, ValueId id) {
   return "";
 }
 
+// Whether an older library gets other layers for the network.
+bool depends_on_functions(const Network& net) {
+  return std::any_of(net.layers().begin(), net.layers().end(), [](const network::Layer& layer) {
+    return std::holds_alternative<network::Normalization>(layer.op) ||
+           std::holds_alternative<network::CumulativeSum>(layer.op) ||
+           std::holds_alternative<network::Attention>(layer.op);
+  });
+}
+
+std::string problem_of_lowering(const Network& net, const compat::Functions& functions, bool build) {
+  const std::unique_ptr<nvinfer1::IBuilder> trt = create_builder();
+  const std::unique_ptr<nvinfer1::INetworkDefinition> definition(trt->createNetworkV2(compat::network_flags()));
+  Lowering lowering(net, *definition, functions);
+  lowering.run();
+  for (const network::Layer& layer : net.layers()) {
+    for (const ValueId id : layer.outputs) {
+      if (std::string difference = compare(net, lowering, id); !difference.empty()) return difference;
+    }
+  }
+  if (!build) return "";
+  const std::unique_ptr<nvinfer1::IBuilderConfig> config(trt->createBuilderConfig());
+  add_profiles(plan_profiles(net, {}), *trt, *config);
+  const std::unique_ptr<nvinfer1::IHostMemory> plan(trt->buildSerializedNetwork(*definition, *config));
+  return plan == nullptr ? "for an older library no plan was built: " + Logger::take_errors() : "";
+}
+
 }  // namespace
 
 std::string problem_of(const Network& net) {
   try {
     net.verify();
-    {
-      const std::unique_ptr<nvinfer1::IBuilder> trt = Library::get().create_builder();
-      const std::unique_ptr<nvinfer1::INetworkDefinition> definition(trt->createNetworkV2(compat::network_flags()));
-      Lowering lowering(net, *definition);
-      lowering.run();
-      for (const network::Layer& layer : net.layers()) {
-        for (const ValueId id : layer.outputs) {
-          if (std::string difference = compare(net, lowering, id); !difference.empty()) return difference;
-        }
-      }
+    std::string problem = problem_of_lowering(net, Library::get().functions(), /*build=*/false);
+    if (problem.empty() && depends_on_functions(net)) {
+      problem = problem_of_lowering(net, {false, true, false, true, false}, builds_plans());
     }
+    if (!problem.empty() || !builds_plans()) return problem;
     const backend::BuiltEngine built = builder().build(net, {});
     return built.sections.size() == 1 && built.sections[0].name == "plan" && built.sections[0].size > 1000
                ? ""

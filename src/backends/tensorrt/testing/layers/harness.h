@@ -3,17 +3,20 @@
 
 #include <functional>
 #include <iosfwd>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <NvInfer.h>
 #include <torchtrt/backend/builder.h>
 #include <torchtrt/base/log.h>
 #include <torchtrt/network/network.h>
 
 /// For the tests of the TensorRT builder, which need the vendor's library and no GPU: a network is lowered, what the
-/// library infers of its values is compared with our own inference, and the plan is built. Nothing runs.
+/// library infers of its values is compared with our own inference, and the plan is built where the library can (TensorRT
+/// itself wants a GPU for that). Nothing runs. The tests in this folder are compiled for all three libraries.
 namespace torchtrt::tensorrt::testing {
 
 using network::Network;
@@ -21,14 +24,17 @@ using network::ValueId;
 
 /// The builder of the module under test.
 backend::Builder& builder();
-/// Whether the vendor's library was found; where not, tests that build are skipped.
+/// Whether the vendor's library was found, and makes networks on this machine; where not, tests of them are skipped.
 bool has_library();
+/// The library's own builder, which may be good for networks only.
+std::unique_ptr<nvinfer1::IBuilder> create_builder();
 
 /// What check() says of the network's layers: the first refusal.
 std::optional<backend::Refusal> first_refusal(const Network& net);
 
 /// Lowers the network (which check() must accept), compares dtype and dims of each value with what the library infers,
-/// and builds. Gives the first difference or error, "" if there is none.
+/// and builds; both once more as for the oldest library, where that makes a difference. Gives the first difference or error,
+/// "" if there is none.
 std::string problem_of(const Network& net);
 
 /// Collects the log's lines up to level info for the life of the object, each with its level: "3 text". Thread-safe.

@@ -2,7 +2,7 @@
 // Layers that compute elements: which dtypes build.
 #include <gtest/gtest.h>
 
-#include "backends/tensorrt/testing/harness.h"
+#include "backends/tensorrt/testing/layers/harness.h"
 
 namespace torchtrt::tensorrt::testing {
 namespace {

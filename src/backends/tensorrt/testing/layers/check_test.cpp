@@ -2,8 +2,9 @@
 // What is refused, with which reason; needs no vendor library.
 #include <gtest/gtest.h>
 
+#include "backends/tensorrt/compat/functions.h"
 #include "backends/tensorrt/compat/version.h"
-#include "backends/tensorrt/testing/harness.h"
+#include "backends/tensorrt/testing/layers/harness.h"
 
 namespace torchtrt::tensorrt::testing {
 namespace {
@@ -99,7 +100,7 @@ TEST(TensorRtCheck, WhatDataSelects) {
                       net.add_symbol("u0", {0, 1, 32});
                       net.add_layer(network::NonZero{"u0"}, {x});
                     }),
-            Reason::kBackend);
+            compat::kIsRtx ? std::optional(Reason::kBackend) : std::nullopt);
   EXPECT_EQ(refused(DataType::kFloat32,
                     [](Network& net, ValueId) {
                       net.add_symbol("u0", {0, 1, 8});
@@ -121,12 +122,26 @@ TEST(TensorRtCheck, DynamicWeights) {
 }
 
 TEST(TensorRtVersion, WhichLibrariesFit) {
-  static_assert(compat::kIsRtx);  // these tests are compiled with TensorRT-RTX's headers
   EXPECT_EQ(compat::split(10701).minor, 7);
-  EXPECT_TRUE(compat::is_compatible(compat::split(10701)));
-  EXPECT_TRUE(compat::is_compatible(compat::split(10500)));
-  EXPECT_FALSE(compat::is_compatible(compat::split(10400)));   // crashes
-  EXPECT_FALSE(compat::is_compatible(compat::split(110201)));  // TensorRT, not TensorRT-RTX
+  EXPECT_EQ(compat::split(110201).patch, 1);
+  std::vector<int> fits;
+  for (const int number : {10400, 10500, 10701, 90300, 100300, 100600, 100700, 100800, 100900, 101601, 110100, 110201}) {
+    if (compat::is_compatible(compat::split(number))) fits.push_back(number);
+  }
+  const std::vector<int> of_rtx{10500, 10701};  // older ones crash
+  const std::vector<int> of_10{100600, 100700, 100900, 101601};  // 10.8 has functions in other places
+  EXPECT_EQ(fits, compat::kIsRtx ? of_rtx : compat::kCompiled.major == 10 ? of_10 : std::vector<int>{110201});
+}
+
+TEST(TensorRtVersion, WhatOlderLibrariesLack) {
+  if (compat::kIsRtx || compat::kCompiled.major != 10) GTEST_SKIP() << "all of them have the same functions";
+  const compat::Functions oldest = compat::functions_of({10, 6, 0});
+  EXPECT_FALSE(oldest.cumulative || oldest.int64_shape_values || oldest.attention || oldest.int64_indices ||
+               oldest.normalization_v2);
+  EXPECT_TRUE(compat::functions_of({10, 9, 0}).cumulative);
+  EXPECT_FALSE(compat::functions_of({10, 14, 0}).normalization_v2);
+  EXPECT_TRUE(compat::functions_of({10, 14, 0}).attention);
+  EXPECT_TRUE(compat::functions_of({10, 15, 0}).normalization_v2);
 }
 
 }  // namespace
