@@ -78,8 +78,15 @@ class CompilationSettings:
     (``runtime.set_rebuild_engines``, ``python -m torch_tensorrt rebuild``). The weights are in the file once more, and
     int64 inputs have to hold 32-bit values whatever the targets."""
     immutable_weights: bool = True
-    """False: the module can be given other weights with ``dynamo.refit_module_weights``, which builds its engines
-    again. The module then knows its program's structure (kilobytes); engines are the same either way."""
+    """False: the module can be given other weights with ``dynamo.refit_module_weights``. TensorRT's engines are built so
+    that their weights can be replaced, and may be slower for it; those of other targets are as always, and built again
+    then. The module knows its program's structure (kilobytes)."""
+    strip_engine_weights: bool = False
+    """TensorRT, TensorRT-RTX: engines without their weights, which do not run before ``dynamo.refit_module_weights`` gives
+    them some: those of the same program, or with ``immutable_weights=False`` any."""
+    refit_identical_engine_weights: bool = False
+    """TensorRT, with ``immutable_weights=False``: engines take the weights only that they were built with, and are as fast
+    as others. Given other weights they are built again."""
     accepted: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Keywords that were given and have no effect here (``ACCEPTED``), kept for reports."""
 
@@ -99,7 +106,19 @@ class CompilationSettings:
             )
         if self.optimization_level is not None and self.optimization_level not in range(6):
             raise ValueError(f"optimization_level must be 0 to 5, got {self.optimization_level!r}")
-        for name in ("hardware_compatible", "version_compatible", "enable_weight_streaming", "immutable_weights"):
+        if self.refit_identical_engine_weights and self.immutable_weights:
+            raise ValueError(
+                "refit_identical_engine_weights says how weights are replaced, and immutable_weights=True that they are "
+                "not: pass immutable_weights=False"
+            )
+        for name in (
+            "hardware_compatible",
+            "version_compatible",
+            "enable_weight_streaming",
+            "immutable_weights",
+            "strip_engine_weights",
+            "refit_identical_engine_weights",
+        ):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.workspace_size < 0:
@@ -109,6 +128,18 @@ class CompilationSettings:
                 raise ValueError(f"targets: unknown target {target!r}; known are {', '.join(TARGETS)}")
         if self.targets == ():
             raise ValueError("targets: give at least one target, or None to choose by device")
+
+    @property
+    def knows_structure(self) -> bool:
+        """Whether the module remembers of its program what ``refit_module_weights`` compares."""
+        return self.strip_engine_weights or not self.immutable_weights
+
+    @property
+    def refit(self) -> str:
+        """How engines are built for it: "none", "identical" or "any"."""
+        if not self.knows_structure:
+            return "none"
+        return "identical" if self.immutable_weights or self.refit_identical_engine_weights else "any"
 
     def resolve_targets(self, device: torch.device) -> tuple[str, ...]:
         """The targets to build for a model on `device`."""
@@ -146,6 +177,8 @@ NO_EFFECT: dict[str, dict[str, str]] = {
         "tensorrt_rtx": "TensorRT-RTX chooses kernels where the engine runs",
     },
     "enable_weight_streaming": {"openvino": "its engines run in host memory"},
+    "strip_engine_weights": {"openvino": "its engines keep their weights"},
+    "refit_identical_engine_weights": {"openvino": "its engines are built again for other weights"},
     "inference_precision": {
         "tensorrt": "its engines compute in the model's own dtypes",
         "tensorrt_rtx": "its engines compute in the model's own dtypes",
@@ -190,8 +223,6 @@ ACCEPTED: dict[str, str] = {
 # Keywords whose default is harmless and whose other values ask for what does not exist (yet): an error says so.
 REFUSED: dict[str, tuple[Any, str]] = {
     "enable_autocast": (False, "convert the model with model.half() or model.bfloat16() instead"),
-    "strip_engine_weights": (False, "engines carry their weights"),
-    "refit_identical_engine_weights": (False, "engines are built again for other weights, identical or not"),
     "enable_cross_compile_for_windows": (False, "engines are built for the machine's own platform"),
     "use_distributed_mode_trace": (False, "distributed tensors are not supported"),
     "enable_resource_partitioning": (False, "partitioning does not look at memory"),

@@ -67,6 +67,10 @@ class Choice final : public backend::Builder {
   backend::BuiltEngine build(const network::Network& network, const backend::BuildSettings& settings) override {
     return chosen().build(network, settings);
   }
+  std::optional<backend::BuiltEngine> refit(const network::Network& network, const backend::BuildSettings& settings,
+                                            const backend::FormerEngine& former) override {
+    return chosen().refit(network, settings, former);
+  }
 
  private:
   backend::Builder& chosen() {

@@ -43,10 +43,14 @@ constexpr const char* kWeightStreaming = "weight_streaming";
 
 std::map<std::string, std::string> to_map(const backend::BuildSettings& settings) {
   // All of them: whoever adds a setting meets an error here, and adds it to from_map() as well.
-  // Not packed: where this machine keeps its timing cache, and who may cancel.
+  // Not packed: where this machine keeps its timing cache, who may cancel, and how weights are replaced, because an engine
+  // that is built where it runs has them.
   const auto& [workspace_size, optimization_level, compute_capabilities, inference_precision, profiles,
-               hardware_compatible, version_compatible, timing_cache_path, weight_streaming, keep_going] = settings;
+               hardware_compatible, version_compatible, timing_cache_path, weight_streaming, refit, strip_weights,
+               keep_going] = settings;
   static_cast<void>(timing_cache_path);
+  static_cast<void>(refit);
+  static_cast<void>(strip_weights);
   static_cast<void>(keep_going);
   std::map<std::string, std::string> map{{kInferencePrecision, inference_precision}};
   if (workspace_size != 0) map[kWorkspaceSize] = std::to_string(workspace_size);

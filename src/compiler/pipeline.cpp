@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/pipeline.h"
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -83,10 +85,34 @@ void describe(const network::Network& net, format::Metadata& metadata) {
   }
 }
 
-format::TargetSpec build_target(backend::Builder& builder, const network::Network& net,
-                                const backend::BuildSettings& settings, format::PayloadWriter& payload) {
+// Targets of a package by backend, as their builders take them.
+using FormerEngines = std::map<std::string, backend::FormerEngine, std::less<>>;
+
+FormerEngines former_engines(const Package& package) {
+  FormerEngines result;
+  for (const format::TargetSpec& target : format::read_metadata(package.metadata, package.payload.size()).targets) {
+    backend::FormerEngine& engine = result[target.backend];
+    engine.properties = target.properties;
+    for (const format::SectionSpec& section : target.sections) {
+      engine.sections.emplace_back(section.name, format::section_bytes(section, package.payload));
+    }
+  }
+  return result;
+}
+
+backend::BuiltEngine build_or_refit(backend::Builder& builder, const network::Network& net,
+                                    const backend::BuildSettings& settings, const FormerEngines& former) {
+  if (const auto found = former.find(builder.name()); found != former.end()) {
+    if (std::optional<backend::BuiltEngine> refitted = builder.refit(net, settings, found->second)) return *refitted;
+  }
   TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder.name(), ": ", net.layers().size(), " layers");
-  const backend::BuiltEngine built = builder.build(net, settings);
+  return builder.build(net, settings);
+}
+
+format::TargetSpec build_target(backend::Builder& builder, const network::Network& net,
+                                const backend::BuildSettings& settings, const FormerEngines& former,
+                                format::PayloadWriter& payload) {
+  const backend::BuiltEngine built = build_or_refit(builder, net, settings, former);
   format::TargetSpec target{std::string(builder.name()), built.producer, built.properties, {}};
   for (const backend::Section& section : built.sections) {
     target.sections.push_back(payload.append(
@@ -98,7 +124,8 @@ format::TargetSpec build_target(backend::Builder& builder, const network::Networ
 // Builds for all of the builders and writes the package.
 CompiledEngine build_package(const network::Network& net, format::Metadata metadata,
                              const backend::BuildSettings& settings, bool rebuildable,
-                             const std::vector<backend::Builder*>& builders, LeftOut& left_out) {
+                             const std::vector<backend::Builder*>& builders, LeftOut& left_out,
+                             const FormerEngines& former = {}) {
   CompiledEngine compiled;
   compiled.network = network::print(net);
   compiled.layer_count = net.layers().size();
@@ -109,7 +136,7 @@ CompiledEngine build_package(const network::Network& net, format::Metadata metad
     TORCHTRT_CHECK(!settings.keep_going || settings.keep_going(), kCancelled, "the build of engine ", net.name(),
                    " for ", builder->name(), " was cancelled");
     left_out.attempt(std::string(builder->name()),
-                     [&] { metadata.targets.push_back(build_target(*builder, net, settings, payload)); });
+                     [&] { metadata.targets.push_back(build_target(*builder, net, settings, former, payload)); });
   }
   left_out.check_any(!metadata.targets.empty());
   left_out.warn();
@@ -177,7 +204,8 @@ std::vector<NodeRefusal> query(const graph::Graph& graph, const CompileSettings&
   return query(graph, open_builders(settings.targets, left_out), settings.use_plugins);
 }
 
-CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings) {
+CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings,
+                       const std::optional<Package>& former) {
   graph.verify();
   LeftOut left_out(graph.name, settings.targets.size() > 1);
   const std::vector<backend::Builder*> builders = open_builders(settings.targets, left_out);
@@ -187,8 +215,8 @@ CompiledEngine compile(const graph::Graph& graph, const CompileSettings& setting
   metadata.device = settings.device;
   metadata.producer = {{"torchtrt", TORCHTRT_VERSION}, {"torch", settings.torch_version}};
   metadata.requires_output_allocator = converted.requires_output_allocator;
-  return build_package(converted.network, std::move(metadata), settings.build, settings.rebuildable, builders,
-                       left_out);
+  return build_package(converted.network, std::move(metadata), settings.build, settings.rebuildable, builders, left_out,
+                       former ? former_engines(*former) : FormerEngines{});
 }
 
 CompiledEngine rebuild(std::string_view metadata_text, std::span<const std::byte> payload,

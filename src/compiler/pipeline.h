@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,9 +43,17 @@ struct CompiledEngine {
 /// their library: the answer, and with it the program, is the same on every machine.
 std::vector<NodeRefusal> query(const graph::Graph& graph, const CompileSettings& settings);
 
+/// A package that was compiled before.
+struct Package {
+  std::string_view metadata;
+  std::span<const std::byte> payload;
+};
+
 /// ConversionError for a node that cannot be converted; Error(kUnsupported) when a builder fails. Error(kNotFound) if no
-/// target can be built on this machine; if some can, a warning names the others and why.
-CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings);
+/// target can be built on this machine; if some can, a warning names the others and why. `former`: an engine of a graph
+/// that may differ from this one in weights only; targets whose builder can are refitted instead of built.
+CompiledEngine compile(const graph::Graph& graph, const CompileSettings& settings,
+                       const std::optional<Package>& former = std::nullopt);
 
 /// The package with engines for these targets (empty: those that it has) instead of its own, built from the network that
 /// it carries and goes on carrying. Errors: those of unpack_network() and compile(); Error(kUnsupported) that names the

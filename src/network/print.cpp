@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text form of a network (README.md has the grammar); parse.cpp reads it back.
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstring>
+#include <map>
 #include <sstream>
 #include <type_traits>
 
@@ -110,18 +112,43 @@ void print_elements(const Constant& op, AttributePrinter& printer) {
   printer.add("elements", "[" + text + "]");
 }
 
-std::string attributes(const Op& op) {
-  AttributePrinter printer;
-  std::visit([&](const auto& kind) { visit_attributes(kind, printer); }, op);
-  if (const auto* constant = std::get_if<Constant>(&op)) print_elements(*constant, printer);
-  return printer.text();
-}
-
 // --- lines
 // --------------------------------------------------------------------------------------------------------------
 
-std::string typed(const Value& value) {
-  return reference(value.name) + ": " + std::string(to_string(value.dtype)) + to_string(value.dims);
+// The text form, or what structure_digest() reads.
+struct Form {
+  const Network& network;
+  const HidesElements* hides = nullptr;  // null: the text form
+
+  [[nodiscard]] std::string reference(ValueId id) const {
+    return hides == nullptr ? network::reference(network.value(id).name) : '%' + std::to_string(id.index);
+  }
+  [[nodiscard]] std::string typed(ValueId id) const {
+    const Value& value = network.value(id);
+    return reference(id) + ": " + std::string(to_string(value.dtype)) + to_string(value.dims);
+  }
+  void print_elements(const Layer& layer, AttributePrinter& printer) const;
+  [[nodiscard]] std::string attributes(const Layer& layer) const {
+    AttributePrinter printer;
+    std::visit([&](const auto& kind) { visit_attributes(kind, printer); }, layer.op);
+    if (std::holds_alternative<Constant>(layer.op)) print_elements(layer, printer);
+    return printer.text();
+  }
+};
+
+void Form::print_elements(const Layer& layer, AttributePrinter& printer) const {
+  const auto& constant = std::get<Constant>(layer.op);
+  if (hides == nullptr || !(*hides)(layer.outputs[0])) {
+    network::print_elements(constant, printer);
+    return;
+  }
+  // Whose storage it is: constants that share theirs have one and the same elements.
+  for (const Layer& other : network.layers()) {
+    const auto* owner = std::get_if<Constant>(&other.op);
+    if (owner == nullptr || owner->weights->data.get() != constant.weights->data.get()) continue;
+    printer.add("elements_of", reference(other.outputs[0]));
+    return;
+  }
 }
 
 // " in [0, 9]" where more is known of a result's elements than its layer says.
@@ -136,25 +163,73 @@ std::string known_range(const Network& network, const Layer& layer, std::size_t 
   return known == inferred ? "" : " in " + interval(known);
 }
 
-void print_layer(const Network& network, const Layer& layer, std::ostream& out) {
+void print_layer(const Form& form, const Layer& layer, std::ostream& out) {
   const char* separator = "";
   for (std::size_t i = 0; i < layer.outputs.size(); ++i) {
-    out << separator << typed(network.value(layer.outputs[i])) << known_range(network, layer, i);
+    out << separator << form.typed(layer.outputs[i]) << known_range(form.network, layer, i);
     separator = ", ";
   }
   out << " = " << kind_name(layer.op) << "(";
   separator = "";
   for (const ValueId operand : layer.inputs) {
-    out << separator << reference(network.value(operand).name);
+    out << separator << form.reference(operand);
     separator = ", ";
   }
   out << ")";
-  if (const std::string text = attributes(layer.op); !text.empty()) out << " {" << text << "}";
+  if (const std::string text = form.attributes(layer); !text.empty()) out << " {" << text << "}";
   // Blanks before the source would be lost with those before the "#".
-  if (const std::size_t start = layer.source.find_first_not_of(" \t\r"); start != std::string::npos) {
+  if (const std::size_t start = layer.source.find_first_not_of(" \t\r");
+      form.hides == nullptr && start != std::string::npos) {
     out << "  # " << escaped(layer.source.substr(start), false);
   }
   out << "\n";
+}
+
+void print_body(const Form& form, std::ostream& out) {
+  const Network& network = form.network;
+  for (const Input& input : network.inputs()) {
+    const Value& value = network.value(input.value);
+    out << "input " << form.typed(input.value);
+    if (form.hides != nullptr) out << " as " << quoted(value.name);  // as it is called by
+    if (input.is_shape_tensor) {
+      out << " = " << input.symbol;
+    } else if (is_integral(value.dtype) && value.range != range_of(value.dtype)) {
+      out << " in " << interval(value.range);
+    }
+    out << "\n";
+  }
+  for (const Layer& layer : network.layers()) print_layer(form, layer, out);
+  for (const Network::Output& output : network.outputs()) {
+    out << "output " << form.reference(output.value) << " as " << quoted(output.name) << "\n";
+  }
+}
+
+std::string range_text(const SymbolRange& range) {
+  return detail::concat("=[", range.min, ",", range.opt, ",", limit(range.max, Interval::kUnbounded), "]");
+}
+
+// The text with symbols numbered as they come, and behind it what is known of each.
+std::string with_numbered_symbols(const Network& network, const std::string& text) {
+  const auto in_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  std::map<std::string, std::string, std::less<>> numbers;
+  std::string result;
+  std::string ranges;
+  for (std::size_t i = 0; i < text.size();) {
+    std::size_t end = i;
+    while (end < text.size() && in_word(text[end])) ++end;
+    end = std::max(end, i + 1);
+    const std::string token = text.substr(i, end - i);
+    i = end;
+    const auto symbol = network.symbols().find(token);
+    if (symbol == network.symbols().end()) {
+      result += token;
+      continue;
+    }
+    const auto [number, is_new] = numbers.try_emplace(token, "$" + std::to_string(numbers.size()));
+    result += number->second;
+    if (is_new) ranges += number->second + range_text(symbol->second) + "\n";
+  }
+  return result + ranges;
 }
 
 }  // namespace
@@ -164,26 +239,19 @@ std::string print(const Network& network) {
   out << "network " << quoted(network.name()) << "\n";
   const char* separator = "symbols ";
   for (const auto& [name, range] : network.symbols()) {
-    out << separator << name << "=[" << range.min << "," << range.opt << "," << limit(range.max, Interval::kUnbounded)
-        << "]";
+    out << separator << name << range_text(range);
     separator = ", ";
   }
   if (!network.symbols().empty()) out << "\n";
-  for (const Input& input : network.inputs()) {
-    const Value& value = network.value(input.value);
-    out << "input " << typed(value);
-    if (input.is_shape_tensor) {
-      out << " = " << input.symbol;
-    } else if (is_integral(value.dtype) && value.range != range_of(value.dtype)) {
-      out << " in " << interval(value.range);
-    }
-    out << "\n";
-  }
-  for (const Layer& layer : network.layers()) print_layer(network, layer, out);
-  for (const Network::Output& output : network.outputs()) {
-    out << "output " << reference(network.value(output.value).name) << " as " << quoted(output.name) << "\n";
-  }
+  print_body({network}, out);
   return out.str();
+}
+
+std::uint64_t structure_digest(const Network& network, const HidesElements& hides) {
+  std::ostringstream out;
+  print_body({network, &hides}, out);
+  const std::string text = with_numbered_symbols(network, out.str());
+  return digest_of({std::shared_ptr<const void>(&text, [](const void*) {}), text.size()});
 }
 
 }  // namespace torchtrt::network

@@ -67,12 +67,17 @@ Built to_built(compiler::CompiledEngine engine) {
   throw py::error_already_set();
 }
 
+std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.const_data_ptr()), static_cast<std::size_t>(tensor.numel())};
+}
+
 Built compile(const graph::Graph& graph, const std::vector<std::string>& targets, const std::string& device,
               bool use_plugins, std::size_t workspace_size, std::optional<int> optimization_level,
               std::vector<int> compute_capabilities, const std::string& inference_precision,
               const std::vector<std::map<std::string, std::array<std::int64_t, 3>>>& profiles, bool hardware_compatible,
               bool version_compatible, const std::string& timing_cache_path, bool weight_streaming,
-              const std::string& torch_version, bool rebuildable) {
+              const std::string& torch_version, bool rebuildable, const std::string& refit, bool strip_weights,
+              const std::optional<std::pair<std::string, py::object>>& former) {
   compiler::CompileSettings settings;
   settings.targets = targets;
   settings.device = device;
@@ -89,6 +94,10 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
   settings.build.version_compatible = version_compatible;
   settings.build.timing_cache_path = timing_cache_path;
   settings.build.weight_streaming = weight_streaming;
+  settings.build.refit = refit == "any"         ? backend::Refit::kAny
+                         : refit == "identical" ? backend::Refit::kIdentical
+                                                : backend::Refit::kNone;
+  settings.build.strip_weights = strip_weights;
   settings.build.keep_going = [] {
     const py::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // Ctrl-C, as a rule
@@ -96,10 +105,16 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
   };
   settings.torch_version = torch_version;
   settings.rebuildable = rebuildable;
+  std::optional<compiler::Package> package;
+  at::Tensor payload;  // outlives the call
+  if (former) {
+    payload = THPVariable_Unpack(former->second.ptr());
+    package = {former->first, bytes_of(payload)};
+  }
   compiler::CompiledEngine engine;
   try {
     const py::gil_scoped_release release;
-    engine = compiler::compile(graph, settings);
+    engine = compiler::compile(graph, settings, package);
   } catch (const compiler::ConversionError& error) {
     raise(error);
   }
@@ -111,17 +126,13 @@ Built rebuild(const std::string& metadata, py::handle payload, std::vector<std::
   compiler::CompiledEngine engine;
   {
     const py::gil_scoped_release release;
-    engine = compiler::rebuild(
-        metadata, {static_cast<const std::byte*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())},
-        std::move(targets));
+    engine = compiler::rebuild(metadata, bytes_of(bytes), std::move(targets));
   }
   return to_built(std::move(engine));
 }
 
 py::bytes package_bytes(const std::string& metadata, py::handle payload) {
-  const at::Tensor& bytes = THPVariable_Unpack(payload.ptr());
-  const auto image = format::write_file_image(
-      metadata, {static_cast<const std::byte*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())});
+  const auto image = format::write_file_image(metadata, bytes_of(THPVariable_Unpack(payload.ptr())));
   return {reinterpret_cast<const char*>(image.data()), image.size()};
 }
 
@@ -176,13 +187,16 @@ PYBIND11_MODULE(_C, module) {
         return compiler::builder(target).version();
       },
       py::arg("target"), "The version of the library that builds for a target; an error if there is none.");
-  module.def("compile", &compile, py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("device"),
-             py::arg("use_plugins"), py::arg("workspace_size"), py::arg("optimization_level"),
-             py::arg("compute_capabilities"), py::arg("inference_precision"),
-             py::arg("profiles") = std::vector<std::map<std::string, std::array<std::int64_t, 3>>>(),
-             py::arg("hardware_compatible") = false, py::arg("version_compatible") = false,
-             py::arg("timing_cache_path") = "", py::arg("weight_streaming") = false, py::arg("torch_version"),
-             py::arg("rebuildable") = false, "Builds one engine from a graph of which every node is supported.");
+  module.def(
+      "compile", &compile, py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("device"),
+      py::arg("use_plugins"), py::arg("workspace_size"), py::arg("optimization_level"), py::arg("compute_capabilities"),
+      py::arg("inference_precision"),
+      py::arg("profiles") = std::vector<std::map<std::string, std::array<std::int64_t, 3>>>(),
+      py::arg("hardware_compatible") = false, py::arg("version_compatible") = false, py::arg("timing_cache_path") = "",
+      py::arg("weight_streaming") = false, py::arg("torch_version"), py::arg("rebuildable") = false,
+      py::arg("refit") = "none", py::arg("strip_weights") = false, py::arg("former") = py::none(),
+      "Builds one engine from a graph of which every node is supported. `refit`: \"none\", \"identical\" or \"any\". "
+      "`former`: metadata and payload of an engine to refit instead, where that can be done.");
   module.def("rebuild", &rebuild, py::arg("metadata"), py::arg("payload"), py::arg("targets"),
              "Builds an engine's packed network again, for these targets (none: those that it has).");
   module.def("package_bytes", &package_bytes, py::arg("metadata"), py::arg("payload"),

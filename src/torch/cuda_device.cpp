@@ -114,7 +114,10 @@ class CudaEvent final : public runtime::Event {
     const OutsideRecordings outside(driver_);
     driver_.check(driver_.event_create(&event_, CU_EVENT_DISABLE_TIMING), "create an event");
   }
-  ~CudaEvent() override { driver_.event_destroy(event_); }
+  ~CudaEvent() override {
+    const OutsideRecordings outside(driver_);
+    driver_.event_destroy(event_);
+  }
   void record(void* stream) override {
     driver_.check(driver_.event_record(event_, stream_of(stream)), "record an event");
   }
@@ -170,6 +173,7 @@ class Recording {
     driver_.check(result, "begin to record a stream");
   }
   ~Recording() {
+    const OutsideRecordings outside(driver_);
     if (recording_) driver_.stream_end_capture(stream_, &graph_);
     if (graph_ != nullptr) driver_.graph_destroy(graph_);
     driver_.stream_destroy(stream_);

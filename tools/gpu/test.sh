@@ -13,6 +13,7 @@
 #   TORCHTRT_TENSORRT_LIBRARY, TORCHTRT_TENSORRT_RTX_LIBRARY   the vendor's libraries, where no wheel brings them
 #   TORCHTRT_CONFORMANCE_TARGET   the conformance suite on this target only (none: not at all); by default it runs on
 #               each target that fits the machine, and tools/gpu/targets.py says which and why not
+#   BUILD_ONLY=1  builds and runs nothing
 #   SANITIZE=1  the C++ GPU tests once more under compute-sanitizer's memory check
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -52,6 +53,7 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTORCHTRT_WERROR="${
 cmake --build "$build"
 cmake --install "$build" --prefix "$build/install" > /dev/null  # what the examples are built against
 export TORCHTRT_INSTALL_DIR=$build/install
+[ "${BUILD_ONLY:-}" != 1 ] || exit 0
 
 status=0
 for program in torchtrt_runtime_tests torchtrt_torch_tests; do
@@ -72,12 +74,14 @@ for library in tensorrt10 tensorrt11 tensorrt_rtx; do
   grep -hE '^\[  (PASSED|FAILED|SKIPPED) ' "$build/$library".*.log | sort | uniq -c
   [ "$failed" = 0 ] || { echo "gpu-test: $program: exit status $failed, see $build/$library.*.log" >&2; status=1; }
 done
-"$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs tests/gpu || status=1
+# Files of tests in several processes: building engines keeps one core of each busy.
+in_parallel() { xargs -P "$shards" -n 1 "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs; }
+ls tests/gpu/test_*.py | grep -v memory | in_parallel || status=1
+ls tests/gpu/test_*memory*.py | xargs "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs || status=1  # alone
 targets=${TORCHTRT_CONFORMANCE_TARGET:-$("$python" tools/gpu/targets.py)}
 for target in ${targets/#none/}; do
   echo "gpu-test: conformance suite on $target"
-  TORCHTRT_CONFORMANCE_TARGET=$target "$python" -m pytest -q -o minversion=0 -p no:cacheprovider tests/conformance ||
-    status=1
+  ls tests/conformance/test_*.py | TORCHTRT_CONFORMANCE_TARGET=$target in_parallel || status=1
 done
 [ -n "$targets" ] || echo "gpu-test: no conformance suite: no target fits this machine" >&2
 if [ "${SANITIZE:-}" = 1 ]; then

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <torchtrt/network/network.h>
@@ -39,6 +42,13 @@ struct Refusal {
   std::string message;  ///< One sentence: what was found, and what the backend can do.
 };
 
+/// Whether an engine can be given weights after it is built.
+enum class Refit : std::uint8_t {
+  kNone,
+  kIdentical,  ///< The ones that it was built with, which is something for engines without weights.
+  kAny,        ///< Any. The builder may know less of them, and the engine be slower for it.
+};
+
 /// Settings that builders understand; all have defaults that are right for most. One struct for every backend: each
 /// field says who reads it.
 struct BuildSettings {
@@ -59,6 +69,11 @@ struct BuildSettings {
   std::string timing_cache_path;
   /// tensorrt*: the executor may leave weights in host memory and stream them.
   bool weight_streaming = false;
+  /// tensorrt, and tensorrt_rtx with strip_weights: what Builder::refit() can do with the engine later.
+  Refit refit = Refit::kNone;
+  /// tensorrt*: leaves the weights out of the engine. It does not run before refit() gives it some: the ones that it was
+  /// built with, or with Refit::kAny any.
+  bool strip_weights = false;
   /// Asked before each target is built; tensorrt*: also after every step of a build, perhaps on other threads. False ends
   /// the build with Error(kCancelled), an exception ends it with that exception. Empty: builds are not cancelled.
   std::function<bool()> keep_going;
@@ -80,6 +95,12 @@ struct BuiltEngine {
   std::string producer;  ///< "OpenVINO 2026.4.1"
 };
 
+/// An engine that was built before, as a package has it. The bytes live as long as the call that gets it.
+struct FormerEngine {
+  std::map<std::string, std::string> properties;
+  std::vector<std::pair<std::string, std::span<const std::byte>>> sections;
+};
+
 /// Thread-safe; one per process, never destroyed.
 class Builder {
  public:
@@ -97,6 +118,13 @@ class Builder {
                                                      const network::Layer& layer) const = 0;
   /// Lowers and builds. Error(kUnsupported) names the layer that could not be lowered.
   virtual BuiltEngine build(const network::Network& network, const BuildSettings& settings) = 0;
+  /// The engine `former`, which build() made with BuildSettings::refit, with the weights of `network`. That is the network
+  /// which it was built from, but for the values of weights. Quicker than build(). nullopt, with the reason in the log, where
+  /// it cannot be done: another structure, release or GPU, or a backend that has no such thing. `settings`: of a build.
+  virtual std::optional<BuiltEngine> refit(const network::Network& /*network*/, const BuildSettings& /*settings*/,
+                                           const FormerEngine& /*former*/) {
+    return std::nullopt;
+  }
 };
 
 /// `Builder* torchtrt_builder(std::uint32_t interface_version)`: nullptr if the version is not the one it was built for.

@@ -175,6 +175,13 @@ TORCHTRT_API Op make_layer(std::string_view kind, std::map<std::string, std::str
 /// Text form, one line a layer; parse(print(n)) prints the same. Constants up to 16 elements are printed in full, larger
 /// ones as a digest (parse then gives zeros). src/network/README.md has the grammar.
 TORCHTRT_API std::string print(const Network& network);
+/// Whether structure_digest() leaves out the elements of a constant.
+using HidesElements = std::function<bool(ValueId constant)>;
+/// Tells networks apart that differ in more than the elements that are hidden: in layers, attributes, shapes, ranges, other
+/// constants, names of inputs and outputs, or in which of the hidden ones share their storage. Names of other values and
+/// of symbols, and where layers came from, make no difference. 64 bits, not against intent.
+TORCHTRT_API std::uint64_t structure_digest(const Network& network, const HidesElements& hides);
+
 /// Error(kInvalidArgument) with line and column.
 TORCHTRT_API Network parse(std::string_view text);
 

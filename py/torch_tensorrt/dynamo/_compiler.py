@@ -90,10 +90,13 @@ def compile_program(
 class _Builder:
     """Builds engines and remembers them, since a repeated partitioning asks for most of them again."""
 
-    def __init__(self, program: Program, settings: CompilationSettings, targets: tuple[str, ...]) -> None:
+    def __init__(
+        self, program: Program, settings: CompilationSettings, targets: tuple[str, ...], former: FormerEngines
+    ) -> None:
         self._program = program
         self._settings = settings
         self._targets = targets
+        self._former = former
         self._built: dict[tuple[Any, ...], Any] = {}
 
     def build(self, name: str, block: Block, inputs: list[fx.Node], outputs: list[fx.Node]) -> Any:
@@ -118,23 +121,37 @@ class _Builder:
                 weight_streaming=self._settings.enable_weight_streaming,
                 torch_version=torch.__version__,
                 rebuildable=self._settings.rebuildable,
+                refit=self._settings.refit,
+                strip_weights=self._settings.strip_engine_weights,
+                former=self._former.get(name),
             )
         return self._built[key]
 
 
+FormerEngines = Mapping[str, tuple[str, torch.Tensor]]
+"""Metadata and payload by the engine's name."""
+
+
 def compile_lowered(
-    program: Program, convention: CallingConvention, settings: CompilationSettings
+    program: Program, convention: CallingConvention, settings: CompilationSettings, former: FormerEngines | None = None
 ) -> CompiledModule | None:
-    """Compiles a lowered program; None where the module should be used as it is (too little to compile, or dryrun)."""
+    """Compiles a lowered program; None where the module should be used as it is (too little to compile, or dryrun).
+
+    `former`: engines of a program that may differ in weights only, to be refitted where that can be done.
+    """
     assert settings.device is not None
     targets = settings.resolve_targets(settings.device.to_torch())
     log_unused(settings, targets)
     with conversion_scope(program.compute_nodes(), settings):
-        return _compile_lowered(program, convention, settings, targets)
+        return _compile_lowered(program, convention, settings, targets, former or {})
 
 
 def _compile_lowered(
-    program: Program, convention: CallingConvention, settings: CompilationSettings, targets: tuple[str, ...]
+    program: Program,
+    convention: CallingConvention,
+    settings: CompilationSettings,
+    targets: tuple[str, ...],
+    former: FormerEngines,
 ) -> CompiledModule | None:
     refusals = preliminary_refusals(program, settings)
     refusals = {**query(program, targets, settings.use_plugins), **refusals}
@@ -152,7 +169,7 @@ def _compile_lowered(
         )
         return None
     partitioner = Partitioner(program, 1 if settings.require_full_compilation else settings.min_block_size)
-    builder = _Builder(program, settings, targets)
+    builder = _Builder(program, settings, targets, former)
     while True:
         partition = partitioner.partition(refusals)
         if settings.require_full_compilation:
@@ -183,7 +200,7 @@ def _compile_lowered(
         "mutated": program.mutated,
         "in_spec": convention.in_spec,
     }
-    if not settings.immutable_weights:
+    if settings.knows_structure:
         module.meta["torch_tensorrt"]["structure"] = structure(program, convention.in_spec, convention.out_spec)
     _LOGGER.info("%s", report.to_text())
     return module

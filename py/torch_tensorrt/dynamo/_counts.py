@@ -77,7 +77,7 @@ def selections_may_be_empty() -> Iterator[None]:
         yield
         return
     with torch.library._scoped_library("torchvision", "FRAGMENT") as library:
-        torch.library.register_fake("torchvision::nms", _fake_nms, lib=library)
+        torch.library.register_fake("torchvision::nms", _fake_nms, lib=library, allow_override=True)
         yield
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""New weights for a compiled module: its program is compared with the new one, and every engine is built again.
+"""New weights for a compiled module: its program is compared with the new one, which then is compiled like any other.
 
-Building is what makes this right for every backend and every value: kernels, folded constants and choices that
-depended on the old weights are made anew. Nothing is replaced before all of it exists.
+Lowering, partitioning and conversion are done again, so what depends on weights' values is right. At the end stands a
+network for each engine; TensorRT's engines take its weights where they were built for it and nothing else differs, all
+others are built from it. Nothing is replaced before all of it exists.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from .._settings import CompilationSettings
-from ..runtime._module import CompiledModule
+from ..runtime._module import CompiledModule, EngineModule
 from ._graph import Program
 from ._nodes import attribute, value_of
 from ._symbols import sizes
@@ -145,11 +146,15 @@ def refit_module_weights(
     verify_output: bool = False,
     in_place: bool = False,
 ) -> fx.GraphModule:
-    """A compiled module with the weights and buffers of another program. It costs as much as compiling.
+    """A compiled module with the weights and buffers of another program.
+
+    TensorRT's engines are refitted, which is quick; engines of other targets, and those that cannot be refitted, are
+    built again, which costs as much as compiling.
 
     Args:
-        compiled_module: from ``compile(..., immutable_weights=False)``.
-        new_weight_module: the same model with other weights, exported with the same inputs and ranges.
+        compiled_module: from ``compile(..., immutable_weights=False)`` or ``compile(..., strip_engine_weights=True)``.
+        new_weight_module: the same model with other weights, exported with the same inputs and ranges; with the same
+            weights where only ``strip_engine_weights`` was given.
         arg_inputs: positional inputs, and `kwarg_inputs`: keyword inputs, for `verify_output`.
         verify_output: run the new program and the result on these inputs, and compare.
         in_place: put the new engines and weights into `compiled_module`, which must not run meanwhile; otherwise it
@@ -158,8 +163,8 @@ def refit_module_weights(
         `compiled_module`, or a new module where not in place. After an error `compiled_module` is as it was.
     Raises:
         TypeError: not a program that ``torch_tensorrt.compile`` returned, or not an ExportedProgram.
-        ValueError: compiled without ``immutable_weights=False``, or another program than the compiled one (the message
-            names the first difference), or `verify_output` without inputs.
+        ValueError: compiled with neither setting, or another program than the compiled one (the message names the first
+            difference), or `verify_output` without inputs.
         RuntimeError: verified, and the results differ.
     """
     from ._compiler import compile_lowered
@@ -188,7 +193,13 @@ def refit_module_weights(
             f"{(convention.in_spec, convention.out_spec)}, compiled were {old.convention}"
         )
     _first_difference("node", old.nodes, list(_describe(program.module)), symbols)
-    result = compile_lowered(program, convention, settings)
+    # What the result has are weights: an engine that cannot be refitted is built with them.
+    former = {
+        child.name: (child.engine.metadata(), child.engine.payload())
+        for child in compiled_module.modules()
+        if isinstance(child, EngineModule)
+    }
+    result = compile_lowered(program, convention, dataclasses.replace(settings, strip_engine_weights=False), former)
     if result is None:
         raise ValueError("refit_module_weights: the new program gives no engine, where the compiled module has some")
     _first_difference("block", _blocks(known), _blocks(result.meta["torch_tensorrt"]), symbols)
@@ -211,7 +222,8 @@ def _known(module: Any) -> dict[str, Any]:
     known: dict[str, Any] = module.meta.get("torch_tensorrt", {})
     if "structure" not in known:
         raise ValueError(
-            "refit_module_weights: the weights of this module are immutable; compile it with immutable_weights=False"
+            "refit_module_weights: the weights of this module are immutable; compile it with immutable_weights=False, or "
+            "strip_engine_weights=True"
         )
     return known
 

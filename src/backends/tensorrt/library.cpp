@@ -112,12 +112,24 @@ std::unique_ptr<nvinfer1::IBuilder> Library::create_builder(bool without_gpu) co
     const std::string folder = std::filesystem::path(path_of(handle_)).parent_path().string();
     if (!folder.empty()) reinterpret_cast<bool (*)(const char*)>(set_path)(folder.c_str());
   }
+  if constexpr (!compat::kIsRtx) {
+    // With its last builder TensorRT lets go of what builders need, and takes seconds to load it again: one stays.
+    static nvinfer1::IBuilder* const last =
+        create<nvinfer1::IBuilder>("createInferBuilder_INTERNAL", "builder").release();
+    static_cast<void>(last);
+  }
   return create<nvinfer1::IBuilder>("createInferBuilder_INTERNAL", "builder");
 }
 
 std::unique_ptr<nvinfer1::IRuntime> Library::create_runtime() const {
   if (!compat::kIsRtx) Driver::get();
   return create<nvinfer1::IRuntime>("createInferRuntime_INTERNAL", "runtime");
+}
+
+std::unique_ptr<nvinfer1::IRefitter> Library::create_refitter(nvinfer1::ICudaEngine& engine) const {
+  auto* entry = symbol<void*(void*, void*, std::int32_t)>(handle_, "createInferRefitter_INTERNAL");
+  return std::unique_ptr<nvinfer1::IRefitter>(
+      static_cast<nvinfer1::IRefitter*>(entry(&engine, &Logger::get(), NV_TENSORRT_VERSION)));
 }
 
 }  // namespace torchtrt::tensorrt

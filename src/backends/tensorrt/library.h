@@ -30,6 +30,8 @@ class Library {
   [[nodiscard]] std::unique_ptr<nvinfer1::IBuilder> create_builder(bool without_gpu = compat::kBuildsWithoutGpu) const;
   /// The same, for what loads engines.
   [[nodiscard]] std::unique_ptr<nvinfer1::IRuntime> create_runtime() const;
+  /// For an engine of this library, which it must not outlive; null with the reason in the log.
+  [[nodiscard]] std::unique_ptr<nvinfer1::IRefitter> create_refitter(nvinfer1::ICudaEngine& engine) const;
 
  private:
   Library();

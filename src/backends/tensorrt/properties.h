@@ -14,5 +14,11 @@ inline constexpr const char* kGpuProperty = "gpu";                              
 inline constexpr const char* kHardwareCompatibleProperty = "hardware_compatible";
 inline constexpr const char* kVersionCompatibleProperty = "version_compatible";
 inline constexpr const char* kWeightStreamingProperty = "weight_streaming";
+inline constexpr const char* kStrippedProperty =
+    "stripped";  ///< The plan is without weights: it has to be refitted first.
+/// Of a plan that can be refitted: "any" or "identical", and what it fixes (builder/refit.h).
+inline constexpr const char* kRefitProperty = "refit";
+inline constexpr const char* kRefitStructureProperty = "refit_structure";
+inline constexpr const char* kRefitFixedProperty = "refit_fixed";
 
 }  // namespace torchtrt::tensorrt

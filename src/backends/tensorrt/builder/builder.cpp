@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <NvInfer.h>
 #include <torchtrt/backend/builder.h>
@@ -13,6 +14,7 @@
 #include "backends/tensorrt/builder/lowering.h"
 #include "backends/tensorrt/builder/profiles.h"
 #include "backends/tensorrt/builder/progress.h"
+#include "backends/tensorrt/builder/refit.h"
 #include "backends/tensorrt/builder/timing_cache.h"
 #include "backends/tensorrt/compat/builder_config.h"
 #include "backends/tensorrt/compat/compute_capability.h"
@@ -41,11 +43,13 @@ void configure(nvinfer1::IBuilderConfig& config, const backend::BuildSettings& s
   if (settings.workspace_size > 0) {
     config.setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE, settings.workspace_size);
   }
-  config.clearFlag(nvinfer1::BuilderFlag::kTF32);  // on by default; float32 means float32
+  config.clearFlag(nvinfer1::BuilderFlag::kTF32);                         // on by default; float32 means float32
+  config.setProfilingVerbosity(nvinfer1::ProfilingVerbosity::kDETAILED);  // else engines tell names only
   if (settings.optimization_level) config.setBuilderOptimizationLevel(*settings.optimization_level);
   if (settings.hardware_compatible) compat::set_hardware_compatible(config);
   if (settings.version_compatible) config.setFlag(nvinfer1::BuilderFlag::kVERSION_COMPATIBLE);
   if (settings.weight_streaming) config.setFlag(nvinfer1::BuilderFlag::kWEIGHT_STREAMING);
+  set_refit_flags(config, settings);
 }
 
 std::string joined(const std::vector<int>& values) {
@@ -56,8 +60,10 @@ std::string joined(const std::vector<int>& values) {
 
 // What the executor compares with the machine that it is on (executor/engine.cpp).
 std::map<std::string, std::string> properties(const network::Network& net, const backend::BuildSettings& settings,
-                                              std::size_t profiles) {
-  std::map<std::string, std::string> result{{kVersionProperty, Library::get().version()}};
+                                              std::size_t profiles, std::map<std::string, std::string> refittable) {
+  std::map<std::string, std::string> result = std::move(refittable);
+  result[kVersionProperty] = Library::get().version();
+  if (settings.strip_weights) result[kStrippedProperty] = "true";
   const bool has_plugins = std::any_of(net.layers().begin(), net.layers().end(), [](const network::Layer& layer) {
     return std::holds_alternative<network::Plugin>(layer.op);
   });
@@ -87,8 +93,11 @@ class TensorRtBuilder final : public backend::Builder {
     return tensorrt::check(net, layer);
   }
 
-  backend::BuiltEngine build(const network::Network& net, const backend::BuildSettings& settings) override {
+  backend::BuiltEngine build(const network::Network& net, const backend::BuildSettings& wanted) override {
     Logger::take_errors();
+    backend::BuildSettings settings = wanted;
+    // TensorRT-RTX builds in seconds and without a GPU, but plans that can be refitted only with one.
+    if (compat::kIsRtx && !settings.strip_weights) settings.refit = backend::Refit::kNone;
     const std::unique_ptr<nvinfer1::IBuilder> builder = Library::get().create_builder();
     const std::unique_ptr<nvinfer1::INetworkDefinition> definition(builder->createNetworkV2(compat::network_flags()));
     const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
@@ -97,6 +106,7 @@ class TensorRtBuilder final : public backend::Builder {
 
     Lowering lowering(net, *definition, Library::get().functions());  // holds constants until the build is over
     lowering.run();
+    auto refittable = make_refittable(net, lowering, settings.refit, *definition);
     const std::vector<ProfileInputs> profiles = plan_profiles(net, settings);
     add_profiles(profiles, *builder, *config);
     configure(*config, settings);
@@ -112,11 +122,18 @@ class TensorRtBuilder final : public backend::Builder {
     const std::shared_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*definition, *config));
     progress.throw_if_cancelled();
     if (has_timings) write_timing_cache(settings.timing_cache_path, timings.serialized());
-    TORCHTRT_CHECK(plan != nullptr, kUnsupported, compat::kProductName, " cannot build engine ", net.name(), ": ",
+    TORCHTRT_CHECK(plan != nullptr, kUnsupported, compat::kProductName, " cannot build engine ", net.name(),
+                   settings.strip_weights && compat::kIsRtx ? " without its weights, for which it needs a GPU: " : ": ",
                    Logger::take_errors());
     return {{{kPlanSection, plan, plan->data(), plan->size()}},
-            properties(net, settings, profiles.size()),
+            properties(net, settings, profiles.size(), std::move(refittable)),
             std::string(compat::kProductName) + " " + version()};
+  }
+
+  std::optional<backend::BuiltEngine> refit(const network::Network& net, const backend::BuildSettings& /*settings*/,
+                                            const backend::FormerEngine& former) override {
+    Logger::take_errors();
+    return tensorrt::refit(net, former);
   }
 };
 

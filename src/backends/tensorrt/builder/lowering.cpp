@@ -77,12 +77,21 @@ Lowering::Tensor Lowering::cast(Tensor x, nvinfer1::DataType type) {
   return x->getType() == type ? x : output(trt_.addCast(*x, type));
 }
 
+Lowering::Tensor Lowering::constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights,
+                                    std::optional<network::ValueId> of) {
+  const bool is_known = std::any_of(weights_.begin(), weights_.end(), [&](const NamedWeights& known) {
+    return known.weights.values == weights.values;  // one storage, one name
+  });
+  if (!is_known) weights_.push_back({"w" + std::to_string(weights_.size()), weights, of});
+  return output(trt_.addConstant(dims, weights));
+}
+
 Lowering::Tensor Lowering::integers(const std::vector<std::int64_t>& values) {
   auto storage = std::make_shared<std::vector<std::int64_t>>(values);
   storage_.push_back(storage);
   const nvinfer1::Weights weights{nvinfer1::DataType::kINT64, storage->data(),
                                   static_cast<std::int64_t>(values.size())};
-  return output(trt_.addConstant(to_dims(std::vector{static_cast<std::int64_t>(values.size())}), weights));
+  return constant(to_dims(std::vector{static_cast<std::int64_t>(values.size())}), weights);
 }
 
 Lowering::Tensor Lowering::number(DataType dtype, double value, std::size_t rank) {
@@ -90,11 +99,11 @@ Lowering::Tensor Lowering::number(DataType dtype, double value, std::size_t rank
   if (is_integral(dtype)) {
     auto storage = std::make_shared<std::int64_t>(static_cast<std::int64_t>(value));
     storage_.push_back(storage);
-    return cast(output(trt_.addConstant(ones, {nvinfer1::DataType::kINT64, storage.get(), 1})), data_type(dtype));
+    return cast(constant(ones, {nvinfer1::DataType::kINT64, storage.get(), 1}), data_type(dtype));
   }
   auto storage = std::make_shared<float>(static_cast<float>(value));
   storage_.push_back(storage);
-  return cast(output(trt_.addConstant(ones, {nvinfer1::DataType::kFLOAT, storage.get(), 1})), data_type(dtype));
+  return cast(constant(ones, {nvinfer1::DataType::kFLOAT, storage.get(), 1}), data_type(dtype));
 }
 
 }  // namespace torchtrt::tensorrt

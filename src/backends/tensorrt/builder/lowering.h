@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +25,16 @@ class Lowering {
       : net_(net), trt_(definition), functions_(functions) {}
   /// Error(kUnsupported) that names our layer and gives TensorRT's reason.
   void run();
+
+  /// Weights of the definition after run(), each once. Their names are positions: the same for networks of one structure.
+  struct NamedWeights {
+    std::string name;
+    nvinfer1::Weights weights;
+    std::optional<network::ValueId> constant;  ///< Of the network; nullopt: made by the lowering.
+  };
+  [[nodiscard]] const std::vector<NamedWeights>& weights() const { return weights_; }
+  /// Whether the lowering looked for NaN among the elements of this constant, and found none: it adds other layers then.
+  [[nodiscard]] bool never_nan(network::ValueId constant) const;
 
   /// The tensor of a value after run() (for tests that compare inferred shapes).
   [[nodiscard]] nvinfer1::ITensor& tensor(network::ValueId value) const { return *values_.at(value.index); }
@@ -85,6 +97,8 @@ class Lowering {
   }
   Tensor elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation);
   Tensor cast(Tensor x, nvinfer1::DataType type);
+  Tensor constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights,
+                  std::optional<network::ValueId> of = std::nullopt);
   Tensor number(DataType dtype, double value, std::size_t rank);
   /// An int64 constant of shape [values.size()].
   Tensor integers(const std::vector<std::int64_t>& values);
@@ -98,7 +112,6 @@ class Lowering {
   Tensor positions(const Expr& length, std::size_t axis, std::size_t rank);
   Tensor repeat_heads(Tensor x, const Dims& from, const Expr& heads);
   Tensor attention(const Layer& layer, const network::Attention& op, Tensor q, Tensor mask);
-  [[nodiscard]] bool never_nan(network::ValueId id) const;
   Tensor extreme(const Layer& layer, bool largest);
   Tensor reduce_extreme(Tensor x, DataType type, std::size_t rank, bool largest, const std::vector<std::int64_t>& axes,
                         bool keep_dims);
@@ -112,7 +125,8 @@ class Lowering {
   nvinfer1::INetworkDefinition& trt_;
   const compat::Functions functions_;
   std::unordered_map<std::uint32_t, Tensor> values_;
-  std::map<std::string, Tensor> expressions_;   // by text
+  std::map<std::string, Tensor> expressions_;  // by text
+  std::vector<NamedWeights> weights_;
   std::vector<std::shared_ptr<void>> storage_;  // constants made here, until the engine is built
   const Layer* current_ = nullptr;              // for error messages
 };

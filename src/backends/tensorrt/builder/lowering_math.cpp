@@ -12,9 +12,9 @@ using network::Layer;
 using nvinfer1::ElementWiseOperation;
 using nvinfer1::UnaryOperation;
 
-std::vector<Lowering::Tensor> Lowering::lower(const Layer&, const network::Constant& op) {
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Constant& op) {
   const auto elements = static_cast<std::int64_t>(op.weights->bytes / size_of(op.dtype));
-  return {output(trt_.addConstant(to_dims(op.dims), {data_type(op.dtype), op.weights->data.get(), elements}))};
+  return {constant(to_dims(op.dims), {data_type(op.dtype), op.weights->data.get(), elements}, layer.outputs[0])};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Activation& op) {

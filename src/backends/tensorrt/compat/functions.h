@@ -21,13 +21,15 @@ struct Functions {
   bool int64_shape_values = true;  ///< setShapeValuesV2, getProfileTensorValuesV2: 10.11
   bool attention = true;           ///< addAttention: 10.14
   bool int64_indices = true;       ///< addNonZero with a type of indices: 10.14
+  bool include_refit = true;       ///< SerializationFlag::kINCLUDE_REFIT: 10.14
   bool normalization_v2 = true;    ///< addNormalizationV2: 10.15
 };
 
 /// Those of a library that is_compatible().
 constexpr Functions functions_of(const Version& library) {
   if (kIsRtx || library.major != 10) return {};
-  return {library.minor >= 9, library.minor >= 11, library.minor >= 14, library.minor >= 14, library.minor >= 15};
+  const auto since = [&](int minor) { return library.minor >= minor; };
+  return {since(9), since(11), since(14), since(14), since(14), since(15)};
 }
 
 #if !defined(TRT_MAJOR_RTX) && NV_TENSORRT_MAJOR == 10

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <torchtrt/backend/properties.h>
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 
@@ -63,6 +64,9 @@ std::span<const std::byte> plan_of(const backend::LoadRequest& request) {
 // TensorRT's plans are for one release and one kind of GPU. It says so too, but not what to do. TensorRT-RTX's are for
 // several GPUs, and only the library knows for which: deserialize() asks it.
 void check_fits(const backend::LoadRequest& request, const Gpu& gpu) {
+  TORCHTRT_CHECK(!is_set(request, kStrippedProperty), kInvalidArgument, subject_of(request),
+                 " was built without its weights (strip_engine_weights): give it some before it runs, with "
+                 "torch_tensorrt.dynamo.refit_module_weights");
   if (compat::kIsRtx) return;
   const std::string built = property(request, kVersionProperty);
   TORCHTRT_CHECK(fits_release(built, Library::get().version(), is_set(request, kVersionCompatibleProperty)),
@@ -197,7 +201,9 @@ TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request) {
   identity_ = std::string(compat::kProductName) + " " + library.version() + ", " + gpu.name + " (compute capability " +
               gpu.compute_capability() + ")";
   runtime_ = library.create_runtime();
-  if constexpr (!compat::kIsRtx) register_plugin_layer(runtime_->getPluginRegistry());
+  if (property(request, backend::kRecordableProperty) == "false") {  // it has plugins
+    register_plugin_layer(runtime_->getPluginRegistry());
+  }
   // A version compatible plan carries the code that runs it.
   if (is_set(request, kVersionCompatibleProperty)) runtime_->setEngineHostCodeAllowed(true);
   engine_ = deserialize(*runtime_, plan, request);

@@ -125,10 +125,11 @@ TEST(TensorRtVersion, WhichLibrariesFit) {
   EXPECT_EQ(compat::split(10701).minor, 7);
   EXPECT_EQ(compat::split(110201).patch, 1);
   std::vector<int> fits;
-  for (const int number : {10400, 10500, 10701, 90300, 100300, 100600, 100700, 100800, 100900, 101601, 110100, 110201}) {
+  for (const int number :
+       {10400, 10500, 10701, 90300, 100300, 100600, 100700, 100800, 100900, 101601, 110100, 110201}) {
     if (compat::is_compatible(compat::split(number))) fits.push_back(number);
   }
-  const std::vector<int> of_rtx{10500, 10701};  // older ones crash
+  const std::vector<int> of_rtx{10500, 10701};                   // older ones crash
   const std::vector<int> of_10{100600, 100700, 100900, 101601};  // 10.8 has functions in other places
   EXPECT_EQ(fits, compat::kIsRtx ? of_rtx : compat::kCompiled.major == 10 ? of_10 : std::vector<int>{110201});
 }

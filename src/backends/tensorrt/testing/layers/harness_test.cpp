@@ -120,7 +120,7 @@ std::string problem_of(const Network& net) {
     net.verify();
     std::string problem = problem_of_lowering(net, Library::get().functions(), /*build=*/false);
     if (problem.empty() && depends_on_functions(net)) {
-      problem = problem_of_lowering(net, {false, true, false, true, false}, builds_plans());
+      problem = problem_of_lowering(net, {false, true, false, true, true, false}, builds_plans());
     }
     if (!problem.empty() || !builds_plans()) return problem;
     const backend::BuiltEngine built = builder().build(net, {});
