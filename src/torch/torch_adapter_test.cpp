@@ -11,6 +11,7 @@
 #include <torch/script.h>
 
 #include <torchtrt/runtime.h>
+#include <torchtrt/torch.h>
 
 #include "runtime/testing/fixtures.h"
 #include "torch/engine_call.h"
@@ -195,6 +196,21 @@ TEST_F(TorchAdapter, TheLastHolderFreesTheEngine) {
     EXPECT_GT(payload.storage().use_count(), uses);
   }
   EXPECT_EQ(payload.storage().use_count(), uses);
+}
+
+TEST_F(TorchAdapter, AWeightStreamingBudgetForAProgram) {
+  // The fake adds its budget to its bias of 1.5.
+  torch::jit::Module module =
+      script_module(make({.name = "streams", .properties = {{"operation", "add"}, {"streamable", "100"}}}));
+  const auto result = [&] { return module.forward({at::zeros({1, 3})}).toTensor()[0][0].item<float>(); };
+  const std::vector<runtime::EngineHandle> engines = runtime::engines_of(module);
+  EXPECT_EQ(result(), 26.5F);
+  {
+    const auto scope = runtime::scoped_weight_streaming_budget(engines, 60);
+    EXPECT_EQ(runtime::weight_streaming(engines), (runtime::WeightStreaming{100, 60, 25}));
+    EXPECT_EQ(result(), 61.5F);
+  }
+  EXPECT_EQ(result(), 26.5F);
 }
 
 TEST_F(TorchAdapter, TorchScriptKeepsTheStateAsRawBytes) {

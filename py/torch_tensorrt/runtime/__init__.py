@@ -25,6 +25,7 @@ from ._runtime_settings import (
     save_runtime_cache,
     set_dynamic_shapes_kernel_strategy,
 )
+from ._weight_streaming import weight_streaming
 from ._whole_graph import CudaGraphsTorchTensorRTModule
 
 TorchTensorRTModule = EngineModule
@@ -59,4 +60,5 @@ __all__ = [
     "set_multi_device_safe_mode",
     "set_nvtx",
     "set_rebuild_engines",
+    "weight_streaming",
 ]
