@@ -244,6 +244,14 @@ void bind_engine_call(py::module_& module) {
   bind_profiler(module);
   bind_weight_streaming(module);
   module.def(
+      "live_engines",
+      [] {
+        std::vector<c10::IValue> engines;
+        for (auto& engine : torch_adapter::live_engines()) engines.emplace_back(std::move(engine));
+        return to_script_objects(engines);
+      },
+      "The engines of the process, each once.");
+  module.def(
       "script_engines",
       [](const torch::jit::Module& scripted) { return to_script_objects(torch_adapter::find_engines(scripted)); },
       py::arg("module"), "The engines among a scripted module's attributes, its submodules' included.");

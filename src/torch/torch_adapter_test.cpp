@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch class, the operators and TorchScript over the fake backend.
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 #include <thread>
@@ -196,6 +197,20 @@ TEST_F(TorchAdapter, TheLastHolderFreesTheEngine) {
     EXPECT_GT(payload.storage().use_count(), uses);
   }
   EXPECT_EQ(payload.storage().use_count(), uses);
+}
+
+TEST_F(TorchAdapter, LiveEnginesAreThoseThatAreHeld) {
+  const auto count = [](const runtime::Engine* engine) {
+    const auto live = live_engines();
+    return std::count_if(live.begin(), live.end(), [&](const auto& holder) { return &holder->engine() == engine; });
+  };
+  const runtime::Engine* address = nullptr;
+  {
+    const Pointer a = make({.name = "held"}), b = make({.name = "held"});
+    address = &a->engine();
+    EXPECT_EQ(count(address), 1);
+  }
+  EXPECT_EQ(count(address), 0);
 }
 
 TEST_F(TorchAdapter, AWeightStreamingBudgetForAProgram) {

@@ -18,6 +18,7 @@ from ._modes import (
     set_rebuild_engines,
 )
 from ._module import CompiledModule, EngineModule, TorchBlock, engine_modules
+from ._runtime_cache import RuntimeCache
 from ._runtime_settings import (
     RuntimeSettings,
     runtime_cache,
@@ -35,6 +36,7 @@ __all__ = [
     "CudaGraphsTorchTensorRTModule",
     "EngineModule",
     "LayerTime",
+    "RuntimeCache",
     "RuntimeSettings",
     "TorchBlock",
     "TorchTensorRTModule",
