@@ -209,7 +209,7 @@ TORCHTRT_API void save_runtime_cache(std::span<const EngineHandle> engines);
 using backend::WeightStreaming;
 
 /// Where the weights of engines are, summed over the engines; all 0 if none was built for weight streaming. Loads engines
-/// that were not loaded yet, on the calling thread's GPU. Errors: loading's.
+/// that were not loaded yet, on the calling thread's GPU; of one that runs on several it is the first. Errors: loading's.
 TORCHTRT_API WeightStreaming weight_streaming(std::span<const EngineHandle> engines);
 inline WeightStreaming weight_streaming(const EngineHandle& engine) { return weight_streaming({&engine, 1}); }
 
