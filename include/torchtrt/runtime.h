@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <torchtrt/backend/runtime_settings.h>
+#include <torchtrt/backend/weight_streaming.h>
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/export.h>
 #include <torchtrt/base/log.h>
@@ -202,6 +203,35 @@ TORCHTRT_API RuntimeSettings runtime_settings(const EngineHandle& engine);
                                                              const RuntimeSettings& settings);
 /// Writes the engines' runtime caches now, where they have one and it grew. Error(kNotFound) if a file cannot be written.
 TORCHTRT_API void save_runtime_cache(std::span<const EngineHandle> engines);
+
+// --- weights in host memory ---
+
+using backend::WeightStreaming;
+
+/// Where the weights of engines are, summed over the engines; all 0 if none was built for weight streaming. Loads engines
+/// that were not loaded yet, on the calling thread's GPU; of one that runs on several it is the first. Errors: loading's.
+TORCHTRT_API WeightStreaming weight_streaming(std::span<const EngineHandle> engines);
+inline WeightStreaming weight_streaming(const EngineHandle& engine) { return weight_streaming({&engine, 1}); }
+
+/// Keeps `bytes` of the engines' streamable weights on the GPU, split over the engines in proportion to their streamable
+/// weights; more than there are is taken for all of them, with a warning. An engine that runs on several GPUs has its
+/// share on each of them, also on those that it is loaded on later.
+///
+/// Waits for calls that are in flight and for their work; calls that begin meanwhile wait until the budget is set, then
+/// make contexts and record CUDA graphs anew. Not to be called within a run of one of the engines (by a plugin).
+///
+/// Error(kInvalidArgument) for a negative budget; Error(kUnsupported) if no engine has streamable weights;
+/// Error(kIncompatibleMode) if a recording of the caller's (torch.cuda.graph, WholeGraph) holds a context of one, since
+/// its replays use the weights where they are; Error(kInternal) with the library's reason if it refuses. After an error
+/// all engines have their former budgets.
+TORCHTRT_API void set_weight_streaming_budget(std::span<const EngineHandle> engines, std::int64_t bytes);
+inline void set_weight_streaming_budget(const EngineHandle& engine, std::int64_t bytes) {
+  set_weight_streaming_budget({&engine, 1}, bytes);
+}
+/// The same with each engine's former budget back at the end of the scope; if that is refused, the log says so (error).
+/// Not for scopes that overlap between threads: the one that ends last decides.
+[[nodiscard]] TORCHTRT_API ModeScope scoped_weight_streaming_budget(std::span<const EngineHandle> engines,
+                                                                    std::int64_t bytes);
 
 }  // namespace runtime
 }  // namespace torchtrt

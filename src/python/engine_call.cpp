@@ -22,6 +22,7 @@
 #include <torchtrt/runtime.h>
 
 #include "python/errors.h"
+#include "runtime/weight_streaming.h"
 #include "torch/engine_call.h"
 #include "torch/engine_search.h"
 
@@ -175,12 +176,49 @@ torch_adapter::EngineHolder& holder_of(py::handle engine) {
   return *c10::IValue(engine.cast<torch::jit::Object>()._ivalue()).toCustomClass<torch_adapter::EngineHolder>();
 }
 
+std::vector<runtime::EngineHandle> handles_of(const std::vector<py::object>& engines) {
+  std::vector<runtime::EngineHandle> handles;
+  for (const py::object& engine : engines) handles.push_back(holder_of(engine).handle());
+  return handles;
+}
+
+/// A load or a call on another thread may need the interpreter before `work` is through.
+template <typename Work>
+auto without_interpreter(const std::vector<py::object>& engines, Work&& work) {
+  const std::vector<runtime::EngineHandle> handles = handles_of(engines);
+  const py::gil_scoped_release release;
+  return work(handles);
+}
+
+void bind_weight_streaming(py::module_& module) {
+  py::class_<runtime::SavedBudgets>(module, "SavedBudgets", "Weight streaming budgets of engines, to be put back.")
+      .def(py::init([](const std::vector<py::object>& engines) {
+             return without_interpreter(
+                 engines, [](const auto& handles) { return std::make_unique<runtime::SavedBudgets>(handles); });
+           }),
+           py::arg("engines"))
+      .def("restore", &runtime::SavedBudgets::restore, py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "weight_streaming",
+      [](const std::vector<py::object>& engines) {
+        const auto sum =
+            without_interpreter(engines, [](const auto& handles) { return runtime::weight_streaming(handles); });
+        return py::make_tuple(sum.streamable, sum.budget, sum.automatic);
+      },
+      py::arg("engines"), "Streamable bytes of weights, the budget, and the library's own proposal, over all engines.");
+  module.def(
+      "set_weight_streaming_budget",
+      [](const std::vector<py::object>& engines, std::int64_t bytes) {
+        without_interpreter(engines,
+                            [bytes](const auto& handles) { runtime::set_weight_streaming_budget(handles, bytes); });
+      },
+      py::arg("engines"), py::arg("bytes"), "See torchtrt::runtime::set_weight_streaming_budget.");
+}
+
 void bind_profiler(py::module_& module) {
   py::class_<runtime::Profiler>(module, "Profiler", "Measures the layers of engines until stop().")
       .def(py::init([](const std::vector<py::object>& engines) {
-             std::vector<runtime::EngineHandle> handles;
-             for (const py::object& engine : engines) handles.push_back(holder_of(engine).handle());
-             return std::make_unique<runtime::Profiler>(handles);
+             return std::make_unique<runtime::Profiler>(handles_of(engines));
            }),
            py::arg("engines"))
       .def("stop", &runtime::Profiler::stop, py::call_guard<py::gil_scoped_release>())
@@ -204,6 +242,15 @@ void bind_profiler(py::module_& module) {
 
 void bind_engine_call(py::module_& module) {
   bind_profiler(module);
+  bind_weight_streaming(module);
+  module.def(
+      "live_engines",
+      [] {
+        std::vector<c10::IValue> engines;
+        for (auto& engine : torch_adapter::live_engines()) engines.emplace_back(std::move(engine));
+        return to_script_objects(engines);
+      },
+      "The engines of the process, each once.");
   module.def(
       "script_engines",
       [](const torch::jit::Module& scripted) { return to_script_objects(torch_adapter::find_engines(scripted)); },

@@ -2,7 +2,9 @@
 #include "runtime/context_pool.h"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+#include <thread>
 #include <utility>
 
 #include <torchtrt/base/log.h>
@@ -10,6 +12,8 @@
 namespace torchtrt::runtime {
 
 namespace {
+
+constexpr std::chrono::seconds kPatienceWithRecordings{1};
 
 void await(const ContextSlot& slot) noexcept {
   try {
@@ -34,9 +38,11 @@ std::unique_ptr<ContextSlot> ContextPool::acquire(void* stream) {
   return make();
 }
 
+// While the pool is closed no slot is free, so only make() has to wait for its opening.
 std::unique_ptr<ContextSlot> ContextPool::take_free(void* stream) {
+  std::vector<std::unique_ptr<ContextSlot>> outdated;  // goes after the lock
   const std::lock_guard lock(mutex_);
-  reclaim();
+  reclaim(outdated);
   if (free_.empty()) return nullptr;
   // The one used last on this stream: its bindings and caches are warm, and nothing has to wait.
   auto chosen = std::find_if(free_.rbegin(), free_.rend(), [&](const auto& slot) { return slot->stream == stream; });
@@ -55,8 +61,9 @@ std::unique_ptr<ContextSlot> ContextPool::take_free(void* stream) {
 
 std::unique_ptr<ContextSlot> ContextPool::acquire_for_recording() {
   {
+    std::vector<std::unique_ptr<ContextSlot>> outdated;
     const std::lock_guard lock(mutex_);
-    reclaim();
+    reclaim(outdated);
     const auto chosen = std::find_if(free_.rbegin(), free_.rend(),
                                      [](const auto& slot) { return slot->done == nullptr || slot->done->is_done(); });
     if (chosen != free_.rend()) {
@@ -71,19 +78,23 @@ std::unique_ptr<ContextSlot> ContextPool::acquire_for_recording() {
 std::unique_ptr<ContextSlot> ContextPool::make() {
   auto slot = std::make_unique<ContextSlot>();
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !is_closed_; });
     slot->generation = generation_;  // before the context is made: settings that change meanwhile make it anew
     ++created_;
     free_.reserve(created_);  // so that release() does not throw for want of memory
     retired_.reserve(created_);
+    ++alive_;
+    slot->counted.reset(this);
   }
-  const auto create = [&] { slot->context = engine_.create_context(); };
-  if (api_ != nullptr) {
-    api_->outside_recordings(create);
-  } else {
-    create();
-  }
+  outside_recordings([&] { slot->context = engine_.create_context(); });
   return slot;
+}
+
+void ContextSlot::Leave::operator()(ContextPool* pool) const noexcept {
+  const std::lock_guard lock(pool->mutex_);
+  --pool->alive_;
+  pool->changed_.notify_all();
 }
 
 void ContextPool::release(std::unique_ptr<ContextSlot> slot, void* stream) {
@@ -107,14 +118,21 @@ void ContextPool::put_back(std::unique_ptr<ContextSlot> slot) {
 }
 
 void ContextPool::drop(std::unique_ptr<ContextSlot> slot) {
-  const auto destroy = [&] {
+  outside_recordings([&] {
     await(*slot);
     slot.reset();
-  };
+  });
+}
+
+void ContextPool::drop(std::vector<std::unique_ptr<ContextSlot>> slots) {
+  for (auto& slot : slots) drop(std::move(slot));
+}
+
+void ContextPool::outside_recordings(const std::function<void()>& work) {
   if (api_ != nullptr) {
-    api_->outside_recordings(destroy);
+    api_->outside_recordings(work);
   } else {
-    destroy();
+    work();
   }
 }
 
@@ -123,11 +141,52 @@ void ContextPool::renew() {
   {
     const std::lock_guard lock(mutex_);
     ++generation_;
-    reclaim();
     outdated.swap(free_);
     free_.reserve(created_);
+    reclaim(outdated);
   }
-  for (auto& slot : outdated) drop(std::move(slot));
+  drop(std::move(outdated));
+}
+
+std::size_t ContextPool::without_contexts(const std::function<void()>& work) {
+  const std::lock_guard turn(turn_);
+  if (const std::size_t recorded = await_recordings(); recorded > 0) return recorded;  // calls go on meanwhile
+  struct Closed {
+    explicit Closed(ContextPool& of) : pool(of) { set(true); }
+    ~Closed() { set(false); }
+    void set(bool closed) const {
+      const std::lock_guard lock(pool.mutex_);
+      pool.is_closed_ = closed;
+      pool.changed_.notify_all();
+    }
+    ContextPool& pool;
+  };
+  const Closed closed(*this);
+  renew();
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return alive_ == retired_.size(); });
+    if (!retired_.empty()) return retired_.size();  // a call in flight was one of a recording
+  }
+  outside_recordings(work);
+  return 0;
+}
+
+// The number of contexts that are in recordings when patience ends.
+std::size_t ContextPool::await_recordings() {
+  const auto deadline = std::chrono::steady_clock::now() + kPatienceWithRecordings;
+  while (true) {
+    std::vector<std::unique_ptr<ContextSlot>> outdated;
+    std::size_t recorded = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      reclaim(outdated);
+      recorded = retired_.size();
+    }
+    drop(std::move(outdated));
+    if (recorded == 0 || std::chrono::steady_clock::now() >= deadline) return recorded;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 void ContextPool::discard(std::unique_ptr<ContextSlot> slot, void* stream) noexcept {
@@ -153,20 +212,22 @@ std::shared_ptr<std::atomic<bool>> ContextPool::keep(std::unique_ptr<ContextSlot
   auto gone = std::make_shared<std::atomic<bool>>(false);
   const std::lock_guard lock(mutex_);
   retired_.push_back({std::move(slot), gone});
+  changed_.notify_all();  // the call is no longer in flight
   return gone;
 }
 
-// The contexts of recordings that are gone may be used again; under the lock.
-void ContextPool::reclaim() {
-  std::erase_if(retired_, [&](Retired& retired) {
-    const bool gone = retired.gone->load(std::memory_order_acquire);
-    if (gone) {
-      retired.slot->recorded_memory.clear();
-      // Of former settings: nothing of it runs any more, so it can go here.
-      if (retired.slot->generation == generation_) free_.push_back(std::move(retired.slot));
+// The contexts of recordings that are gone may be used again; under the lock, behind which the caller lets those of former
+// settings go.
+void ContextPool::reclaim(std::vector<std::unique_ptr<ContextSlot>>& outdated) {
+  for (auto retired = retired_.begin(); retired != retired_.end();) {
+    if (!retired->gone->load(std::memory_order_acquire)) {
+      ++retired;
+      continue;
     }
-    return gone;
-  });
+    retired->slot->recorded_memory.clear();
+    (retired->slot->generation == generation_ ? free_ : outdated).push_back(std::move(retired->slot));
+    retired = retired_.erase(retired);
+  }
 }
 
 std::size_t ContextPool::created() const {

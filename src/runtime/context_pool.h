@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -16,8 +18,15 @@
 
 namespace torchtrt::runtime {
 
+class ContextPool;
+
 /// What one call at a time works with: a context and what it remembers.
 struct ContextSlot {
+  struct Leave {
+    void operator()(ContextPool* pool) const noexcept;
+  };
+  /// The pool that counts the context. First, so that the pool hears of the end when the context is gone.
+  std::unique_ptr<ContextPool, Leave> counted;
   std::unique_ptr<backend::Context> context;
   ShapeCache shapes;
   std::unique_ptr<GraphCache> graphs;  ///< Null while CUDA graphs are off.
@@ -68,6 +77,14 @@ class TORCHTRT_API ContextPool {
   /// go when their call ends, those of a caller's recording with the recording.
   void renew();
 
+  /// Runs `work` while the engine has no context: waits for the calls that are in flight and for their work on the GPU,
+  /// drops all contexts with their graphs, and lets calls that begin meanwhile wait until `work` is done. What it throws
+  /// goes on. Callers take turns. Not to be called by whoever holds a slot.
+  ///
+  /// Contexts that a caller recorded cannot be dropped, and waiting for the caller could be for ever: gives their number,
+  /// with nothing done, if some are left after a second (the driver is a little late to say that a recording is gone).
+  [[nodiscard]] std::size_t without_contexts(const std::function<void()>& work);
+
   /// Contexts made so far.
   [[nodiscard]] std::size_t created() const;
 
@@ -78,16 +95,25 @@ class TORCHTRT_API ContextPool {
     std::shared_ptr<const std::atomic<bool>> gone;
   };
 
+  friend struct ContextSlot::Leave;
+
   std::unique_ptr<ContextSlot> take_free(void* stream);
-  void reclaim();
+  void reclaim(std::vector<std::unique_ptr<ContextSlot>>& outdated);
   void drop(std::unique_ptr<ContextSlot> slot);
+  void drop(std::vector<std::unique_ptr<ContextSlot>> slots);
+  std::size_t await_recordings();
+  void outside_recordings(const std::function<void()>& work);
   std::shared_ptr<std::atomic<bool>> keep(std::unique_ptr<ContextSlot> slot);
   std::unique_ptr<ContextSlot> make();
 
   backend::ExecutableEngine& engine_;
   DeviceApi* api_;
   int device_;
+  std::mutex turn_;           // of without_contexts()
   mutable std::mutex mutex_;  // guards the rest
+  std::condition_variable changed_;
+  std::size_t alive_ = 0;   // contexts that exist or are being made
+  bool is_closed_ = false;  // no context may be made
   std::vector<std::unique_ptr<ContextSlot>> free_;
   std::vector<Retired> retired_;
   std::size_t created_ = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <utility>
 
 #include <torchtrt/backend/properties.h>
@@ -128,6 +129,94 @@ void Engine::save_runtime_cache() {
   }
 }
 
+// The device of what is loaded is asked first: a budget is of an engine that runs.
+LoadedEngine& Engine::streaming() {
+  {
+    const std::lock_guard lock(load_mutex_);
+    LoadedEngine* found = nullptr;
+    for (const auto& [device, loaded] : loaded_) {  // GPUs come after the CPU
+      if (loaded != nullptr && (found == nullptr || found->device().device_type == kDLCPU)) found = loaded.get();
+    }
+    if (found != nullptr) return *found;
+  }
+  if (!has_cuda_target_) return loaded_on(device_of({}));
+  try {
+    return loaded_on({kDLCUDA, device_api().current()});
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnsupported || !has_cpu_target_) throw;
+    return loaded_on({kDLCPU, 0});  // this machine has no GPU
+  }
+}
+
+backend::WeightStreaming Engine::weight_streaming() { return streaming().weight_streaming(); }
+
+void Engine::set_weight_streaming_budget(std::int64_t bytes) {
+  streaming();  // is loaded
+  const std::lock_guard lock(load_mutex_);
+  const WeightBudgets former = weight_budgets_locked();
+  try {
+    WeightBudgets wanted = former;
+    for (auto& [device, budget] : wanted.by_device) budget = bytes;
+    wanted.chosen = bytes;
+    restore_locked(wanted);
+  } catch (const Error&) {
+    try {
+      restore_locked(former);
+    } catch (const Error& error) {
+      TORCHTRT_LOG(kError, "engine \"", metadata_.name, "\": ", error.what());
+    }
+    throw;
+  }
+}
+
+Engine::WeightBudgets Engine::weight_budgets() const {
+  const std::lock_guard lock(load_mutex_);
+  return weight_budgets_locked();
+}
+
+Engine::WeightBudgets Engine::weight_budgets_locked() const {
+  WeightBudgets budgets{{}, weight_budget_};
+  for (const auto& [device, loaded] : loaded_) {
+    const auto now = loaded == nullptr ? backend::WeightStreaming{} : loaded->weight_streaming();
+    if (now.streamable > 0) budgets.by_device[device] = now.budget;
+  }
+  return budgets;
+}
+
+void Engine::restore(const WeightBudgets& budgets) {
+  const std::lock_guard lock(load_mutex_);
+  restore_locked(budgets);
+}
+
+// All that can be put back is; then the first error goes on.
+void Engine::restore_locked(const WeightBudgets& budgets) {
+  std::exception_ptr failure;
+  for (const auto& [device, loaded] : loaded_) {
+    const auto now = loaded == nullptr ? backend::WeightStreaming{} : loaded->weight_streaming();
+    if (now.streamable == 0) continue;
+    const auto own = budgets.by_device.find(device);
+    try {
+      // A device that it was loaded on since gets what it would have been given then.
+      loaded->set_weight_streaming_budget(own != budgets.by_device.end() ? own->second
+                                                                         : budgets.chosen.value_or(now.automatic));
+    } catch (const Error&) {
+      if (failure == nullptr) failure = std::current_exception();
+    }
+  }
+  weight_budget_ = budgets.chosen;
+  if (failure != nullptr) std::rethrow_exception(failure);
+}
+
+void Engine::set_budget_of_new(LoadedEngine& loaded) const {
+  try {
+    const std::int64_t streamable = loaded.weight_streaming().streamable;
+    if (streamable > 0) loaded.set_weight_streaming_budget(std::min(*weight_budget_, streamable));
+  } catch (const Error& error) {
+    TORCHTRT_LOG(kWarning, "engine \"", metadata_.name,
+                 "\" keeps the weight streaming budget that its library chose: ", error.what());
+  }
+}
+
 void Engine::check_bindings(std::span<const DLTensor> inputs, DLDevice device) const {
   try {
     plan_.check_bindings(inputs, device);
@@ -195,6 +284,7 @@ LoadedEngine& Engine::loaded_on(DLDevice device) {
   if (loaded == nullptr) {
     ChosenTarget chosen = load_best_target(metadata_, payload_, owner_, device);
     if (runtime_settings_ != backend::RuntimeSettings{}) configure(*chosen.engine, runtime_settings_);
+    if (weight_budget_) set_budget_of_new(*chosen.engine);
     targets_[{device.device_type, device.device_id}] = std::move(chosen.backend);
     loaded = std::move(chosen.engine);
     (device.device_type == kDLCPU ? has_cpu_target_ : has_cuda_target_) = true;

@@ -92,6 +92,19 @@ class TORCHTRT_API Engine {
   [[nodiscard]] backend::RuntimeSettings runtime_settings() const;
   /// See runtime::save_runtime_cache.
   void save_runtime_cache();
+  /// On the first GPU that it was loaded on, otherwise where it runs; loads it on the thread's GPU, or on the CPU where it
+  /// has no target for one, if it was not loaded yet.
+  [[nodiscard]] backend::WeightStreaming weight_streaming();
+  /// On every device, also on those that it is loaded on later. After an error all have their former budgets. `bytes`: 0 to
+  /// WeightStreaming::streamable.
+  void set_weight_streaming_budget(std::int64_t bytes);
+  /// What set_weight_streaming_budget() changes, to put it back.
+  struct WeightBudgets {
+    std::map<std::pair<int, int>, std::int64_t> by_device;  ///< Of the devices that it is loaded on.
+    std::optional<std::int64_t> chosen;                     ///< Of those that follow; nullopt: as the library proposes.
+  };
+  [[nodiscard]] WeightBudgets weight_budgets() const;
+  void restore(const WeightBudgets& budgets);
 
   /// What runs on the first device that the engine was loaded on ("openvino"); empty before that.
   [[nodiscard]] std::string target() const;
@@ -101,6 +114,10 @@ class TORCHTRT_API Engine {
                     backend::OutputSink& outputs, void* stream);
   void configure(LoadedEngine& loaded, const backend::RuntimeSettings& settings);
   LoadedEngine& loaded_on(DLDevice device);
+  LoadedEngine& streaming();
+  void set_budget_of_new(LoadedEngine& loaded) const;
+  [[nodiscard]] WeightBudgets weight_budgets_locked() const;
+  void restore_locked(const WeightBudgets& budgets);
   void check_bindings(std::span<const DLTensor> inputs, DLDevice device) const;
   [[nodiscard]] DLDevice device_of(std::span<const DLTensor> inputs) const;
 
@@ -125,6 +142,7 @@ class TORCHTRT_API Engine {
   std::vector<std::shared_ptr<ProfileRecorder>> recorders_;  // under profile_mutex_
   backend::RuntimeSettings runtime_settings_;                // under load_mutex_
   bool said_no_settings_ = false;                            // under load_mutex_
+  std::optional<std::int64_t> weight_budget_;                // under load_mutex_; nullopt: nobody chose one
 };
 
 }  // namespace torchtrt::runtime

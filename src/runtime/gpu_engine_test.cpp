@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Engines on GPUs, over the fake device: streams, graphs, devices. What a test reads back is right only if all work was
 // ordered as it has to be, see FakeDevice.
-#include <algorithm>
-#include <cstdlib>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -18,89 +17,20 @@
 #include "runtime/engine.h"
 #include "runtime/testing/fake_device.h"
 #include "runtime/testing/fixtures.h"
+#include "runtime/testing/gpu_calls.h"
 #include "runtime/testing/log_lines.h"
 
 namespace torchtrt::runtime {
 namespace {
 
 using testing::AlignedBytes;
+using testing::Call;
 using testing::fake_engine;
-using testing::FakeDeviceScope;
+using testing::GpuEngineTest;
 using testing::LogLines;
 using torchtrt::testing::expect_error;
 
-/// A call in flight: owns the tensors that the device reads and writes until it is drained.
-struct Call {
-  std::vector<float> input, output;
-  std::vector<std::int64_t> shape;
-  [[nodiscard]] bool right(float bias = 1.5F) const {
-    if (output.size() != input.size()) return false;
-    for (std::size_t i = 0; i < input.size(); ++i) {
-      if (output[i] != input[i] + bias) return false;
-    }
-    return true;
-  }
-};
-
-class CallSink final : public backend::OutputSink {
- public:
-  explicit CallSink(Call& call) : call_(call) {}
-  void* allocate(std::size_t, std::span<const std::int64_t> shape) override {
-    call_.output.assign(static_cast<std::size_t>(shape[0] * shape[1]), -1.0F);
-    return call_.output.data();
-  }
-  void adopt(std::size_t, std::span<const std::int64_t>, void*, std::shared_ptr<void>) override { FAIL(); }
-
- private:
-  Call& call_;
-};
-
-std::shared_ptr<Engine> make(testing::FakeEngineSpec spec = {}) {
-  spec.device = "cuda";
-  const testing::FakeEngineState state = fake_engine(spec);
-  const AlignedBytes bytes(state.payload);
-  return std::make_shared<Engine>(state.text(), bytes.span(), bytes.owner());
-}
-
-class GpuEngineTest : public ::testing::Test {
- protected:
-  GpuEngineTest() { setenv("TORCHTRT_BACKEND_PATH", TORCHTRT_FAKE_BACKEND_PATH, 1); }
-  ~GpuEngineTest() override {
-    set_cudagraphs_mode(CudaGraphsMode::kStandard);
-    set_multi_device_safe_mode(false);
-    gpu->drain();
-  }
-
-  /// Enqueues a call on batch x 3 elements, `first`, `first` + 1, ...
-  std::unique_ptr<Call> start(Engine& engine, std::int64_t batch, float first, void* stream = nullptr, int device = 0) {
-    auto call = std::make_unique<Call>();
-    for (std::int64_t i = 0; i < batch * 3; ++i) call->input.push_back(first + static_cast<float>(i));
-    call->shape = {batch, 3};
-    DLTensor tensor{};
-    tensor.data = call->input.data();
-    tensor.device = {kDLCUDA, device};
-    tensor.ndim = 2;
-    tensor.dtype = to_dlpack(DataType::kFloat32);
-    tensor.shape = call->shape.data();
-    CallSink sink(*call);
-    testing::FakeDevice::thread_stream() = stream;
-    engine.run({&tensor, 1}, sink, stream);
-    return call;
-  }
-  bool runs_right(Engine& engine, std::int64_t batch, float first, void* stream = nullptr) {
-    const auto call = start(engine, batch, first, stream);
-    gpu->drain();
-    return call->right();
-  }
-
-  bool start_and_check(Engine& engine, float bias, void* stream) {
-    const auto call = start(engine, 2, 1, stream);
-    gpu->drain();
-    return call->right(bias);
-  }
-
-  FakeDeviceScope gpu{std::vector<DeviceInfo>{{"Fake GPU", 9, 0}, {"Fake GPU", 9, 0}, {"Old GPU", 7, 5}}};
-};
+std::shared_ptr<Engine> make(testing::FakeEngineSpec spec = {}) { return testing::make_on_gpu(std::move(spec)); }
 
 // --- streams -----------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/loaded_engine.h"
 
+#include <optional>
 #include <utility>
 
+#include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 
 #include "runtime/call_services.h"
@@ -120,6 +122,24 @@ bool LoadedEngine::configure(const backend::RuntimeSettings& settings) {
   // Graphs go with the contexts that recorded them.
   if (configured) pool_.renew();
   return configured;
+}
+
+backend::WeightStreaming LoadedEngine::weight_streaming() {
+  if (api_ == nullptr) return executable_->weight_streaming();
+  const DeviceGuard guard(*api_, device_.device_id);
+  return executable_->weight_streaming();
+}
+
+void LoadedEngine::set_weight_streaming_budget(std::int64_t bytes) {
+  if (weight_streaming().budget == bytes) return;
+  std::optional<DeviceGuard> guard;
+  if (api_ != nullptr) guard.emplace(*api_, device_.device_id);
+  const std::size_t recorded = pool_.without_contexts([&] { executable_->set_weight_streaming_budget(bytes); });
+  TORCHTRT_CHECK(recorded == 0, kIncompatibleMode, "engine \"", metadata_.name,
+                 "\": its weight streaming budget cannot ", "change while ", recorded,
+                 recorded == 1 ? " context is" : " contexts are",
+                 " in recordings of the caller's (torch.cuda.graph, CUDA graphs of whole modules), which hold the ",
+                 "addresses of weights: release those recordings first, and wait for their last launches");
 }
 
 void LoadedEngine::invalidate_graphs() {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,6 +44,11 @@ class TORCHTRT_API LoadedEngine {
   /// False: the backend has no such settings. Otherwise contexts are made anew.
   bool configure(const backend::RuntimeSettings& settings);
   void save_runtime_cache() { executable_->save_runtime_cache(); }
+  [[nodiscard]] backend::WeightStreaming weight_streaming();
+  /// Waits for the calls in flight, and makes contexts and graphs anew, see ContextPool::without_contexts; does nothing if
+  /// that is the budget already. Error(kIncompatibleMode), at once or after a second, if callers' recordings hold
+  /// contexts; otherwise the backend's.
+  void set_weight_streaming_budget(std::int64_t bytes);
 
  private:
   void run_on_gpu(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,

@@ -97,6 +97,15 @@ SharedEngine::SharedEngine(std::string metadata_text, at::Tensor payload_bytes)
 EngineHolder::EngineHolder(std::string metadata, const at::Tensor& payload)
     : shared_(find_or_make(std::move(metadata), checked_payload(payload))) {}
 
+std::vector<c10::intrusive_ptr<EngineHolder>> live_engines() {
+  std::vector<c10::intrusive_ptr<EngineHolder>> result;
+  const std::lock_guard lock(registry().mutex);
+  for (const auto& [key, engine] : registry().engines) {
+    if (auto shared = engine.lock()) result.push_back(c10::make_intrusive<EngineHolder>(std::move(shared)));
+  }
+  return result;
+}
+
 std::string EngineHolder::describe() const {
   const format::Metadata& data = engine().metadata();
   std::string targets;

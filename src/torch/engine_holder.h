@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -36,6 +37,7 @@ class TORCHTRT_API EngineHolder : public torch::CustomClassHolder {
   /// format::read_metadata throws. A payload on another device is brought to the CPU (a program loaded with a
   /// map_location).
   EngineHolder(std::string metadata, const at::Tensor& payload);
+  explicit EngineHolder(std::shared_ptr<SharedEngine> shared) : shared_(std::move(shared)) {}
 
   [[nodiscard]] const std::string& metadata() const { return shared_->metadata; }
   /// The bytes that the engine reads: not to be written to.
@@ -55,5 +57,8 @@ class TORCHTRT_API EngineHolder : public torch::CustomClassHolder {
  private:
   std::shared_ptr<SharedEngine> shared_;
 };
+
+/// The engines of the process, each once. Thread-safe.
+TORCHTRT_API std::vector<c10::intrusive_ptr<EngineHolder>> live_engines();
 
 }  // namespace torchtrt::torch_adapter

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The torch class, the operators and TorchScript over the fake backend.
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 #include <thread>
@@ -11,6 +12,7 @@
 #include <torch/script.h>
 
 #include <torchtrt/runtime.h>
+#include <torchtrt/torch.h>
 
 #include "runtime/testing/fixtures.h"
 #include "torch/engine_call.h"
@@ -195,6 +197,35 @@ TEST_F(TorchAdapter, TheLastHolderFreesTheEngine) {
     EXPECT_GT(payload.storage().use_count(), uses);
   }
   EXPECT_EQ(payload.storage().use_count(), uses);
+}
+
+TEST_F(TorchAdapter, LiveEnginesAreThoseThatAreHeld) {
+  const auto count = [](const runtime::Engine* engine) {
+    const auto live = live_engines();
+    return std::count_if(live.begin(), live.end(), [&](const auto& holder) { return &holder->engine() == engine; });
+  };
+  const runtime::Engine* address = nullptr;
+  {
+    const Pointer a = make({.name = "held"}), b = make({.name = "held"});
+    address = &a->engine();
+    EXPECT_EQ(count(address), 1);
+  }
+  EXPECT_EQ(count(address), 0);
+}
+
+TEST_F(TorchAdapter, AWeightStreamingBudgetForAProgram) {
+  // The fake adds its budget to its bias of 1.5.
+  torch::jit::Module module =
+      script_module(make({.name = "streams", .properties = {{"operation", "add"}, {"streamable", "100"}}}));
+  const auto result = [&] { return module.forward({at::zeros({1, 3})}).toTensor()[0][0].item<float>(); };
+  const std::vector<runtime::EngineHandle> engines = runtime::engines_of(module);
+  EXPECT_EQ(result(), 26.5F);
+  {
+    const auto scope = runtime::scoped_weight_streaming_budget(engines, 60);
+    EXPECT_EQ(runtime::weight_streaming(engines), (runtime::WeightStreaming{100, 60, 25}));
+    EXPECT_EQ(result(), 61.5F);
+  }
+  EXPECT_EQ(result(), 26.5F);
 }
 
 TEST_F(TorchAdapter, TorchScriptKeepsTheStateAsRawBytes) {

@@ -5,19 +5,17 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import fake_backend
 import pytest
 import torch
 
 import torch_tensorrt
-from torch_tensorrt._library import library_directory
 from torch_tensorrt.runtime._module import EngineModule
 
 BIAS = 1.5
@@ -34,8 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _backend_path() -> Iterator[None]:
     former = os.environ.get("TORCHTRT_BACKEND_PATH")
-    # The test backend's folder, and the real ones': the variable takes the place of the usual search.
-    os.environ["TORCHTRT_BACKEND_PATH"] = f"{library_directory().parent / 'testing'}:{library_directory()}"
+    os.environ["TORCHTRT_BACKEND_PATH"] = fake_backend.BACKEND_PATH
     yield
     if former is None:
         del os.environ["TORCHTRT_BACKEND_PATH"]
@@ -74,39 +71,7 @@ def _defaults() -> Iterator[None]:
     torch_tensorrt.runtime.set_multi_device_safe_mode(False)
 
 
-def _crc32c(data: bytes) -> int:
-    value = 0xFFFFFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-    return value ^ 0xFFFFFFFF
-
-
 def make_engine(name: str, operation: str = "add", delay_us: int = 0) -> EngineModule:
     """An engine that adds BIAS to a float32 tensor of rows x 3, with 1 to 32 rows."""
-    payload = struct.pack("<f", BIAS)
-    fields = {
-        "format_version": 1,
-        "minimum_reader": 1,
-        "name": name,
-        "device": "cuda",
-        "inputs": [{"name": "x", "dtype": "float32", "shape": ["rows", 3]}],
-        "outputs": [{"name": "y", "dtype": "float32", "shape": ["rows", 3]}],
-        "symbols": {"rows": {"min": 1, "opt": 8, "max": 32}},
-        "targets": [
-            {
-                "backend": "gpu_test",
-                "producer": "the test",
-                "properties": {"operation": operation, "delay_us": str(delay_us)},
-                "sections": [{"name": "bias", "offset": 0, "size": len(payload), "crc32c": _crc32c(payload)}],
-            }
-        ],
-        "requires_output_allocator": False,
-        "producer": {"torchtrt": "test"},
-    }
-    # The checksum is of the text behind its own digits.
-    rest = '",' + json.dumps(fields, separators=(",", ":"))[1:]
-    metadata = f'{{"crc32c":"{_crc32c(rest.encode()):08x}{rest}'
-    tensor = torch.frombuffer(bytearray(payload), dtype=torch.uint8).clone()
-    return EngineModule(name, metadata, tensor, single_output=True)
+    properties = {"operation": operation, "delay_us": str(delay_us)}
+    return fake_backend.make_engine(name, "gpu_test", "cuda", BIAS, properties)

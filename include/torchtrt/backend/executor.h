@@ -13,6 +13,7 @@
 #include <ATen/dlpack.h>  // DLPack's C header, as libtorch ships it; it includes nothing of torch
 
 #include <torchtrt/backend/runtime_settings.h>
+#include <torchtrt/backend/weight_streaming.h>
 #include <torchtrt/base/dtype.h>
 #include <torchtrt/base/error.h>
 
@@ -136,6 +137,12 @@ class ExecutableEngine {
   /// Writes what the engine compiled while it ran to the file that RuntimeSettings::runtime_cache names; nothing where
   /// there is none. Error(kNotFound) if it cannot be written.
   virtual void save_runtime_cache() {}
+  /// For engines whose weights may stay in host memory. Default: none can.
+  virtual WeightStreaming weight_streaming() { return {}; }
+  /// Keeps this many bytes (0 to WeightStreaming::streamable) of the streamable weights on the GPU. The runtime calls it
+  /// while no context of the engine exists, and makes none before it returns. An Error is the library's refusal: the
+  /// former budget stays.
+  virtual void set_weight_streaming_budget(std::int64_t) {}
 };
 
 /// Thread-safe; one per process, never destroyed.

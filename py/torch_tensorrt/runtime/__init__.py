@@ -18,6 +18,7 @@ from ._modes import (
     set_rebuild_engines,
 )
 from ._module import CompiledModule, EngineModule, TorchBlock, engine_modules
+from ._runtime_cache import RuntimeCache
 from ._runtime_settings import (
     RuntimeSettings,
     runtime_cache,
@@ -25,6 +26,7 @@ from ._runtime_settings import (
     save_runtime_cache,
     set_dynamic_shapes_kernel_strategy,
 )
+from ._weight_streaming import weight_streaming
 from ._whole_graph import CudaGraphsTorchTensorRTModule
 
 TorchTensorRTModule = EngineModule
@@ -34,6 +36,7 @@ __all__ = [
     "CudaGraphsTorchTensorRTModule",
     "EngineModule",
     "LayerTime",
+    "RuntimeCache",
     "RuntimeSettings",
     "TorchBlock",
     "TorchTensorRTModule",
@@ -59,4 +62,5 @@ __all__ = [
     "set_multi_device_safe_mode",
     "set_nvtx",
     "set_rebuild_engines",
+    "weight_streaming",
 ]

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from ._inspection import _engines
+from ._runtime_cache import RuntimeCache
 
 _KERNELS = ("lazy", "eager", "none")
 _GRAPHS = ("disabled", "whole_graph_capture")
@@ -26,8 +27,8 @@ class RuntimeSettings:
         dynamic_shapes_kernel_specialization_strategy: kernels for the very shapes that an engine meets are compiled in
             the background ("lazy"), by the call that meets them ("eager"), or never ("none").
         cuda_graph_strategy: whether TensorRT-RTX records CUDA graphs of its own: "disabled" or "whole_graph_capture".
-        runtime_cache: file that keeps what was compiled, for the next process; several engines and processes may share
-            it. None: no cache.
+        runtime_cache: file that keeps what was compiled, for the next process, as a path or a ``RuntimeCache``; several
+            engines and processes may share it. None: no cache.
     """
 
     dynamic_shapes_kernel_specialization_strategy: str = "lazy"
@@ -110,14 +111,15 @@ def set_dynamic_shapes_kernel_strategy(target: Any, strategy: str) -> None:
 
 
 class runtime_cache(runtime_config):  # noqa: N801
-    """``with runtime_cache(module, path):`` the engines use the cache in this file while the block lasts.
+    """``with runtime_cache(module, path):`` the engines use the cache in this file, or this ``RuntimeCache``, while the
+    block lasts. Without a path it is a private file, which ends with the process.
 
     The end of the block writes the file if the cache grew, and raises RuntimeError if that is impossible; without
     ``autosave`` a failure is only a warning in the log.
     """
 
-    def __init__(self, target: Any, path: str | os.PathLike[str], autosave: bool = True) -> None:
-        super().__init__(target, runtime_cache=path)
+    def __init__(self, target: Any, path: str | os.PathLike[str] = "", autosave: bool = True) -> None:
+        super().__init__(target, runtime_cache=path or RuntimeCache())
         self._autosave = autosave
 
     def _restore(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -113,6 +114,11 @@ class _Recording:
     results: Any
 
 
+# Those that live, to find the recordings that an engine is in.
+_MODULES: weakref.WeakSet[CudaGraphsTorchTensorRTModule] = weakref.WeakSet()
+_MODULES_LOCK = threading.Lock()
+
+
 class CudaGraphsTorchTensorRTModule(torch.nn.Module):
     """Calls a compiled module through recordings, one per combination of input shapes; the least recently used of
     eight makes room.
@@ -130,12 +136,23 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
         self._recordings: OrderedDict[Hashable, _Recording] = OrderedDict()
         self._failed = False
         self._lock = threading.Lock()
+        with _MODULES_LOCK:
+            _MODULES.add(self)
 
     def reset(self) -> None:
         """Forgets all recordings, and that one failed."""
         with self._lock:
             self._recordings.clear()
             self._failed = False
+
+    def _hold(self, stack: ExitStack) -> None:
+        """Forgets all recordings, whose launches are over then, and makes none before the stack ends."""
+        stack.enter_context(self._lock)
+        devices = {tensor.device for recording in self._recordings.values() for tensor in recording.inputs}
+        for device in devices:
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+        self._recordings.clear()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         leaves, spec = pytree.tree_flatten((args, kwargs))
@@ -172,6 +189,23 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
         memory = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
         replay, results = self._recorder.record(lambda: self.compiled_module(*args, **kwargs), memory)
         return _Recording(memory, replay, results)
+
+
+@contextmanager
+def without_recordings(engines: list[Any]) -> Iterator[None]:
+    """A block in which none of these engines is in a whole module's recording; calls of such modules wait for its end,
+    and record anew."""
+
+    def states(of: list[Any]) -> set[int]:
+        return {engine.payload().data_ptr() for engine in of}  # copies of an engine share it
+
+    wanted = states(engines)
+    with _MODULES_LOCK:
+        found = [module for module in _MODULES if wanted & states(module._engines)]
+    with ExitStack() as stack:
+        for module in sorted(found, key=id):  # in one order, so that two such blocks do not wait for each other
+            module._hold(stack)
+        yield
 
 
 def _key_of(leaf: Any) -> Hashable:

@@ -17,7 +17,11 @@
 //
 // A run that is profiled says of a layer "add" that it took 0.25 ms, and of a layer "tail" that it took as many ms as
 // there are rows. With the property "settings" an engine takes runtime settings: its bias is then 10, 20 or 30 by the
-// specialization of kernels in contexts made from then on.
+// specialization of kernels in contexts made from then on. Its runtime cache is a file that begins like a true one.
+//
+// With the property "streamable" that many bytes of weights can be streamed, a fourth of them by the library's own
+// choice; contexts add the budget that they were made under to their bias. A budget is refused while a context exists,
+// and the one that the property "refused" names always.
 //
 // "load_error": the code with which every load fails ("VersionMismatch"). "failing_loads": how many loads of an engine of this name fail before one succeeds. "single_load": a second one
 // fails.
@@ -25,6 +29,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -59,6 +64,13 @@ class FakeEngine : public ExecutableEngine {
       parties_ = std::stoi(found->second);
     }
     takes_settings_ = request.properties.contains("settings");
+    if (const auto found = request.properties.find("streamable"); found != request.properties.end()) {
+      const std::int64_t all = std::stoll(found->second);
+      weights_ = {all, all / 4, all / 4};
+    }
+    if (const auto found = request.properties.find("refused"); found != request.properties.end()) {
+      refused_budget_ = std::stoll(found->second);
+    }
     if (on_gpu() && runtime::device_api().current() != device_.device_id) {
       fail(ErrorCode::kInternal, "loaded while the thread's device is ", runtime::device_api().current());
     }
@@ -103,13 +115,36 @@ class FakeEngine : public ExecutableEngine {
   [[nodiscard]] bool does_nothing() const { return does_nothing_; }
   [[nodiscard]] bool on_gpu() const { return device_.device_type == kDLCUDA; }
 
-  [[nodiscard]] float bias() const { return bias_; }
+  [[nodiscard]] float bias() {
+    const std::lock_guard lock(weights_mutex_);
+    return bias_ + static_cast<float>(weights_.budget);
+  }
+  void count_contexts(int change) {
+    const std::lock_guard lock(weights_mutex_);
+    contexts_ += change;
+  }
+  WeightStreaming weight_streaming() override {
+    const std::lock_guard lock(weights_mutex_);
+    return weights_;
+  }
+  void set_weight_streaming_budget(std::int64_t bytes) override {
+    const std::lock_guard lock(weights_mutex_);
+    if (contexts_ > 0) fail(ErrorCode::kInternal, "the budget is set while ", contexts_, " contexts exist");
+    if (bytes == refused_budget_) fail(ErrorCode::kInternal, "the fake engine refuses ", bytes, " bytes");
+    weights_.budget = bytes;
+  }
 
   std::string inspect() override { return R"({"backend":"fake","layers":[{"name":"add"},{"name":"tail"}]})"; }
   bool configure(const RuntimeSettings& settings) override {
     if (!takes_settings_) return false;
     bias_ = 10.0F * static_cast<float>(1 + static_cast<int>(settings.dynamic_shapes_kernel_specialization));
+    cache_ = settings.runtime_cache;
     return true;
+  }
+  void save_runtime_cache() override {
+    if (!cache_.empty() && !(std::ofstream(cache_) << "TRTRTXC1 of the fake").flush()) {
+      fail(ErrorCode::kNotFound, "the runtime cache \"", cache_, "\" cannot be written");
+    }
   }
 
   void run(const RunRequest& request, float bias) {
@@ -161,14 +196,23 @@ class FakeEngine : public ExecutableEngine {
   std::shared_ptr<const void> owner_;
   DLDevice device_;
   std::atomic<float> bias_ = 0;
+  std::mutex weights_mutex_;  // of the next three
+  WeightStreaming weights_;
+  std::int64_t refused_budget_ = -1;
+  int contexts_ = 0;
   bool takes_settings_ = false;
+  std::string cache_;
   int parties_ = 1;
   std::atomic<int> arrived_{0};
 };
 
 class FakeContext : public Context {
  public:
-  explicit FakeContext(FakeEngine& engine) : engine_(engine), bias_(engine.bias()) { scratch_.reserve(1024); }
+  explicit FakeContext(FakeEngine& engine) : engine_(engine), bias_(engine.bias()) {
+    engine.count_contexts(1);
+    scratch_.reserve(1024);
+  }
+  ~FakeContext() override { engine_.count_contexts(-1); }
   void run(const RunRequest& request) override {
     if (running_.exchange(true)) {
       fail(ErrorCode::kInternal, "two calls use one context");

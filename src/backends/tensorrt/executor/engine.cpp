@@ -106,6 +106,7 @@ class LayoutReader {
     for (std::int32_t i = 0; i < std::max(1, engine_.getNbOptimizationProfiles()); ++i) {
       layout.profiles.push_back(profile(layout, i));
     }
+    read_scratch_sizes(engine_, layout.profiles);
     return layout;
   }
 
@@ -141,8 +142,6 @@ class LayoutReader {
   Profile profile(const Layout& layout, std::int32_t index) {
     using Selector = nvinfer1::OptProfileSelector;
     Profile result;
-    result.scratch_bytes =
-        static_cast<std::size_t>(std::max<std::int64_t>(0, engine_.getDeviceMemorySizeForProfileV2(index)));
     for (std::size_t i = 0; i < layout.inputs.size(); ++i) {
       const InputLayout& input = layout.inputs[i];
       ProfileRange& range = result.inputs.emplace_back();
@@ -191,7 +190,8 @@ std::unique_ptr<nvinfer1::ICudaEngine> deserialize(nvinfer1::IRuntime& runtime, 
   return engine;
 }
 
-TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request) {
+TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request)
+    : streams_weights_(is_set(request, kWeightStreamingProperty)) {
   TORCHTRT_CHECK(request.device.device_type == kDLCUDA, kInvalidArgument, subject_of(request), ": ",
                  compat::kProductName, " engines run on NVIDIA GPUs");
   const Library& library = Library::get();
@@ -207,7 +207,7 @@ TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request) {
   // A version compatible plan carries the code that runs it.
   if (is_set(request, kVersionCompatibleProperty)) runtime_->setEngineHostCodeAllowed(true);
   engine_ = deserialize(*runtime_, plan, request);
-  if (is_set(request, kWeightStreamingProperty)) stream_weights(*engine_, subject_of(request), &Logger::take_errors);
+  if (streams_weights_) stream_weights(*engine_, subject_of(request), &Logger::take_errors);
   layout_ = LayoutReader(*engine_, request).read();
 }
 
@@ -260,6 +260,19 @@ void TensorRtEngine::save_runtime_cache() {
     cache = cache_;
   }
   if (cache != nullptr) cache->save();
+}
+
+backend::WeightStreaming TensorRtEngine::weight_streaming() {
+  if (!streams_weights_) return {};
+  const std::lock_guard lock(mutex_);
+  return weight_streaming_of(*engine_);
+}
+
+void TensorRtEngine::set_weight_streaming_budget(std::int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  Logger::take_errors();
+  // No context reads the layout now.
+  change_weight_budget(*engine_, layout_.profiles, bytes, "engine \"" + layout_.engine + "\"", &Logger::take_errors);
 }
 
 std::unique_ptr<backend::Context> TensorRtEngine::create_context() {

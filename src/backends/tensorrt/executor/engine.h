@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -26,9 +27,12 @@ class TensorRtEngine final : public backend::ExecutableEngine {
   std::string inspect() override;
   bool configure(const backend::RuntimeSettings& settings) override;
   void save_runtime_cache() override;
+  backend::WeightStreaming weight_streaming() override;
+  void set_weight_streaming_budget(std::int64_t bytes) override;
 
  private:
-  Layout layout_;
+  const bool streams_weights_;                   // the plan was built for it
+  Layout layout_;                                // constant while a context exists
   std::string identity_;                         // what a runtime cache is for
   std::shared_ptr<nvinfer1::IRuntime> runtime_;  // outlives the engine
   std::shared_ptr<nvinfer1::ICudaEngine> engine_;
