@@ -251,7 +251,7 @@ std::uint64_t structure_digest(const Network& network, const HidesElements& hide
   std::ostringstream out;
   print_body({network, &hides}, out);
   const std::string text = with_numbered_symbols(network, out.str());
-  return digest_of({std::shared_ptr<const void>(&text, [](const void*) {}), text.size()});
+  return digest_of({std::shared_ptr<const void>(text.data(), [](const void*) {}), text.size()});
 }
 
 }  // namespace torchtrt::network

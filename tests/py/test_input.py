@@ -117,7 +117,7 @@ def test_every_known_keyword_is_decided() -> None:
         ({"optimization_level": 9}, "optimization_level"),
         ({"targets": "onnx"}, "unknown target"),
         ({"targets": []}, "at least one"),
-        ({"refit_identical_engine_weights": True}, "built again"),
+        ({"refit_identical_engine_weights": True}, "immutable_weights=False"),
         ({"inference_precision": "int8"}, "inference_precision"),
         ({"require_full_compilation": True, "fallback_data_dependent_ops": True}, "exclude each other"),
         ({"engine_capability": torch_tensorrt.EngineCapability.SAFETY}, "STANDARD"),
