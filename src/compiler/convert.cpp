@@ -219,11 +219,24 @@ class Driver {
       net_.refine_dims(*value, output.meta->dims);
     }
     for (std::size_t i = before.layers; i < net_.layers().size(); ++i) {
-      for (const Builder* builder : backends_) {
-        if (std::optional<Refusal> refusal = builder->check(net_, net_.layers()[i])) {
-          refusal->message = std::string(builder->name()) + ": " + refusal->message;
-          return refusal;
-        }
+      if (std::optional<Refusal> refusal = check_layer(net_.layers()[i])) return refusal;
+    }
+    // What came without a layer is an input that may go on as a result: a backend has to have values of its kind.
+    for (const graph::Node::Output& output : node.outputs) {
+      const ValueId* value = context_.lookup(output.name);
+      if (value == nullptr || net_.producer(*value) != nullptr) continue;
+      if (std::optional<Refusal> refusal = check_layer({network::Identity{}, {*value}, {*value}, node.name, ""})) {
+        return refusal;
+      }
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::optional<Refusal> check_layer(const network::Layer& layer) const {
+    for (const Builder* builder : backends_) {
+      if (std::optional<Refusal> refusal = builder->check(net_, layer)) {
+        refusal->message = std::string(builder->name()) + ": " + refusal->message;
+        return refusal;
       }
     }
     return std::nullopt;

@@ -279,7 +279,7 @@ def test_large_64_bit_inputs_are_refused_at_the_call() -> None:
     """A value that 32 bits do not hold is an error that says so, never another value."""
     outcome = check(lambda x: x.float() * 2, torch.arange(4))
     with pytest.raises(ValueError, match=r"4294967296"):
-        outcome.module(torch.tensor([0, 1, 2, 2**32]))
+        outcome.answer(torch.tensor([0, 1, 2, 2**32]))
 
 
 def test_half_precision_is_no_less_precise_than_eager() -> None:
@@ -287,7 +287,7 @@ def test_half_precision_is_no_less_precise_than_eager() -> None:
     rounds, it rounds."""
     x = torch.full((4,), 2048.0, dtype=torch.float16)
     outcome = compile_function(lambda x: (x + 1) - 2048, x)
-    assert all(value in (0, 1) for value in outcome.module(x).tolist())  # eager's 0 or the exact 1
+    assert all(value in (0, 1) for value in outcome.answer(x).tolist())  # eager's 0 or the exact 1
     values = torch.tensor([1.0009765, 3.14159265, 1e-8, 70000.0])
     for dtype in (torch.float16, torch.bfloat16):
         check_refused(lambda x, dtype=dtype: x.to(dtype).to(torch.float32) * 2, values, reason="DATA_TYPE")

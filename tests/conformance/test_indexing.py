@@ -65,7 +65,7 @@ def test_embedding(dtype: torch.dtype) -> None:
 def test_an_index_out_of_range_raises(wrong: torch.Tensor) -> None:
     outcome = check(nn.Embedding(11, 5), index(1, 2))
     with pytest.raises((ValueError, IndexError), match=r"\[0, 10\]"):
-        outcome.module(wrong)
+        outcome.answer(wrong)
 
 
 def test_indices_that_count_are_a_reshape() -> None:

@@ -103,7 +103,7 @@ def test_index_out_of_range_is_an_error() -> None:
     good = torch.randint(0, 8, (3, 5))
     outcome = check(function, x, good, source, use_plugins=True)
     with pytest.raises(RuntimeError, match="out of bounds"):
-        outcome.module(x, good + 8, source)
+        outcome.answer(x, good + 8, source)
     outcome.check(x, good, source)
 
 

@@ -304,7 +304,7 @@ def test_a_program_that_asserts_two_boxes_still_does() -> None:
     apart = torch.tensor([[0.0, 0.0, 1.0, 1.0], [2.0, 2.0, 3.0, 3.0]]).repeat(3, 1)
     outcome.check(apart, torch.rand(6))
     with pytest.raises(RuntimeError, match=">= 2"):
-        outcome.module(apart[:1].repeat(6, 1), torch.rand(6))
+        outcome.answer(apart[:1].repeat(6, 1), torch.rand(6))
 
 
 @needs_torchvision
@@ -334,7 +334,7 @@ def test_assertions_of_the_model_stay() -> None:
     outcome.check(torch.tensor([1.0, 2, 3, 4, -5, 6]))
     for bad in (torch.ones(6), torch.tensor([1.0, 2, 0, 0, 0, 0])):
         with pytest.raises(RuntimeError):
-            outcome.module(bad)
+            outcome.answer(bad)
 
 
 @pytest.mark.parametrize(

@@ -143,13 +143,29 @@ def _data_dependent(program: Program) -> dict[str, Refusal]:
     return found
 
 
+def _elsewhere(program: Program, device: torch.device) -> dict[str, Refusal]:
+    """What takes or gives tensors on other devices than the engines': a size as a tensor on the CPU, say. Constants
+    become part of an engine wherever they are."""
+    found = {}
+    for node in program.compute_nodes():
+        tensors = [value_of(item) for item in node.all_input_nodes if is_tensor(item) and not program.is_constant(item)]
+        tensors += [value for _, value in results(node) if value is not None]
+        other = next((value.device for value in tensors if value.device.type != device.type), None)
+        if other is not None:
+            message = f"it has a tensor on {other}, and engines of this program run on {device.type}"
+            found[node.name] = refusal(node, "BACKEND", message)
+    return found
+
+
 def _symbols(size: int | torch.SymInt) -> set[sympy.Symbol]:
     return set(size.node.expr.free_symbols) if isinstance(size, torch.SymInt) else set()
 
 
 def preliminary_refusals(program: Program, settings: CompilationSettings) -> dict[str, Refusal]:
-    """Refusals that need no converter: the user's, aliasing, memory layouts, data-dependent shapes if so set."""
+    """Refusals that need no converter: the user's, aliasing, memory layouts, devices, data-dependent shapes if so set."""
     found = {**_strided(program), **_aliasing(program), **_user_ops(program, settings)}
+    if settings.device is not None:
+        found = {**_elsewhere(program, settings.device.to_torch()), **found}
     if settings.fallback_data_dependent_ops:
         found = {**_data_dependent(program), **found}
     return found

@@ -5,6 +5,7 @@
 
 #include <torchtrt/base/error.h>
 
+#include "backends/tensorrt/builder/nan.h"
 #include "backends/tensorrt/compat/version.h"
 
 namespace torchtrt::tensorrt {
@@ -45,6 +46,11 @@ class Check {
 
   std::optional<Refusal> operator()(const network::Constant& op) const {
     if (volume(op.dims) == Expr(0)) return refusal(Reason::kBackend, "there are no empty constants");
+    // Numbers that somebody wrote down; to look through all weights would take its time.
+    constexpr std::size_t kMaxBytes = 4096;
+    if (op.weights->bytes <= kMaxBytes && !op.weights->digest && has_nan(*op.weights, op.dtype)) {
+      return refusal(Reason::kBackend, "arithmetic with a constant that is NaN gives numbers");
+    }
     return std::nullopt;
   }
   std::optional<Refusal> operator()(const network::Cast& op) const {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that compute.
 #include <cmath>
-#include <cstring>
+#include <cstdlib>
+#include <limits>
 
 #include "backends/tensorrt/builder/lowering_inl.h"
-#include "base/half.h"
+#include "backends/tensorrt/builder/nan.h"
 
 namespace torchtrt::tensorrt {
 
@@ -12,9 +13,8 @@ using network::Layer;
 using nvinfer1::ElementWiseOperation;
 using nvinfer1::UnaryOperation;
 
-std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Constant& op) {
-  const auto elements = static_cast<std::int64_t>(op.weights->bytes / size_of(op.dtype));
-  return {constant(to_dims(op.dims), {data_type(op.dtype), op.weights->data.get(), elements}, layer.outputs[0])};
+std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Constant& /*op*/) {
+  return {value(layer.outputs[0])};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Activation& op) {
@@ -27,11 +27,24 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     activation->setBeta(static_cast<float>(beta));
     return activation->getOutput(0);
   };
+  // clip(alpha x + beta, 0, 1): the library's own layer gives a number for NaN, its clip does not.
+  const auto hard_sigmoid = [&](double alpha, double beta) {
+    Tensor scaled = elementwise(x, number(type, alpha, rank), ElementWiseOperation::kPROD);
+    auto* clip = checked(trt_.addActivation(*elementwise(scaled, number(type, beta, rank), ElementWiseOperation::kSUM),
+                                            nvinfer1::ActivationType::kCLIP));
+    clip->setAlpha(0);
+    clip->setBeta(1);
+    return clip->getOutput(0);
+  };
   const auto times_x = [&](Tensor factor) { return elementwise(x, factor, ElementWiseOperation::kPROD); };
   using Trt = nvinfer1::ActivationType;
   using enum network::ActivationType;
   switch (op.type) {
-    case kRelu: return {add(Trt::kRELU)};
+    case kRelu:
+      if (const char* e = std::getenv("TORCHTRT_RELU"); e != nullptr && *e == 'c') {
+        return {add(Trt::kCLIP, 0, std::numeric_limits<float>::infinity())};
+      }
+      return {add(Trt::kRELU)};
     case kSigmoid: return {add(Trt::kSIGMOID)};
     case kTanh: return {add(Trt::kTANH)};
     case kLeakyRelu: return {add(Trt::kLEAKY_RELU, op.alpha)};
@@ -40,12 +53,12 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     case kSoftsign: return {add(Trt::kSOFTSIGN)};
     case kSoftplus: return {add(Trt::kSOFTPLUS, op.alpha, op.beta)};
     case kClip: return {add(Trt::kCLIP, op.alpha, op.beta)};
-    case kHardSigmoid: return {add(Trt::kHARD_SIGMOID, op.alpha, op.beta)};
+    case kHardSigmoid: return {hard_sigmoid(op.alpha, op.beta)};
     case kGeluErf: return {add(Trt::kGELU_ERF)};
     case kGeluTanh: return {add(Trt::kGELU_TANH)};
     // x * sigmoid(x), x * hard_sigmoid(x), x * tanh(softplus(x)): there are no layers for them, the library fuses these.
     case kSilu: return {times_x(add(Trt::kSIGMOID))};
-    case kHardSwish: return {times_x(add(Trt::kHARD_SIGMOID, 1.0 / 6.0, 0.5))};
+    case kHardSwish: return {times_x(hard_sigmoid(1.0 / 6.0, 0.5))};
     case kMish: {
       Tensor soft = add(Trt::kSOFTPLUS, 1, 1);
       return {times_x(output(trt_.addActivation(*soft, Trt::kTANH)))};
@@ -67,17 +80,7 @@ bool Lowering::never_nan(network::ValueId id) const {
   constexpr std::size_t kMaxBytes = 64;
   const network::Weights* weights = net_.constant(id);
   if (weights == nullptr || weights->bytes > kMaxBytes || weights->digest) return false;
-  const DataType type = net_.value(id).dtype;
-  const auto* bytes = static_cast<const std::byte*>(weights->data.get());
-  for (std::size_t i = 0; i < weights->bytes; i += size_of(type)) {
-    float wide = 0;
-    std::uint16_t narrow = 0;
-    std::memcpy(type == DataType::kFloat32 ? static_cast<void*>(&wide) : &narrow, bytes + i, size_of(type));
-    if (type == DataType::kFloat16) wide = from_float16(narrow);
-    if (type == DataType::kBFloat16) wide = from_bfloat16(narrow);
-    if (std::isnan(wide)) return false;
-  }
-  return true;
+  return !has_nan(*weights, net_.value(id).dtype);
 }
 
 // The library does not say what its maximum does with NaN; PyTorch's is NaN if one operand is. A comparison with NaN is
@@ -91,7 +94,7 @@ Lowering::Tensor Lowering::extreme(const Layer& layer, bool largest) {
   Tensor take_b = elementwise(a, b, largest ? ElementWiseOperation::kLESS : ElementWiseOperation::kGREATER);
   Tensor chosen = output(trt_.addSelect(*take_b, *b, *a));
   if (never_nan(layer.inputs[1 - first])) return chosen;
-  return output(trt_.addSelect(*output(trt_.addUnary(*b, UnaryOperation::kISNAN)), *b, *chosen));
+  return output(trt_.addSelect(*is_nan(b), *b, *chosen));
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::ElementWise& op) {
@@ -105,7 +108,12 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     case kMin: return {extreme(layer, /*largest=*/false)};
     case kSub: return {elementwise(a, b, ElementWiseOperation::kSUB)};
     case kDiv: return {elementwise(a, b, ElementWiseOperation::kDIV)};
-    case kPow: return {elementwise(a, b, ElementWiseOperation::kPOW)};
+    case kPow: {
+      // Of bfloat16 as PyTorch computes it: the library's own power of a negative number is no NaN there.
+      if (dtype(layer, 0) != DataType::kBFloat16) return {elementwise(a, b, ElementWiseOperation::kPOW)};
+      constexpr auto kWide = nvinfer1::DataType::kFLOAT;
+      return {cast(elementwise(cast(a, kWide), cast(b, kWide), ElementWiseOperation::kPOW), nvinfer1::DataType::kBF16)};
+    }
     case kFloorDiv: return {elementwise(a, b, ElementWiseOperation::kFLOOR_DIV)};
     case kMod: {
       Tensor quotient = elementwise(a, b, ElementWiseOperation::kFLOOR_DIV);
@@ -136,8 +144,10 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     Tensor zero = number(from == DataType::kUInt8 ? DataType::kFloat32 : from, 0, dims(layer, 0).size());
     return {output(trt_.addUnary(*elementwise(x, zero, ElementWiseOperation::kEQUAL), UnaryOperation::kNOT))};
   }
-  // uint8 is documented to convert from and to float32 and float16 only; float32 holds all its values.
-  const bool by_float = from == DataType::kUInt8 || op.to == DataType::kUInt8;
+  // uint8 is documented to convert from and to float32 and float16 only; float32 holds all its values. Integers become
+  // bfloat16 by way of float32 in PyTorch, and are cut instead of rounded by the library.
+  const bool by_float =
+      from == DataType::kUInt8 || op.to == DataType::kUInt8 || (is_integral(from) && op.to == DataType::kBFloat16);
   return {cast(by_float ? cast(x, nvinfer1::DataType::kFLOAT) : x, data_type(op.to))};
 }
 
@@ -156,7 +166,7 @@ Lowering::Tensor Lowering::reduce_extreme(Tensor x, DataType type, std::size_t r
   const auto operation = largest ? nvinfer1::ReduceOperation::kMAX : nvinfer1::ReduceOperation::kMIN;
   Tensor result = output(trt_.addReduce(*x, operation, axes_mask(axes), keep_dims));
   if (!is_floating(type)) return result;
-  Tensor nans = cast(output(trt_.addUnary(*x, UnaryOperation::kISNAN)), nvinfer1::DataType::kFLOAT);
+  Tensor nans = cast(is_nan(x), nvinfer1::DataType::kFLOAT);
   Tensor any = output(trt_.addReduce(*nans, nvinfer1::ReduceOperation::kMAX, axes_mask(axes), keep_dims));
   const std::size_t result_rank = keep_dims ? rank : rank - axes.size();
   Tensor some = elementwise(any, number(DataType::kFloat32, 0, result_rank), ElementWiseOperation::kGREATER);

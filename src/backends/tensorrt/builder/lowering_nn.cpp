@@ -32,20 +32,27 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     return to_dims(flat ? with_leading(values, neutral) : values);
   };
   Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
-  Tensor weights = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
   const Dims& kernel_dims = dims(layer, 1);
   std::vector<std::int64_t> kernel;
   for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
-  // Weights come as a tensor (input 1), which the library folds if it is a constant.
+  // Constants are the layer's own weights: of those that come as a tensor the library has fewer kernels.
+  const auto fixed = [&](std::size_t index) {
+    return layer.inputs.size() > index ? weights_of(layer.inputs[index]) : std::nullopt;
+  };
   const nvinfer1::Weights none{data_type(dtype(layer, 0)), nullptr, 0};
-  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1), none, none));
-  convolution->setInput(1, *weights);
+  const std::optional<nvinfer1::Weights> weights = fixed(1);
+  const std::optional<nvinfer1::Weights> bias = fixed(2);
+  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1),
+                                                    weights.value_or(none), bias.value_or(none)));
+  if (!weights) {
+    convolution->setInput(1, flat ? *reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : *operand(layer, 1));
+  }
   convolution->setStrideNd(spatial(op.stride, 1));
   convolution->setDilationNd(spatial(op.dilation, 1));
   convolution->setPrePadding(spatial(op.pre_padding, 0));
   convolution->setPostPadding(spatial(op.post_padding, 0));
   convolution->setNbGroups(op.groups);
-  if (layer.inputs.size() > 2) convolution->setInput(2, *operand(layer, 2));
+  if (layer.inputs.size() > 2 && !bias) convolution->setInput(2, *operand(layer, 2));
   Tensor result = convolution->getOutput(0);
   return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
 }
@@ -85,24 +92,40 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
     return to_dims(flat ? with_leading(values, neutral) : values);
   };
-  Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
-  const auto type =
-      op.type == network::PoolingType::kMax ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE;
-  auto* pooling = checked(trt_.addPoolingNd(*x, type, spatial(op.window, 1)));
-  pooling->setStrideNd(spatial(op.stride, 1));
-  pooling->setPrePadding(spatial(op.pre_padding, 0));
-  pooling->setPostPadding(spatial(op.post_padding, 0));
-  // check() lets ceil_mode pass without padding only; what hangs over the end then is not counted by PyTorch.
-  pooling->setPaddingMode(op.ceil_mode ? nvinfer1::PaddingMode::kEXPLICIT_ROUND_UP
-                                       : nvinfer1::PaddingMode::kEXPLICIT_ROUND_DOWN);
-  if (op.type == network::PoolingType::kAverage)
-    pooling->setAverageCountExcludesPadding(op.ceil_mode || !op.count_include_pad);
-  Tensor result = pooling->getOutput(0);
+  const DataType type = dtype(layer, 0);
+  const Dims shape = flat ? insert_dim(dims(layer, 0), 2) : dims(layer, 0);
+  Tensor x = flat ? reshape(operand(layer, 0), shape) : operand(layer, 0);
+  const bool is_max = op.type == network::PoolingType::kMax;
+  const auto pool = [&](Tensor of) {
+    auto* pooling = checked(trt_.addPoolingNd(
+        *of, is_max ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE, spatial(op.window, 1)));
+    pooling->setStrideNd(spatial(op.stride, 1));
+    pooling->setPrePadding(spatial(op.pre_padding, 0));
+    pooling->setPostPadding(spatial(op.post_padding, 0));
+    // check() lets ceil_mode pass without padding only; what hangs over the end then is not counted by PyTorch.
+    pooling->setPaddingMode(op.ceil_mode ? nvinfer1::PaddingMode::kEXPLICIT_ROUND_UP
+                                         : nvinfer1::PaddingMode::kEXPLICIT_ROUND_DOWN);
+    if (!is_max) pooling->setAverageCountExcludesPadding(op.ceil_mode || !op.count_include_pad);
+    return pooling->getOutput(0);
+  };
+  Tensor result = pool(x);
+  if (is_max) {
+    // The library passes over NaN, and PyTorch's maximum of a window with a NaN is NaN.
+    constexpr auto kHalf = DataType::kFloat16;
+    Tensor nans = cast(is_nan(x), data_type(kHalf));
+    Tensor some = elementwise(pool(nans), number(kHalf, 0, shape.size()), ElementWiseOperation::kGREATER);
+    result =
+        output(trt_.addSelect(*some, *number(type, std::numeric_limits<double>::quiet_NaN(), shape.size()), *result));
+  }
   return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Resize& op) {
-  auto* resize = checked(trt_.addResize(*operand(layer, 0)));
+  // TensorRT has no kernels for bfloat16: float32 in between, as in PyTorch.
+  const nvinfer1::DataType type = data_type(dtype(layer, 0));
+  const bool widen = !compat::kIsRtx && type == nvinfer1::DataType::kBF16;
+  Tensor x = widen ? cast(operand(layer, 0), nvinfer1::DataType::kFLOAT) : operand(layer, 0);
+  auto* resize = checked(trt_.addResize(*x));
   switch (op.mode) {
     case network::InterpolationMode::kNearest: resize->setResizeMode(nvinfer1::InterpolationMode::kNEAREST); break;
     case network::InterpolationMode::kLinear: resize->setResizeMode(nvinfer1::InterpolationMode::kLINEAR); break;
@@ -131,7 +154,7 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   } else {
     resize->setInput(1, *materialize(result));
   }
-  return {resize->getOutput(0)};
+  return {cast(resize->getOutput(0), type)};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Normalization& op) {
@@ -218,19 +241,19 @@ Lowering::Tensor Lowering::attention(const Layer& layer, const network::Attentio
   Tensor k = repeat_heads(operand(layer, 1), dims(layer, 1), heads);
   Tensor v = repeat_heads(operand(layer, 2), dims(layer, 2), heads);
   Tensor scores = output(trt_.addMatrixMultiply(*q, Operation::kNONE, *k, Operation::kTRANSPOSE));
-  const auto hide = [&](Tensor condition, Tensor shown, Tensor hidden) {
-    scores = output(trt_.addSelect(*condition, *shown, *hidden));
-  };
-  Tensor nothing = number(type, -std::numeric_limits<double>::infinity(), 4);
+  // Added, not chosen: NaN of a position that is hidden stays NaN, as by PyTorch's definition.
+  const auto add_to_scores = [&](Tensor bias) { scores = elementwise(scores, bias, ElementWiseOperation::kSUM); };
+  Tensor hidden = number(type, -std::numeric_limits<double>::infinity(), 4);
+  Tensor shown = number(type, 0, 4);
   if (op.is_causal) {
     Tensor row = positions(dims(layer, 0)[2], 2, 4);
     Tensor column = positions(dims(layer, 1)[2], 3, 4);
-    hide(elementwise(column, row, ElementWiseOperation::kGREATER), nothing, scores);
+    Tensor is_later = elementwise(column, row, ElementWiseOperation::kGREATER);
+    add_to_scores(output(trt_.addSelect(*is_later, *hidden, *shown)));
   }
-  if (mask != nullptr && mask->getType() == nvinfer1::DataType::kBOOL) {
-    hide(mask, scores, nothing);
-  } else if (mask != nullptr) {
-    scores = elementwise(scores, mask, ElementWiseOperation::kSUM);
+  if (mask != nullptr) {
+    const bool is_bool = mask->getType() == nvinfer1::DataType::kBOOL;
+    add_to_scores(is_bool ? output(trt_.addSelect(*mask, *shown, *hidden)) : mask);
   }
   auto* softmax = checked(trt_.addSoftMax(*scores));
   softmax->setAxes(axes_mask({3}));

@@ -132,7 +132,11 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Slice& op) {
-  auto* slice = checked(trt_.addSlice(*operand(layer, 0), to_dims(op.start), to_dims(op.size), to_dims(op.stride)));
+  // TensorRT repeats numbers at the border, and no bools.
+  const bool repeats = op.mode == network::SliceMode::kReflect || op.mode == network::SliceMode::kClamp;
+  const bool widen = !compat::kIsRtx && repeats && dtype(layer, 0) == DataType::kBool;
+  Tensor x = widen ? cast(operand(layer, 0), nvinfer1::DataType::kINT32) : operand(layer, 0);
+  auto* slice = checked(trt_.addSlice(*x, to_dims(op.start), to_dims(op.size), to_dims(op.stride)));
   switch (op.mode) {
     case network::SliceMode::kStrict: slice->setMode(nvinfer1::SampleMode::kSTRICT_BOUNDS); break;
     case network::SliceMode::kFill: slice->setMode(nvinfer1::SampleMode::kFILL); break;
@@ -144,7 +148,7 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     slice->setInput(2, *materialize(op.size));
   }
   if (layer.inputs.size() > 1) slice->setInput(4, *operand(layer, 1));
-  return {slice->getOutput(0)};
+  return {widen ? cast(slice->getOutput(0), nvinfer1::DataType::kBOOL) : slice->getOutput(0)};
 }
 
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Concatenation& op) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string_view>
+#include <tuple>
 
 #include <torchtrt/backend/properties.h>
 #include <torchtrt/base/error.h>
@@ -39,12 +40,14 @@ std::string structure_of(const network::Network& net, const Lowering& lowering, 
     hidden.insert(*named.constant);
     if (lowering.never_nan(*named.constant)) without_nan += " " + named.name;
   }
-  // A constant that shares the storage of a hidden one is hidden as well.
-  std::set<const void*> storages;
-  for (const network::ValueId id : hidden) storages.insert(net.constant(id)->data.get());
-  const network::HidesElements hides = [&](network::ValueId id) {
-    return storages.contains(net.constant(id)->data.get());
+  // A constant that is the same elements as a hidden one is hidden as well.
+  const auto elements = [&](network::ValueId id) {
+    const network::Weights* weights = net.constant(id);
+    return std::tuple(weights->data.get(), weights->bytes, net.value(id).dtype);
   };
+  std::set<std::tuple<const void*, std::size_t, DataType>> names;
+  for (const network::ValueId id : hidden) names.insert(elements(id));
+  const network::HidesElements hides = [&](network::ValueId id) { return names.contains(elements(id)); };
   return std::to_string(network::structure_digest(net, hides)) + without_nan;
 }
 
