@@ -78,15 +78,15 @@ class CompilationSettings:
     (``runtime.set_rebuild_engines``, ``python -m torch_tensorrt rebuild``). The weights are in the file once more, and
     int64 inputs have to hold 32-bit values whatever the targets."""
     immutable_weights: bool = True
-    """False: the module can be given other weights with ``dynamo.refit_module_weights``. TensorRT's engines are built so
-    that their weights can be replaced, and may be slower for it; those of other targets are as always, and built again
-    then. The module knows its program's structure (kilobytes)."""
+    """False: the module can be given other weights with ``dynamo.refit_module_weights``. TensorRT's engines are built
+    so that their weights can be replaced, and may be slower for it; those of other targets are as always, and built
+    again then. The module knows its program's structure (kilobytes)."""
     strip_engine_weights: bool = False
-    """TensorRT, TensorRT-RTX: engines without their weights, which do not run before ``dynamo.refit_module_weights`` gives
-    them some: those of the same program, or with ``immutable_weights=False`` any."""
+    """TensorRT, TensorRT-RTX: engines without their weights, which do not run before ``dynamo.refit_module_weights``
+    gives them some: those of the same program, or with ``immutable_weights=False`` any."""
     refit_identical_engine_weights: bool = False
-    """TensorRT, with ``immutable_weights=False``: engines take the weights only that they were built with, and are as fast
-    as others. Given other weights they are built again."""
+    """TensorRT, with ``immutable_weights=False``: engines take the weights only that they were built with, and are as
+    fast as others. Given other weights they are built again."""
     accepted: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Keywords that were given and have no effect here (``ACCEPTED``), kept for reports."""
 
@@ -108,8 +108,8 @@ class CompilationSettings:
             raise ValueError(f"optimization_level must be 0 to 5, got {self.optimization_level!r}")
         if self.refit_identical_engine_weights and self.immutable_weights:
             raise ValueError(
-                "refit_identical_engine_weights says how weights are replaced, and immutable_weights=True that they are "
-                "not: pass immutable_weights=False"
+                "refit_identical_engine_weights says how weights are replaced, and immutable_weights=True that they "
+                "are not: pass immutable_weights=False"
             )
         for name in (
             "hardware_compatible",

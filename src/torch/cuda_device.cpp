@@ -283,6 +283,7 @@ class CudaDevice final : public runtime::DeviceApi {
     return std::make_unique<TorchMemory>(torch_, to_device(device), bytes);
   }
   void synchronize(void* stream) override {
+    const OutsideRecordings outside(driver_);
     driver_.check(driver_.stream_synchronize(stream_of(stream)), "synchronize a stream");
   }
   std::unique_ptr<runtime::Event> create_event(int) override { return std::make_unique<CudaEvent>(driver_); }

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.export import Dim
 
-from .harness import FLOATS, INTEGERS, check, check_refused, compile_function
+from .harness import FLOATS, INTEGERS, check, check_refused, compile_function, on_the_cpu_only
 
 NAN, INF = math.nan, math.inf
 # What rounding, signs and special values can do to an operator.
@@ -275,6 +275,7 @@ def test_floats_become_bool_where_they_are_not_zero(dtype: torch.dtype) -> None:
     check(lambda x: x.bool(), special(dtype))
 
 
+@on_the_cpu_only
 def test_large_64_bit_inputs_are_refused_at_the_call() -> None:
     """A value that 32 bits do not hold is an error that says so, never another value."""
     outcome = check(lambda x: x.float() * 2, torch.arange(4))

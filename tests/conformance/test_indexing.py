@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.export import Dim
 
-from .harness import FLOATS, check, check_refused, compile_function
+from .harness import FLOATS, check, check_refused, compile_function, on_the_cpu_only
 
 X = torch.randn(4, 5, 6)
 DATA = {
@@ -61,6 +61,7 @@ def test_embedding(dtype: torch.dtype) -> None:
     check(table, torch.randint(0, 11, (3, 4), dtype=torch.int32))
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("wrong", [index(3, 11), index(-1, 3)], ids=str)
 def test_an_index_out_of_range_raises(wrong: torch.Tensor) -> None:
     outcome = check(nn.Embedding(11, 5), index(1, 2))

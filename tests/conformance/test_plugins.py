@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from .harness import FLOATS, check, check_refused
+from .harness import FLOATS, check, check_refused, on_the_cpu_only
 
 
 def resize(size: Any = None, scale: Any = None, mode: str = "bicubic", antialias: bool = False) -> Any:
@@ -95,6 +95,7 @@ def test_scatter_of_nothing() -> None:
     )
 
 
+@on_the_cpu_only
 def test_index_out_of_range_is_an_error() -> None:
     def function(x: torch.Tensor, index: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         return torch.scatter_reduce(x + 1, 1, index, source, "sum")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.export import Dim
 from torch.utils import _pytree as pytree
 
-from .harness import ON_GPU, check, check_refused, compile_function
+from .harness import ON_GPU, check, check_refused, compile_function, on_the_cpu_only
 
 NAN, INF = float("nan"), float("inf")
 # Bits that arithmetic would change: moving must not.
@@ -251,6 +251,7 @@ def test_dropout_in_training_is_refused() -> None:
     outcome.check(x)
 
 
+@on_the_cpu_only
 def test_int64_values_of_64_bits_are_not_cut() -> None:
     """What an engine would cut to 32 bits is refused at the call."""
     outcome = check(lambda x: x.flip(0), torch.tensor([1, 2]))

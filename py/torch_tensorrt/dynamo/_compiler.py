@@ -25,21 +25,20 @@ from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
 from ._symbols import NotRepresentableError, size_text, sizes
-from ._trace import InputSpecs, collect_inputs
+from ._trace import InputSpecs, collect_inputs, user_input_names
 from .conversion._registry import conversion_scope
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 
 
 def program_device(program: ExportedProgram) -> torch.device:
-    """Where the exported program runs: its parameters' device, else its inputs'."""
-    for tensor in (*program.state_dict.values(), *program.constants.values()):
+    """Where the exported program runs: its parameters' device, else its inputs', else its constants'. Numbers that are
+    written in the model as tensors are on the CPU wherever it runs."""
+    names = set(user_input_names(program))
+    inputs = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    for tensor in (*program.state_dict.values(), *inputs, *program.constants.values()):
         if isinstance(tensor, torch.Tensor):
             return tensor.device
-    for node in program.graph.nodes:
-        value = node.meta.get("val")
-        if node.op == "placeholder" and isinstance(value, torch.Tensor):
-            return value.device
     return torch.device("cpu")
 
 

@@ -162,7 +162,7 @@ def _symbols(size: int | torch.SymInt) -> set[sympy.Symbol]:
 
 
 def preliminary_refusals(program: Program, settings: CompilationSettings) -> dict[str, Refusal]:
-    """Refusals that need no converter: the user's, aliasing, memory layouts, devices, data-dependent shapes if so set."""
+    """Refusals that need no converter: the user's, aliasing, memory layouts, devices, data-dependent shapes."""
     found = {**_strided(program), **_aliasing(program), **_user_ops(program, settings)}
     if settings.device is not None:
         found = {**_elsewhere(program, settings.device.to_torch()), **found}

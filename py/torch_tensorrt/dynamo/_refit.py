@@ -222,8 +222,8 @@ def _known(module: Any) -> dict[str, Any]:
     known: dict[str, Any] = module.meta.get("torch_tensorrt", {})
     if "structure" not in known:
         raise ValueError(
-            "refit_module_weights: the weights of this module are immutable; compile it with immutable_weights=False, or "
-            "strip_engine_weights=True"
+            "refit_module_weights: the weights of this module are immutable; compile it with immutable_weights=False "
+            "or strip_engine_weights=True"
         )
     return known
 

@@ -57,8 +57,16 @@ class Check {
     if (dtype(0) == DataType::kUInt8 && net_.producer(layer_.inputs[0]) != nullptr) {
       return refusal(Reason::kDataType, "uint8 values exist only as inputs and outputs of an engine");
     }
-    if (op.to != DataType::kUInt8 || !is_integral(dtype(0))) return std::nullopt;
-    const Interval range = net_.value(layer_.inputs[0]).range;  // PyTorch wraps around, the library need not
+    if (!is_integral(dtype(0))) return std::nullopt;
+    const Interval range = net_.value(layer_.inputs[0]).range;
+    constexpr std::int64_t kExact = 256;  // what bfloat16's 8 bits hold
+    if (op.to == DataType::kBFloat16 && (range.min < -kExact || range.max > kExact)) {
+      return refusal(Reason::kDataType,
+                     "integers become bfloat16 only where they are known to lie within [-256, 256]: "
+                     "greater ones are cut, and PyTorch rounds");
+    }
+    if (op.to != DataType::kUInt8) return std::nullopt;
+    // PyTorch wraps around, the library need not.
     if (range.min >= 0 && range.max <= 255) return std::nullopt;
     return refusal(Reason::kDataType, "integers become uint8 only where they are known to lie within [0, 255]");
   }

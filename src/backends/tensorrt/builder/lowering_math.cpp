@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that compute.
 #include <cmath>
-#include <cstdlib>
-#include <limits>
 
 #include "backends/tensorrt/builder/lowering_inl.h"
 #include "backends/tensorrt/builder/nan.h"
@@ -27,24 +25,11 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     activation->setBeta(static_cast<float>(beta));
     return activation->getOutput(0);
   };
-  // clip(alpha x + beta, 0, 1): the library's own layer gives a number for NaN, its clip does not.
-  const auto hard_sigmoid = [&](double alpha, double beta) {
-    Tensor scaled = elementwise(x, number(type, alpha, rank), ElementWiseOperation::kPROD);
-    auto* clip = checked(trt_.addActivation(*elementwise(scaled, number(type, beta, rank), ElementWiseOperation::kSUM),
-                                            nvinfer1::ActivationType::kCLIP));
-    clip->setAlpha(0);
-    clip->setBeta(1);
-    return clip->getOutput(0);
-  };
   const auto times_x = [&](Tensor factor) { return elementwise(x, factor, ElementWiseOperation::kPROD); };
   using Trt = nvinfer1::ActivationType;
   using enum network::ActivationType;
   switch (op.type) {
-    case kRelu:
-      if (const char* e = std::getenv("TORCHTRT_RELU"); e != nullptr && *e == 'c') {
-        return {add(Trt::kCLIP, 0, std::numeric_limits<float>::infinity())};
-      }
-      return {add(Trt::kRELU)};
+    case kRelu: return {add(Trt::kRELU)};
     case kSigmoid: return {add(Trt::kSIGMOID)};
     case kTanh: return {add(Trt::kTANH)};
     case kLeakyRelu: return {add(Trt::kLEAKY_RELU, op.alpha)};
@@ -53,12 +38,12 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     case kSoftsign: return {add(Trt::kSOFTSIGN)};
     case kSoftplus: return {add(Trt::kSOFTPLUS, op.alpha, op.beta)};
     case kClip: return {add(Trt::kCLIP, op.alpha, op.beta)};
-    case kHardSigmoid: return {hard_sigmoid(op.alpha, op.beta)};
+    case kHardSigmoid: return {add(Trt::kHARD_SIGMOID, op.alpha, op.beta)};
     case kGeluErf: return {add(Trt::kGELU_ERF)};
     case kGeluTanh: return {add(Trt::kGELU_TANH)};
     // x * sigmoid(x), x * hard_sigmoid(x), x * tanh(softplus(x)): there are no layers for them, the library fuses these.
     case kSilu: return {times_x(add(Trt::kSIGMOID))};
-    case kHardSwish: return {times_x(hard_sigmoid(1.0 / 6.0, 0.5))};
+    case kHardSwish: return {times_x(add(Trt::kHARD_SIGMOID, 1.0 / 6.0, 0.5))};
     case kMish: {
       Tensor soft = add(Trt::kSOFTPLUS, 1, 1);
       return {times_x(output(trt_.addActivation(*soft, Trt::kTANH)))};

@@ -92,31 +92,19 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   const auto spatial = [&](const std::vector<std::int64_t>& values, std::int64_t neutral) {
     return to_dims(flat ? with_leading(values, neutral) : values);
   };
-  const DataType type = dtype(layer, 0);
-  const Dims shape = flat ? insert_dim(dims(layer, 0), 2) : dims(layer, 0);
-  Tensor x = flat ? reshape(operand(layer, 0), shape) : operand(layer, 0);
-  const bool is_max = op.type == network::PoolingType::kMax;
-  const auto pool = [&](Tensor of) {
-    auto* pooling = checked(trt_.addPoolingNd(
-        *of, is_max ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE, spatial(op.window, 1)));
-    pooling->setStrideNd(spatial(op.stride, 1));
-    pooling->setPrePadding(spatial(op.pre_padding, 0));
-    pooling->setPostPadding(spatial(op.post_padding, 0));
-    // check() lets ceil_mode pass without padding only; what hangs over the end then is not counted by PyTorch.
-    pooling->setPaddingMode(op.ceil_mode ? nvinfer1::PaddingMode::kEXPLICIT_ROUND_UP
-                                         : nvinfer1::PaddingMode::kEXPLICIT_ROUND_DOWN);
-    if (!is_max) pooling->setAverageCountExcludesPadding(op.ceil_mode || !op.count_include_pad);
-    return pooling->getOutput(0);
-  };
-  Tensor result = pool(x);
-  if (is_max) {
-    // The library passes over NaN, and PyTorch's maximum of a window with a NaN is NaN.
-    constexpr auto kHalf = DataType::kFloat16;
-    Tensor nans = cast(is_nan(x), data_type(kHalf));
-    Tensor some = elementwise(pool(nans), number(kHalf, 0, shape.size()), ElementWiseOperation::kGREATER);
-    result =
-        output(trt_.addSelect(*some, *number(type, std::numeric_limits<double>::quiet_NaN(), shape.size()), *result));
-  }
+  Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
+  const auto type =
+      op.type == network::PoolingType::kMax ? nvinfer1::PoolingType::kMAX : nvinfer1::PoolingType::kAVERAGE;
+  auto* pooling = checked(trt_.addPoolingNd(*x, type, spatial(op.window, 1)));
+  pooling->setStrideNd(spatial(op.stride, 1));
+  pooling->setPrePadding(spatial(op.pre_padding, 0));
+  pooling->setPostPadding(spatial(op.post_padding, 0));
+  // check() lets ceil_mode pass without padding only; what hangs over the end then is not counted by PyTorch.
+  pooling->setPaddingMode(op.ceil_mode ? nvinfer1::PaddingMode::kEXPLICIT_ROUND_UP
+                                       : nvinfer1::PaddingMode::kEXPLICIT_ROUND_DOWN);
+  if (op.type == network::PoolingType::kAverage)
+    pooling->setAverageCountExcludesPadding(op.ceil_mode || !op.count_include_pad);
+  Tensor result = pooling->getOutput(0);
   return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
 }
 
@@ -292,12 +280,19 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     result = attention(layer, op, q, mask);
   }
   if (mask == nullptr) return {result};
-  // A row that masks everything is zero in PyTorch, and NaN in a softmax.
-  const bool is_bool = dtype(layer, 3) == DataType::kBool;
-  Tensor most = output(trt_.addReduce(*(is_bool ? cast(mask, data_type(type)) : mask), nvinfer1::ReduceOperation::kMAX,
-                                      axes_mask({3}), /*keepDimensions=*/true));
-  Tensor nothing = number(type, is_bool ? 0 : -std::numeric_limits<double>::infinity(), 4);
-  Tensor masked = elementwise(most, nothing, ElementWiseOperation::kEQUAL);
+  // A row that masks everything is zero in PyTorch, and NaN in a softmax. Of -inf the library's maximum is none, so what is
+  // visible is counted in ones.
+  constexpr auto kFloat = DataType::kFloat32;
+  Tensor visible = mask;
+  if (dtype(layer, 3) != DataType::kBool) {
+    Tensor wide = cast(mask, data_type(kFloat));
+    Tensor lowest = number(kFloat, std::numeric_limits<float>::lowest(), 4);
+    visible = output(trt_.addUnary(*elementwise(wide, lowest, ElementWiseOperation::kLESS), UnaryOperation::kNOT));
+  }
+  Tensor most =
+      output(trt_.addReduce(*cast(visible, data_type(kFloat)), nvinfer1::ReduceOperation::kMAX, axes_mask({3}),
+                            /*keepDimensions=*/true));
+  Tensor masked = elementwise(most, number(kFloat, 0, 4), ElementWiseOperation::kEQUAL);
   return {output(trt_.addSelect(*masked, *number(type, 0, 4), *result))};
 }
 

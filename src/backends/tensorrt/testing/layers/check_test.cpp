@@ -111,6 +111,29 @@ TEST(TensorRtCheck, WhatDataSelects) {
             Reason::kBackend);
 }
 
+TEST(TensorRtCheck, ConstantsThatAreNaN) {
+  const auto with = [](float value) {
+    return refused(DataType::kFloat32, [value](Network& net, ValueId x) {
+      const auto storage = std::make_shared<float>(value);
+      const ValueId number = net.add_constant({1, 1}, DataType::kFloat32, {storage, sizeof(float)});
+      net.add_elementwise(x, number, network::ElementWiseOperation::kSum);
+    });
+  };
+  EXPECT_EQ(with(1), std::nullopt);
+  EXPECT_EQ(with(-std::numeric_limits<float>::infinity()), std::nullopt);
+  EXPECT_EQ(with(std::numeric_limits<float>::quiet_NaN()), Reason::kBackend);
+}
+
+TEST(TensorRtCheck, IntegersBecomeBFloat16WhereItHoldsThem) {
+  const auto in = [](std::int64_t low, std::int64_t high) {
+    return refused(DataType::kFloat32, [=](Network& net, ValueId) {
+      net.add_layer(network::Cast{DataType::kBFloat16}, {indices(net, "i", {3}, low, high)});
+    });
+  };
+  EXPECT_EQ(in(-256, 256), std::nullopt);
+  EXPECT_EQ(in(0, 257), Reason::kDataType);
+}
+
 TEST(TensorRtCheck, DynamicWeights) {
   EXPECT_EQ(refused(DataType::kFloat32,
                     [](Network& net, ValueId) {
