@@ -14,6 +14,10 @@ from py_models import Counter, Keywords, Mlp, Split, Views, assert_same
 from torch import nn
 
 import torch_tensorrt
+from torch_tensorrt._settings import make_settings
+from torch_tensorrt.dynamo._compiler import program_device
+from torch_tensorrt.dynamo._lowering import lower
+from torch_tensorrt.dynamo._partition import _elsewhere
 from torch_tensorrt.runtime import EngineModule, TorchBlock
 
 BATCH = torch_tensorrt.Input(min_shape=(1, 12), opt_shape=(4, 12), max_shape=(8, 12))
@@ -181,3 +185,31 @@ def test_frontends_of_the_past(ir: str) -> None:
 def test_unknown_ir() -> None:
     with pytest.raises(ValueError, match="Unknown ir was requested"):
         torch_tensorrt.compile(nn.ReLU(), ir="onnx", inputs=[torch.rand(2)])
+
+
+class WithNumber(nn.Module):
+    """A number that is written in the model as a tensor, which is on the CPU whatever the inputs' device."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.relu(x) * 2, torch.tensor(2.5) + x
+
+
+def test_programs_run_where_their_inputs_are() -> None:
+    program = torch.export.export(WithNumber(), (torch.empty(3, 4, device="meta"),), strict=False)
+    assert program_device(program) == torch.device("meta")
+    program = torch.export.export(Mlp().to("meta"), (torch.empty(4, 16, device="meta"),), strict=False)
+    assert program_device(program) == torch.device("meta")
+
+
+def test_tensors_elsewhere_stay_in_pytorch() -> None:
+    """The device "meta" stands for a GPU."""
+    exported = torch.export.export(WithNumber(), (torch.empty(3, 4, device="meta"),), strict=False)
+    settings = make_settings({"min_block_size": 1})
+    program, _ = lower(exported, settings, None)
+    refusals = _elsewhere(program, torch.device("meta"))
+    targets = {node.name: str(node.target) for node in program.compute_nodes()}
+    stays = {targets[name].removeprefix("aten.").partition(".")[0] for name in refusals}
+    assert "relu" not in stays
+    assert "mul" not in stays
+    assert "clone" in stays  # of the number, which is on the CPU
+    assert all("a tensor on cpu" in item.message for item in refusals.values())

@@ -37,7 +37,7 @@ class Lowering {
   [[nodiscard]] bool never_nan(network::ValueId constant) const;
 
   /// The tensor of a value after run() (for tests that compare inferred shapes).
-  [[nodiscard]] nvinfer1::ITensor& tensor(network::ValueId id) { return *value(id); }
+  [[nodiscard]] nvinfer1::ITensor& tensor(network::ValueId value) const { return *values_.at(value.index); }
 
  private:
   using Tensor = nvinfer1::ITensor*;
@@ -78,11 +78,9 @@ class Lowering {
   std::vector<Tensor> lower(const Layer& layer, const network::NonMaxSuppression& op);
 
   // --- operands ---------------------------------------------------------------------------------------------------------
-  [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) { return value(layer.inputs.at(index)); }
-  /// Constants become layers where somebody wants them as tensors.
-  Tensor value(network::ValueId id);
-  /// The weights of a constant; nullopt: it is none.
-  std::optional<nvinfer1::Weights> weights_of(network::ValueId id);
+  [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) const {
+    return values_.at(layer.inputs.at(index).index);
+  }
   [[nodiscard]] const Dims& dims(const Layer& layer, std::size_t index) const {
     return net_.value(layer.inputs.at(index)).dims;
   }
@@ -99,8 +97,8 @@ class Lowering {
   }
   Tensor elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation);
   Tensor cast(Tensor x, nvinfer1::DataType type);
-  Tensor constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights);
-  void name(const nvinfer1::Weights& weights, std::optional<network::ValueId> of);
+  Tensor constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights,
+                  std::optional<network::ValueId> of = std::nullopt);
   Tensor number(DataType dtype, double value, std::size_t rank);
   /// bool: which elements are NaN.
   Tensor is_nan(Tensor x);

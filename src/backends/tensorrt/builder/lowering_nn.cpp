@@ -32,27 +32,20 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     return to_dims(flat ? with_leading(values, neutral) : values);
   };
   Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
+  Tensor weights = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
   const Dims& kernel_dims = dims(layer, 1);
   std::vector<std::int64_t> kernel;
   for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
-  // Constants are the layer's own weights: of those that come as a tensor the library has fewer kernels.
-  const auto fixed = [&](std::size_t index) {
-    return layer.inputs.size() > index ? weights_of(layer.inputs[index]) : std::nullopt;
-  };
+  // Weights come as a tensor (input 1), which the library folds if it is a constant.
   const nvinfer1::Weights none{data_type(dtype(layer, 0)), nullptr, 0};
-  const std::optional<nvinfer1::Weights> weights = fixed(1);
-  const std::optional<nvinfer1::Weights> bias = fixed(2);
-  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1),
-                                                    weights.value_or(none), bias.value_or(none)));
-  if (!weights) {
-    convolution->setInput(1, flat ? *reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : *operand(layer, 1));
-  }
+  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1), none, none));
+  convolution->setInput(1, *weights);
   convolution->setStrideNd(spatial(op.stride, 1));
   convolution->setDilationNd(spatial(op.dilation, 1));
   convolution->setPrePadding(spatial(op.pre_padding, 0));
   convolution->setPostPadding(spatial(op.post_padding, 0));
   convolution->setNbGroups(op.groups);
-  if (layer.inputs.size() > 2 && !bias) convolution->setInput(2, *operand(layer, 2));
+  if (layer.inputs.size() > 2) convolution->setInput(2, *operand(layer, 2));
   Tensor result = convolution->getOutput(0);
   return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
 }
