@@ -178,7 +178,10 @@ NO_EFFECT: dict[str, dict[str, str]] = {
     },
     "enable_weight_streaming": {"openvino": "its engines run in host memory"},
     "strip_engine_weights": {"openvino": "its engines keep their weights"},
-    "refit_identical_engine_weights": {"openvino": "its engines are built again for other weights"},
+    "refit_identical_engine_weights": {
+        "openvino": "its engines are built again for other weights",
+        "tensorrt_rtx": "its engines are built again for other weights, unless they are stripped",
+    },
     "inference_precision": {
         "tensorrt": "its engines compute in the model's own dtypes",
         "tensorrt_rtx": "its engines compute in the model's own dtypes",

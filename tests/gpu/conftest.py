@@ -66,6 +66,7 @@ def target(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def _defaults() -> Iterator[None]:
     torch.manual_seed(0)
+    torch.backends.cudnn.allow_tf32 = False  # engines are held to float32, and cuDNN's convolutions are not by default
     yield
     torch_tensorrt.runtime.set_cudagraphs_mode(False)
     torch_tensorrt.runtime.set_multi_device_safe_mode(False)

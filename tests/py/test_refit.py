@@ -252,6 +252,37 @@ def test_every_target_gets_the_new_weights() -> None:
     assert before != after
 
 
+def test_engines_of_openvino_keep_their_weights() -> None:
+    """Scripts that strip engines run on a CPU too."""
+    before, after = Mlp().eval(), Mlp().eval()
+    x = torch.randn(4, 16)
+    module = compiled(before, x, strip_engine_weights=True, immutable_weights=True)
+    assert_same(module(x), before(x))
+    assert_same(refit_module_weights(module, program(before, x), [x], verify_output=True)(x), before(x))
+    assert_same(refit_module_weights(module, program(after, x), [x], verify_output=True)(x), after(x))
+
+
+@pytest.mark.skipif(not torch_tensorrt.ENABLED_FEATURES.tensorrt_rtx, reason="the TensorRT-RTX backend is not built")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU they can be built")
+def test_stripped_engines_of_tensorrt_rtx_need_a_gpu() -> None:
+    settings: dict[str, Any] = {"targets": ["tensorrt_rtx"], "device": "cpu", "pass_through_build_failures": True}
+    with pytest.raises(RuntimeError, match="without its weights, for which it needs a GPU: "):
+        compiled(Mlp(), torch.randn(4, 16), strip_engine_weights=True, **settings)
+
+
+def test_how_engines_are_built_for_it() -> None:
+    def kind(**settings: Any) -> str:
+        return make_settings(settings).refit
+
+    assert kind() == "none"
+    assert kind(immutable_weights=False) == "any"
+    assert kind(immutable_weights=False, refit_identical_engine_weights=True) == "identical"
+    assert kind(strip_engine_weights=True) == "identical"
+    assert kind(strip_engine_weights=True, immutable_weights=False) == "any"
+    with pytest.raises(TypeError, match="strip_engine_weights must be True or False"):
+        make_settings({"strip_engine_weights": 1})
+
+
 def test_keywords_of_older_scripts() -> None:
     with pytest.warns(DeprecationWarning, match="make_refittable"):
         settings = make_settings({"make_refittable": True})
