@@ -44,7 +44,9 @@ Engine::Engine(std::string_view metadata, std::span<const std::byte> payload, st
   }
 }
 
-Engine::~Engine() = default;
+Engine::~Engine() {
+  for (auto& [device, loaded] : loaded_) LoadedEngine::destroy(std::move(loaded));
+}
 
 void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream) {
   const NvtxRange range(range_name_);

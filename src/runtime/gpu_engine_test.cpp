@@ -67,6 +67,19 @@ TEST_F(GpuEngineTest, StreamsInFlightDoNotShareScratchMemory) {
   EXPECT_EQ(engine->contexts_created(), 2u);
 }
 
+TEST_F(GpuEngineTest, EnginesGoWithoutSpoilingARecording) {
+  const int before = testing::FakeDevice::destroyed_inside_recordings;
+  {
+    const auto engine = make();
+    EXPECT_TRUE(runs_right(*engine, 2, 1, gpu->new_stream()));
+    void* const stream = gpu->new_stream();
+    gpu->begin_recording(stream);
+    const auto recorded = start(*engine, 2, 1, stream);  // keeps a context
+    gpu->end_recording(stream);
+  }
+  EXPECT_EQ(testing::FakeDevice::destroyed_inside_recordings, before);
+}
+
 TEST_F(GpuEngineTest, AStreamTakesOverAContextThatIsDone) {
   const auto engine = make();
   EXPECT_TRUE(runs_right(*engine, 2, 1, gpu->new_stream()));

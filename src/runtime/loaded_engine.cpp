@@ -33,6 +33,11 @@ LoadedEngine::LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable
       recordable_(recordable),
       pool_(*executable_, api, device.device_id) {}
 
+void LoadedEngine::destroy(std::unique_ptr<LoadedEngine> engine) {
+  if (engine == nullptr || engine->api_ == nullptr) return;
+  engine->api_->outside_recordings([&] { engine.reset(); });
+}
+
 void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
                        backend::OutputSink& outputs, void* stream, backend::LayerTimes* layer_times) {
   if (api_ != nullptr) {

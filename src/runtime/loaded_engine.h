@@ -26,6 +26,8 @@ class TORCHTRT_API LoadedEngine {
   /// `api`: null on the CPU; outlives the engine, as `metadata` does. `recordable`: see backend::kRecordableProperty.
   LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata, DLDevice device,
                DeviceApi* api, bool recordable = true);
+  /// Destroys it. What that frees on a GPU must not spoil a recording that any thread makes meanwhile.
+  static void destroy(std::unique_ptr<LoadedEngine> engine);
 
   [[nodiscard]] DLDevice device() const { return device_; }
   [[nodiscard]] std::size_t contexts_created() const { return pool_.created(); }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from typing import Any
@@ -102,6 +103,8 @@ def test_a_recording_is_not_disturbed_by_other_threads(graphs: bool) -> None:
             for other in shapes:  # PyTorch's allocator must not need new memory meanwhile: that is not ours
                 torch.cat([theirs(other)] * 40)
     mine(x)
+    # As torch.cuda.graph() does: a recording of an earlier test that goes meanwhile would spoil this one.
+    gc.collect()
     torch.cuda.synchronize()
     stop, started, errors, wrong = threading.Event(), threading.Event(), [], [0]
     answers: list[tuple[torch.Tensor, torch.Tensor]] = []

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -29,6 +30,14 @@ class FakeDevice final : public DeviceApi {
  public:
   struct Stream {};
   static constexpr void* kLegacyStream = nullptr;
+
+  /// Of the calling thread.
+  static bool& is_outside_recordings() {
+    static thread_local bool is_outside = false;
+    return is_outside;
+  }
+  /// Engines and contexts that were destroyed where somebody's recording may be spoiled by it.
+  static inline std::atomic<int> destroyed_inside_recordings{0};
 
   explicit FakeDevice(std::vector<DeviceInfo> devices = {{"Fake GPU", 9, 0}}) : infos_(std::move(devices)) {}
 
@@ -127,7 +136,11 @@ class FakeDevice final : public DeviceApi {
 
   std::unique_ptr<Event> create_event(int) override { return std::make_unique<FakeEvent>(*this); }
 
-  void outside_recordings(const std::function<void()>& work) override { work(); }
+  void outside_recordings(const std::function<void()>& work) override {
+    const bool before = std::exchange(is_outside_recordings(), true);
+    work();
+    is_outside_recordings() = before;
+  }
   std::unique_ptr<Graph> capture(int device, const std::function<void(void*)>& work) override {
     TORCHTRT_CHECK(current() == device, kInternal, "captured on another device than the thread's");
     void* const stream = new_stream();

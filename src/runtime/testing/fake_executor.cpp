@@ -76,7 +76,13 @@ class FakeEngine : public ExecutableEngine {
     }
   }
 
+  ~FakeEngine() override { note_destruction(); }
+
   std::unique_ptr<Context> create_context() override;
+  void note_destruction() const {
+    using runtime::testing::FakeDevice;
+    if (on_gpu() && !FakeDevice::is_outside_recordings()) ++FakeDevice::destroyed_inside_recordings;
+  }
 
   /// On a GPU; `scratch` is the context's.
   void enqueue(const RunRequest& request, std::vector<float>& scratch, float bias) {
@@ -212,7 +218,10 @@ class FakeContext : public Context {
     engine.count_contexts(1);
     scratch_.reserve(1024);
   }
-  ~FakeContext() override { engine_.count_contexts(-1); }
+  ~FakeContext() override {
+    engine_.count_contexts(-1);
+    engine_.note_destruction();
+  }
   void run(const RunRequest& request) override {
     if (running_.exchange(true)) {
       fail(ErrorCode::kInternal, "two calls use one context");
