@@ -123,6 +123,21 @@ output %z
   EXPECT_EQ(refusals[0].node, "w");
 }
 
+TEST(ConvertDriver, WhatPassesThroughIsAskedForAsAnIdentity) {
+  FakeBackend backend;
+  const char* graph = R"(graph "through"
+input %x: int16[4, 8]
+%a: int16[4, 8] = aten.view.default(%x, [4, 8])
+output %a
+)";
+  EXPECT_TRUE(refusals_of(graph, backend).empty());
+  backend.refused_kind = "identity";  // as one refuses that has no int16
+  const std::vector<NodeRefusal> refusals = refusals_of(graph, backend);
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(refusals[0].node, "a");
+  EXPECT_EQ(refusals[0].refusal.reason, backend::Reason::kBackend);
+}
+
 TEST(ConvertDriver, NarrowBackendsRequireTheRangeOfInputs) {
   FakeBackend wide;
   FakeBackend narrow;

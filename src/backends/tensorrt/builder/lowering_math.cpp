@@ -130,10 +130,8 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     Tensor zero = number(from == DataType::kUInt8 ? DataType::kFloat32 : from, 0, dims(layer, 0).size());
     return {output(trt_.addUnary(*elementwise(x, zero, ElementWiseOperation::kEQUAL), UnaryOperation::kNOT))};
   }
-  // uint8 is documented to convert from and to float32 and float16 only; float32 holds all its values. Integers become
-  // bfloat16 by way of float32 in PyTorch, and are cut instead of rounded by the library.
-  const bool by_float =
-      from == DataType::kUInt8 || op.to == DataType::kUInt8 || (is_integral(from) && op.to == DataType::kBFloat16);
+  // uint8 is documented to convert from and to float32 and float16 only; float32 holds all its values.
+  const bool by_float = from == DataType::kUInt8 || op.to == DataType::kUInt8;
   return {cast(by_float ? cast(x, nvinfer1::DataType::kFLOAT) : x, data_type(op.to))};
 }
 
