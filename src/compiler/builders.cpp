@@ -67,9 +67,9 @@ class Choice final : public backend::Builder {
   backend::BuiltEngine build(const network::Network& network, const backend::BuildSettings& settings) override {
     return chosen().build(network, settings);
   }
-  std::optional<backend::BuiltEngine> refit(const network::Network& network, const backend::BuildSettings& settings,
+  std::optional<backend::BuiltEngine> refit(const network::Network& network,
                                             const backend::FormerEngine& former) override {
-    return chosen().refit(network, settings, former);
+    return chosen().refit(network, former);
   }
 
  private:

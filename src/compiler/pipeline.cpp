@@ -103,7 +103,7 @@ FormerEngines former_engines(const Package& package) {
 backend::BuiltEngine build_or_refit(backend::Builder& builder, const network::Network& net,
                                     const backend::BuildSettings& settings, const FormerEngines& former) {
   if (const auto found = former.find(builder.name()); found != former.end()) {
-    if (std::optional<backend::BuiltEngine> refitted = builder.refit(net, settings, found->second)) return *refitted;
+    if (std::optional<backend::BuiltEngine> refitted = builder.refit(net, found->second)) return *refitted;
   }
   TORCHTRT_LOG(kInfo, "building engine ", net.name(), " for ", builder.name(), ": ", net.layers().size(), " layers");
   return builder.build(net, settings);

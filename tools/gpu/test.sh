@@ -74,10 +74,11 @@ for library in tensorrt10 tensorrt11 tensorrt_rtx; do
   grep -hE '^\[  (PASSED|FAILED|SKIPPED) ' "$build/$library".*.log | sort | uniq -c
   [ "$failed" = 0 ] || { echo "gpu-test: $program: exit status $failed, see $build/$library.*.log" >&2; status=1; }
 done
+pytest=("$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs)
 # Files of tests in several processes: building engines keeps one core of each busy.
-in_parallel() { xargs -P "$shards" -n 1 "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs; }
+in_parallel() { xargs -P "$shards" -n 1 "${pytest[@]}"; }
 ls tests/gpu/test_*.py | grep -v memory | in_parallel || status=1
-ls tests/gpu/test_*memory*.py | xargs "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs || status=1  # alone
+"${pytest[@]}" tests/gpu/test_*memory*.py || status=1  # alone
 targets=${TORCHTRT_CONFORMANCE_TARGET:-$("$python" tools/gpu/targets.py)}
 for target in ${targets/#none/}; do
   echo "gpu-test: conformance suite on $target"

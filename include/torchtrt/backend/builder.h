@@ -120,9 +120,8 @@ class Builder {
   virtual BuiltEngine build(const network::Network& network, const BuildSettings& settings) = 0;
   /// The engine `former`, which build() made with BuildSettings::refit, with the weights of `network`. That is the network
   /// which it was built from, but for the values of weights. Quicker than build(). nullopt, with the reason in the log, where
-  /// it cannot be done: another structure, release or GPU, or a backend that has no such thing. `settings`: of a build.
-  virtual std::optional<BuiltEngine> refit(const network::Network& /*network*/, const BuildSettings& /*settings*/,
-                                           const FormerEngine& /*former*/) {
+  /// it cannot be done: another structure, release or GPU, or a backend that has no such thing.
+  virtual std::optional<BuiltEngine> refit(const network::Network& /*network*/, const FormerEngine& /*former*/) {
     return std::nullopt;
   }
 };

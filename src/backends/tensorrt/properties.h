@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <string>
+
 /// What a builder writes beside a plan and the executor reads: the names are part of the engine package, see
 /// src/format/README.md. Beside these, backend::kModuleProperty.
 namespace torchtrt::tensorrt {
@@ -20,5 +23,14 @@ inline constexpr const char* kStrippedProperty =
 inline constexpr const char* kRefitProperty = "refit";
 inline constexpr const char* kRefitStructureProperty = "refit_structure";
 inline constexpr const char* kRefitFixedProperty = "refit_fixed";
+
+using Properties = std::map<std::string, std::string>;
+
+/// "" where there is none.
+inline std::string property(const Properties& properties, const char* name) {
+  const auto found = properties.find(name);
+  return found == properties.end() ? "" : found->second;
+}
+inline bool is_set(const Properties& properties, const char* name) { return property(properties, name) == "true"; }
 
 }  // namespace torchtrt::tensorrt

@@ -130,8 +130,7 @@ class TensorRtBuilder final : public backend::Builder {
             std::string(compat::kProductName) + " " + version()};
   }
 
-  std::optional<backend::BuiltEngine> refit(const network::Network& net, const backend::BuildSettings& /*settings*/,
-                                            const backend::FormerEngine& former) override {
+  std::optional<backend::BuiltEngine> refit(const network::Network& net, const backend::FormerEngine& former) override {
     Logger::take_errors();
     return tensorrt::refit(net, former);
   }

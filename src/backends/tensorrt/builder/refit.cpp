@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/tensorrt/builder/refit.h"
 
+#include <algorithm>
 #include <memory>
 #include <string_view>
 #include <tuple>
 
-#include <torchtrt/backend/properties.h>
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 
 #include "backends/tensorrt/compat/version.h"
-#include "backends/tensorrt/driver.h"
 #include "backends/tensorrt/library.h"
-#include "backends/tensorrt/plugin_layer.h"
+#include "backends/tensorrt/plan_runtime.h"
 #include "backends/tensorrt/properties.h"
 
 namespace torchtrt::tensorrt {
@@ -21,11 +20,9 @@ namespace {
 constexpr const char* kAny = "any";
 constexpr const char* kIdentical = "identical";
 
-using Properties = std::map<std::string, std::string>;
-
-std::string property(const Properties& properties, const char* name) {
-  const auto found = properties.find(name);
-  return found == properties.end() ? "" : found->second;
+// Of Refit::kAny; TensorRT has its own say (make_refittable).
+bool is_replaceable(const network::Network& net, const Lowering::NamedWeights& named) {
+  return named.constant && is_floating(net.value(*named.constant).dtype);
 }
 
 // What a plan fixes: the structure, with the elements of all constants but those whose weights can be replaced, and which
@@ -35,8 +32,7 @@ std::string structure_of(const network::Network& net, const Lowering& lowering, 
   std::set<network::ValueId> hidden;
   std::string without_nan;
   for (const Lowering::NamedWeights& named : lowering.weights()) {
-    if (!any || !named.constant || !is_floating(net.value(*named.constant).dtype) || fixed.contains(named.name))
-      continue;
+    if (!any || !is_replaceable(net, named) || fixed.contains(named.name)) continue;
     hidden.insert(*named.constant);
     if (lowering.never_nan(*named.constant)) without_nan += " " + named.name;
   }
@@ -70,8 +66,7 @@ Properties make_refittable(const network::Network& net, const Lowering& lowering
   std::set<std::string> fixed;
   std::string fixed_text;
   for (const Lowering::NamedWeights& named : lowering.weights()) {
-    const bool wanted = !any || (named.constant && is_floating(net.value(*named.constant).dtype));
-    if (!wanted) continue;
+    if (any && !is_replaceable(net, named)) continue;
     const char* name = named.name.c_str();
     if (definition.setWeightsName(named.weights, name) && (!any || definition.markWeightsRefittable(name))) continue;
     fixed.insert(named.name);
@@ -121,11 +116,7 @@ std::optional<backend::BuiltEngine> refit(const network::Network& net, const bac
   lowering.run();
   if (const std::string why = misfit_of(net, lowering, former.properties); !why.empty()) return refused(why);
 
-  const std::unique_ptr<nvinfer1::IRuntime> runtime = Library::get().create_runtime();
-  if (property(former.properties, backend::kRecordableProperty) == "false") {  // it has plugins
-    register_plugin_layer(runtime->getPluginRegistry());
-  }
-  if (property(former.properties, kVersionCompatibleProperty) == "true") runtime->setEngineHostCodeAllowed(true);
+  const std::unique_ptr<nvinfer1::IRuntime> runtime = runtime_for(former.properties);
   std::unique_ptr<nvinfer1::ICudaEngine> engine;
   for (const auto& [name, bytes] : former.sections) {
     if (name == kPlanSection) engine.reset(runtime->deserializeCudaEngine(bytes.data(), bytes.size()));

@@ -12,6 +12,7 @@
 
 #include "backends/tensorrt/builder/lowering.h"
 #include "backends/tensorrt/logger.h"
+#include "backends/tensorrt/properties.h"
 
 /// Plans whose weights can be replaced, with TensorRT's refitter.
 ///
@@ -23,13 +24,12 @@ namespace torchtrt::tensorrt {
 
 /// Names the weights of a lowered network, and marks those that can be replaced. Before the build.
 /// Properties of the plan that refit() reads.
-std::map<std::string, std::string> make_refittable(const network::Network& net, const Lowering& lowering,
-                                                   backend::Refit refit, nvinfer1::INetworkDefinition& definition);
+Properties make_refittable(const network::Network& net, const Lowering& lowering, backend::Refit refit,
+                           nvinfer1::INetworkDefinition& definition);
 void set_refit_flags(nvinfer1::IBuilderConfig& config, const backend::BuildSettings& settings);
 
 /// Why the plan that has these properties cannot take the network's weights; "" if it can.
-std::string misfit_of(const network::Network& net, const Lowering& lowering,
-                      const std::map<std::string, std::string>& properties);
+std::string misfit_of(const network::Network& net, const Lowering& lowering, const Properties& properties);
 
 /// Gives all weights that the refitter knows by name; the reason if it does not take them, "" if it does.
 /// Refitter: nvinfer1::IRefitter; a test has another one.

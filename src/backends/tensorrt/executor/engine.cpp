@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include <torchtrt/backend/properties.h>
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 
@@ -23,7 +22,7 @@
 #include "backends/tensorrt/executor/weight_streaming.h"
 #include "backends/tensorrt/library.h"
 #include "backends/tensorrt/logger.h"
-#include "backends/tensorrt/plugin_layer.h"
+#include "backends/tensorrt/plan_runtime.h"
 #include "backends/tensorrt/properties.h"
 #include "backends/tensorrt/types.h"
 
@@ -32,23 +31,17 @@ namespace {
 
 constexpr const char* kRebuild = "compile the model again for this machine";
 
-std::string property(const backend::LoadRequest& request, const char* name) {
-  const auto found = request.properties.find(name);
-  return found == request.properties.end() ? "" : found->second;
-}
-
-bool is_set(const backend::LoadRequest& request, const char* name) { return property(request, name) == "true"; }
-
 std::string subject_of(const backend::LoadRequest& request) { return "engine \"" + request.engine_name + "\""; }
 
 // "was built by TensorRT 11.2.1 for an NVIDIA H200 (compute capability 9.0)"
 std::string origin_of(const backend::LoadRequest& request) {
-  const std::string version = property(request, kVersionProperty);
+  const std::string version = property(request.properties, kVersionProperty);
   std::string text =
       std::string("was built by ") + compat::kProductName + " " + (version.empty() ? "of unknown version" : version);
-  if (const std::string gpu = property(request, kGpuProperty); !gpu.empty()) {
-    text += " for the GPU " + gpu + " (compute capability " + property(request, kComputeCapabilityProperty) + ")";
-  } else if (const std::string targets = property(request, kComputeCapabilitiesProperty); !targets.empty()) {
+  if (const std::string gpu = property(request.properties, kGpuProperty); !gpu.empty()) {
+    text += " for the GPU " + gpu + " (compute capability " + property(request.properties, kComputeCapabilityProperty) +
+            ")";
+  } else if (const std::string targets = property(request.properties, kComputeCapabilitiesProperty); !targets.empty()) {
     text += " for compute capabilities " + targets;
   }
   return text;
@@ -64,18 +57,19 @@ std::span<const std::byte> plan_of(const backend::LoadRequest& request) {
 // TensorRT's plans are for one release and one kind of GPU. It says so too, but not what to do. TensorRT-RTX's are for
 // several GPUs, and only the library knows for which: deserialize() asks it.
 void check_fits(const backend::LoadRequest& request, const Gpu& gpu) {
-  TORCHTRT_CHECK(!is_set(request, kStrippedProperty), kInvalidArgument, subject_of(request),
+  TORCHTRT_CHECK(!is_set(request.properties, kStrippedProperty), kInvalidArgument, subject_of(request),
                  " was built without its weights (strip_engine_weights): give it some before it runs, with "
                  "torch_tensorrt.dynamo.refit_module_weights");
   if (compat::kIsRtx) return;
-  const std::string built = property(request, kVersionProperty);
-  TORCHTRT_CHECK(fits_release(built, Library::get().version(), is_set(request, kVersionCompatibleProperty)),
+  const std::string built = property(request.properties, kVersionProperty);
+  TORCHTRT_CHECK(fits_release(built, Library::get().version(), is_set(request.properties, kVersionCompatibleProperty)),
                  kVersionMismatch, subject_of(request), " ", origin_of(request), ", this machine has ",
                  compat::kProductName, " ", Library::get().version(), ": ", kRebuild, ", or install that version");
-  const std::string capability = property(request, kComputeCapabilityProperty);
-  TORCHTRT_CHECK(fits_capability(capability, gpu.compute_capability(), is_set(request, kHardwareCompatibleProperty)),
-                 kUnsupported, subject_of(request), " ", origin_of(request), ", this GPU is ", gpu.name,
-                 " (compute capability ", gpu.compute_capability(), "): ", kRebuild);
+  const std::string capability = property(request.properties, kComputeCapabilityProperty);
+  TORCHTRT_CHECK(
+      fits_capability(capability, gpu.compute_capability(), is_set(request.properties, kHardwareCompatibleProperty)),
+      kUnsupported, subject_of(request), " ", origin_of(request), ", this GPU is ", gpu.name, " (compute capability ",
+      gpu.compute_capability(), "): ", kRebuild);
 }
 
 // The package's order, and what TensorRT says of each tensor. Shapes and types are compared, since a wrong one would be
@@ -181,7 +175,7 @@ std::unique_ptr<nvinfer1::ICudaEngine> deserialize(nvinfer1::IRuntime& runtime, 
   Logger::take_errors();
   std::unique_ptr<nvinfer1::ICudaEngine> engine(runtime.deserializeCudaEngine(plan.data(), plan.size()));
   if (engine == nullptr) {
-    const std::string built = property(request, kVersionProperty);
+    const std::string built = property(request.properties, kVersionProperty);
     const bool other = !built.empty() && built != Library::get().version();
     fail(other ? ErrorCode::kVersionMismatch : ErrorCode::kDataLoss, subject_of(request), " ", origin_of(request),
          ", and ", compat::kProductName, " ", Library::get().version(), " cannot load it: ", Logger::take_errors(),
@@ -191,7 +185,7 @@ std::unique_ptr<nvinfer1::ICudaEngine> deserialize(nvinfer1::IRuntime& runtime, 
 }
 
 TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request)
-    : streams_weights_(is_set(request, kWeightStreamingProperty)) {
+    : streams_weights_(is_set(request.properties, kWeightStreamingProperty)) {
   TORCHTRT_CHECK(request.device.device_type == kDLCUDA, kInvalidArgument, subject_of(request), ": ",
                  compat::kProductName, " engines run on NVIDIA GPUs");
   const Library& library = Library::get();
@@ -200,12 +194,7 @@ TensorRtEngine::TensorRtEngine(const backend::LoadRequest& request)
   check_fits(request, gpu);
   identity_ = std::string(compat::kProductName) + " " + library.version() + ", " + gpu.name + " (compute capability " +
               gpu.compute_capability() + ")";
-  runtime_ = library.create_runtime();
-  if (property(request, backend::kRecordableProperty) == "false") {  // it has plugins
-    register_plugin_layer(runtime_->getPluginRegistry());
-  }
-  // A version compatible plan carries the code that runs it.
-  if (is_set(request, kVersionCompatibleProperty)) runtime_->setEngineHostCodeAllowed(true);
+  runtime_ = runtime_for(request.properties);
   engine_ = deserialize(*runtime_, plan, request);
   if (streams_weights_) stream_weights(*engine_, subject_of(request), &Logger::take_errors);
   layout_ = LayoutReader(*engine_, request).read();

@@ -17,8 +17,6 @@
 namespace torchtrt::tensorrt::testing {
 namespace {
 
-using Properties = std::map<std::string, std::string>;
-
 network::Weights floats(std::size_t count, float value) {
   const auto storage = std::make_shared<std::vector<float>>(count, value);
   return {std::shared_ptr<const void>(storage, storage->data()), count * sizeof(float)};
