@@ -17,8 +17,9 @@ JOBS ?= $(shell nproc)
 STAMPS := .venv/.stamps
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DIFFERENTIAL_ARGS ?= --seed 0 --start 0 --minutes 5
 
-.PHONY: help setup setup-bench build install demo test gpu-test lint format bench bench-gpu asan tsan fuzz tidy wheel clean
+.PHONY: help setup setup-bench build install demo test differential gpu-test lint format bench bench-gpu asan tsan fuzz tidy wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -55,6 +56,9 @@ demo: install ## compile a sentence encoder, save it, run it from C++ without Py
 test: install ## GoogleTest and pytest (PYTEST_ARGS=... to choose)
 	ctest --test-dir build --output-on-failure
 	python -m pytest $(PYTEST_ARGS)
+
+differential: build ## programs drawn at random against eager PyTorch, for five minutes (DIFFERENTIAL_ARGS=... for more)
+	cd tests && PYTHONPATH=../py python -m differential $(DIFFERENTIAL_ARGS)
 
 # Not `setup`: on a GPU machine the tests take the Python that is there (PYTHON=...; DEPS=... without a network).
 gpu-test: ## on a machine with an NVIDIA GPU: build with PYTHON's torch, and run what needs the GPU

@@ -1,0 +1,539 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a program eagerly and in the ways to run it, and compares.
+
+Eager PyTorch on fresh memory is right. Compared are values (NaN and infinities by position; integers exactly), shapes,
+dtypes, errors, what a call writes (inputs with all memory around them, buffers), what compiling and saving leave behind
+(the caller's module, its inputs, the random state), and sharing: a write into a result changes nothing that it
+would not change in eager PyTorch.
+
+**What is a rounding.** No fixed tolerance is right for programs drawn at random: a difference of nearly equal numbers
+makes one rounding as large as the result. So a result beyond the dtype's tolerance is judged by running the program
+again in eager PyTorch, step by step, with every leaf and every result moved by an ulp: what these runs show is what
+roundings can do, and only a difference well outside of it is a find. One more run holds half precision in float32
+between steps, since engines may compute wider. These runs cost nothing where answers agree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from . import ways
+from .program import (
+    Program,
+    Step,
+    _namespace,
+    _rendered,
+    constant_tensors,
+    input_tensors,
+    make_module,
+)
+
+TOLERANCE = {torch.float32: 1.3e-6, torch.float16: 1e-3, torch.bfloat16: 1.6e-2, torch.float64: 1e-12}
+"""Relative: those of torch.testing, which allow about ten roundings in float32 and two in bfloat16."""
+PERTURBED_RUNS = 8
+ALLOWANCE = {torch.float32: 4.0, torch.float64: 4.0, torch.float16: 1.5, torch.bfloat16: 1.5}
+"""A difference of this many times what the perturbed runs show is a find. Less for half precision: what is inside an
+operator is computed in float32 there, so only the results of steps are rounded."""
+HALVES = (torch.float16, torch.bfloat16)
+
+
+@dataclasses.dataclass
+class Find:
+    kind: str
+    """value, shape, dtype, error, no error, error kind, state, input, alias, caller, compile, save, load, gradient."""
+    way: str
+    message: str
+
+    def text(self) -> str:
+        return f"{self.kind} ({self.way}): {self.message}"
+
+
+@dataclasses.dataclass
+class Verdict:
+    """What became of a program."""
+
+    finds: list[Find] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    """Why it was not compared as a whole: torch.export refuses it; torch.export's own program differs from eager."""
+    ways: list[str] = dataclasses.field(default_factory=list)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    engines: int = 0
+
+
+# --- one sequence of calls --------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Call:
+    number: int
+    results: list[Any] | None
+    error: BaseException | None
+    inputs: list[torch.Tensor]
+    """All memory of each input, after the call."""
+    buffers: dict[str, torch.Tensor]
+
+
+def memory(tensor: torch.Tensor) -> torch.Tensor:
+    """Everything in the tensor's storage, as a flat tensor over it."""
+    return tensor.detach().new_empty(0).set_(tensor.untyped_storage())
+
+
+def buffers_of(run: Any) -> dict[str, torch.Tensor]:
+    """Copies of buffers by name, where the way has any to look at."""
+    try:
+        return {
+            name.rpartition(".")[2]: buffer.detach().clone() for name, buffer in run.named_buffers() if buffer.numel()
+        }
+    except (AttributeError, RuntimeError):
+        return {}
+
+
+def run_calls(run: Callable[..., Any], program: Program, numbers: Sequence[int]) -> list[Call]:
+    """Calls with fresh inputs each. Results are copied at once; what writes do to them is for `sharing`."""
+    calls = []
+    for number in numbers:
+        inputs = input_tensors(program, number)
+        results, error = None, None
+        try:
+            with torch.no_grad():
+                results = [copied(leaf) for leaf in pytree.tree_leaves(run(*inputs))]
+        except Exception as raised:
+            error = raised
+        calls.append(Call(number, results, error, [memory(tensor).clone() for tensor in inputs], buffers_of(run)))
+    return calls
+
+
+def copied(leaf: Any) -> Any:
+    return leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf
+
+
+# --- comparison -------------------------------------------------------------------------------------------------------
+
+
+def mismatch(actual: Any, expected: Any) -> tuple[str, torch.Tensor | None]:
+    """(what differs, where); ("", None) where nothing does."""
+    if not isinstance(expected, torch.Tensor) or not isinstance(actual, torch.Tensor):
+        return ("", None) if type(actual) is type(expected) and actual == expected else (f"value: {actual!r}", None)
+    if actual.dtype != expected.dtype:
+        return f"dtype: {actual.dtype} instead of {expected.dtype}", None
+    if actual.shape != expected.shape:
+        return f"shape: {tuple(actual.shape)} instead of {tuple(expected.shape)}", None
+    if not expected.is_floating_point():
+        wrong = actual != expected
+    else:
+        one, other = actual.double(), expected.double()
+        near = (one - other).abs() <= TOLERANCE[expected.dtype] * other.abs()
+        wrong = ~(near | (one == other) | (one.isnan() & other.isnan()))
+    return ("value", wrong) if bool(wrong.any()) else ("", None)
+
+
+def describe(actual: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor) -> str:
+    count = int(wrong.sum())
+    first = tuple(wrong.nonzero()[0].tolist())
+    given, wanted = actual[first].item(), expected[first].item()
+    return f"{count} of {wrong.numel()} elements, at {list(first)} {given!r} instead of {wanted!r}"
+
+
+# --- what roundings can do --------------------------------------------------------------------------------------------
+
+
+def _largest(tensors: Sequence[Any]) -> float:
+    sizes = [
+        tensor.detach().double().nan_to_num(0, 0, 0).abs().max().item()
+        for tensor in tensors
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.numel()
+    ]
+    return max(sizes, default=0.0)
+
+
+class _Perturbed:
+    """The program in eager PyTorch, step by step, every number moved by an ulp; or (`wide`) half precision held in
+    float32 between steps. Keeps its state from call to call."""
+
+    def __init__(self, program: Program, seed: int, wide: bool = False) -> None:
+        self._program = program
+        self._wide = wide
+        self._generator = torch.Generator().manual_seed(seed)
+        self._constants = constant_tensors(program)
+        if not wide:
+            written = {step.args[0] for step in program.steps if not step.out}
+            for name, tensor in self._constants.items():
+                if name not in written and tensor.dtype not in HALVES:
+                    self._constants[name] = self._moved(tensor, 0.0)
+        self._scope = _namespace()
+
+    def _moved(self, tensor: Any, noise: float) -> Any:
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point() or not tensor.numel():
+            return tensor
+        info = torch.finfo(tensor.dtype)
+        steps = torch.randint(-2, 3, tensor.shape, generator=self._generator)
+        wide = tensor.double()
+        moved = wide * (1 + steps * (info.eps / 2)) + torch.randn(tensor.shape, generator=self._generator) * noise
+        return torch.where(wide.isfinite(), moved, wide).to(tensor.dtype)
+
+    def _after(self, step: Step, values: dict[str, Any]) -> None:
+        operands = [values[name] for name in step.args]
+        for name in step.out:
+            tensor = values[name]
+            if not isinstance(tensor, torch.Tensor):
+                continue
+            if step.unspecified and not tensor.is_floating_point() and tensor.numel():
+                source = values[step.args[0]]
+                limits = torch.iinfo(tensor.dtype)
+                whole = source.double().trunc()
+                wrong = ~((whole >= limits.min) & (whole <= limits.max))
+                other = torch.randint(0, 100, tensor.shape, generator=self._generator).to(tensor.dtype)
+                values[name] = torch.where(wrong, other, tensor)
+            if self._wide or not tensor.is_floating_point() or not tensor.numel():
+                continue
+            if any(_shares(tensor, other) for other in operands):
+                continue  # a view moves numbers and rounds nothing; and it must stay a view
+            eps = torch.finfo(tensor.dtype).eps
+            values[name] = self._moved(tensor, step.noise * eps * _largest([tensor, *operands]) if step.noise else 0.0)
+
+    def __call__(self, *inputs: torch.Tensor) -> list[Any]:
+        program = self._program
+        written = {step.args[0] for step in program.steps if not step.out}
+        values: dict[str, Any] = dict(self._constants)
+        for item, tensor in zip(program.inputs, inputs, strict=True):
+            move = not self._wide and item.name not in written and tensor.dtype not in HALVES
+            values[item.name] = self._moved(tensor, 0.0) if move else tensor
+        for step in program.steps:
+            local = {**self._scope, **values}
+            if self._wide and step.out:
+                for name in step.args:
+                    if isinstance(values[name], torch.Tensor) and values[name].dtype in HALVES:
+                        local[name] = values[name].float()
+            exec(_rendered(step, lambda name: name), local)
+            for name in step.out:
+                values[name] = local[name]
+            self._after(step, values)
+        return [values[name] for name in program.outputs]
+
+    def named_buffers(self) -> Any:
+        return [(name, tensor) for name, tensor in self._constants.items()]
+
+
+def _shares(one: torch.Tensor, other: Any) -> bool:
+    return isinstance(other, torch.Tensor) and one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
+def perturbed_calls(program: Program, numbers: Sequence[int]) -> list[list[Call]]:
+    """The same calls with roundings moved, in several ways; the run in wide precision is left out where it fails."""
+    runs = [run_calls(_Perturbed(program, seed), program, numbers) for seed in range(PERTURBED_RUNS)]
+    halves = {"float16", "bfloat16"}
+    if any(item.dtype in halves for item in (*program.inputs, *program.constants)) or "half" in "".join(
+        program.operators()
+    ):
+        runs.append(run_calls(_Perturbed(program, 0, wide=True), program, numbers))
+    return runs
+
+
+def explained(actual: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor, others: Sequence[Any]) -> bool:
+    """Whether the differences are of the size that roundings make, by results of perturbed runs."""
+    spread = torch.zeros(expected.shape, dtype=torch.float64)
+    classes = torch.zeros(expected.shape, dtype=torch.bool)
+    base = expected.double()
+    for other in others:
+        if not isinstance(other, torch.Tensor):
+            continue
+        if other.shape != expected.shape:
+            return True  # how many there are depends on a rounding
+        given = other.to(expected.dtype).double() if expected.is_floating_point() else other.double()
+        if not expected.is_floating_point():
+            classes |= other != expected
+            continue
+        both = given.isfinite() & base.isfinite()
+        same = (given == base) | (given.isnan() & base.isnan())
+        classes |= ~both & ~same
+        spread = torch.maximum(spread, torch.where(both, (given - base).abs(), 0.0))
+    if expected.is_floating_point():
+        near = (actual.double() - base).abs() <= ALLOWANCE[expected.dtype] * spread + torch.finfo(
+            expected.dtype
+        ).smallest_normal * torch.finfo(expected.dtype).eps
+        return bool((~wrong | near | classes).all())
+    return bool((~wrong | classes).all())
+
+
+# --- calls against calls ----------------------------------------------------------------------------------------------
+
+
+def _error_kind(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def compare_calls(
+    actual: Sequence[Call], expected: Sequence[Call], way: str, others: Callable[[], list[list[Call]]]
+) -> Find | None:
+    """The first difference that roundings do not explain. `others`: perturbed runs, made when needed."""
+    for position, (mine, right) in enumerate(zip(actual, expected, strict=True)):
+        where = f"call {position} (data {mine.number})"
+        if mine.number < 0:  # outside the contract: an error, or eager's answer
+            if mine.error is not None:
+                continue
+            if right.error is not None:
+                return Find("no error", way, f"{where}: eager raises {right.error!r:.200}")
+        if mine.error is not None and right.error is not None:
+            if way == "module" and isinstance(right.error, IndexError) and not isinstance(mine.error, IndexError):
+                return Find("error kind", way, f"{where}: {mine.error!r:.300} instead of {right.error!r:.200}")
+            continue
+        if mine.error is not None:
+            return Find("error", way, f"{where}: {_error_kind(mine.error)}: {str(mine.error)[:600]}")
+        if right.error is not None:
+            return Find("no error", way, f"{where}: eager raises {_error_kind(right.error)}: {str(right.error)[:200]}")
+        assert mine.results is not None
+        assert right.results is not None
+        if len(mine.results) != len(right.results):
+            return Find("structure", way, f"{where}: {len(mine.results)} results instead of {len(right.results)}")
+        for index, (given, wanted) in enumerate(zip(mine.results, right.results, strict=True)):
+            found = _judge(
+                given, wanted, others, lambda run, at=index, call=position: run[call].results and run[call].results[at]
+            )
+            if found:
+                return Find(found[0], way, f"{where}, result {index}: {found[1]}")
+        for index, (given, wanted) in enumerate(zip(mine.inputs, right.inputs, strict=True)):
+            found = _judge(given, wanted, others, lambda run, at=index, call=position: run[call].inputs[at])
+            if found:
+                return Find("input", way, f"{where}, memory of input {index} afterwards: {found[1]}")
+        for name in mine.buffers.keys() & right.buffers.keys():
+            found = _judge(
+                mine.buffers[name],
+                right.buffers[name],
+                others,
+                lambda run, at=name, call=position: run[call].buffers.get(at),
+            )
+            if found:
+                return Find("state", way, f"{where}, buffer {name} afterwards: {found[1]}")
+    return None
+
+
+def _judge(
+    given: Any, wanted: Any, others: Callable[[], list[list[Call]]], of: Callable[[list[Call]], Any]
+) -> tuple[str, str] | None:
+    what, wrong = mismatch(given, wanted)
+    if not what:
+        return None
+    results = [result for run in others() if (result := of(run)) is not None]
+    if wrong is None:
+        depends = what.startswith("shape") and any(
+            isinstance(other, torch.Tensor) and other.shape != wanted.shape for other in results
+        )
+        return None if depends else (what.partition(":")[0], what.partition(": ")[2])
+    if explained(given, wanted, wrong, results):
+        return None
+    return "value", describe(given, wanted, wrong)
+
+
+# --- sharing ----------------------------------------------------------------------------------------------------------
+
+
+def _poison(tensor: torch.Tensor) -> bool:
+    """Writes something else into every element; whether that was possible."""
+    try:
+        with torch.no_grad():
+            if tensor.dtype == torch.bool:
+                tensor.logical_not_()
+            else:
+                tensor.fill_(77 if tensor.numel() and float(tensor.flatten()[0]) != 77 else 78)
+        return True
+    except RuntimeError:
+        return False
+
+
+def sharing(run: Any, program: Program) -> tuple[dict[tuple[str, str], bool], Call] | None:
+    """What a write into each result changes ((result, other) -> True), and a call after all writes; None where the call
+    fails."""
+    inputs = input_tensors(program, 0)
+    try:
+        with torch.no_grad():
+            results = [leaf for leaf in pytree.tree_leaves(run(*inputs)) if isinstance(leaf, torch.Tensor)]
+    except Exception:
+        return None
+    try:
+        live = dict(run.named_buffers())
+    except (AttributeError, RuntimeError):
+        live = {}
+    live = {name.rpartition(".")[2]: buffer for name, buffer in live.items()}
+    things: dict[str, torch.Tensor] = {f"result {index}": tensor for index, tensor in enumerate(results)}
+    things.update({f"input {index}": tensor for index, tensor in enumerate(inputs)})
+    things.update({f"buffer {name}": tensor for name, tensor in live.items()})
+    changed: dict[tuple[str, str], bool] = {}
+    for index, tensor in enumerate(results):
+        if not tensor.numel():
+            continue
+        before = {name: memory(other).clone() for name, other in things.items()}
+        if not _poison(tensor):
+            changed[(f"result {index}", "cannot be written")] = True
+            continue
+        for name, other in things.items():
+            if name != f"result {index}" and not _identical(memory(other), before[name]):
+                changed[(f"result {index}", name)] = True
+    return changed, run_calls(run, program, [0])[0]
+
+
+def _identical(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(one.view(torch.uint8), other.view(torch.uint8)) if one.shape == other.shape else False
+
+
+def compare_sharing(
+    run: Any, eager: nn.Module, program: Program, way: str, others: Callable[[], list[list[Call]]]
+) -> Find | None:
+    mine, right = sharing(run, program), sharing(eager, program)
+    if mine is None or right is None:
+        return None
+    for pair in mine[0]:
+        if pair not in right[0]:
+            what = "it cannot be written" if pair[1] == "cannot be written" else f"a write changes {pair[1]}"
+            return Find("alias", way, f"{pair[0]}: {what}, which it does not in eager")
+    if not any(name.startswith("buffer") for _, name in right[0]):
+        found = compare_calls([mine[1]], [right[1]], way, others)
+        if found:
+            return Find("alias", way, f"after writes into results: {found.message}")
+    return None
+
+
+# --- a program --------------------------------------------------------------------------------------------------------
+
+
+def _caller_unchanged(
+    module: nn.Module, program: Program, inputs: Sequence[torch.Tensor], random_state: torch.Tensor, after: str
+) -> Find | None:
+    for name, tensor in constant_tensors(program).items():
+        if not _identical(memory(getattr(module, name)), memory(tensor)):
+            return Find("caller", "module", f"{after} changed the caller's {name}")
+    for index, (tensor, fresh) in enumerate(zip(inputs, input_tensors(program, 0), strict=True)):
+        if not _identical(memory(tensor), memory(fresh)):
+            return Find("caller", "module", f"{after} changed the caller's input {index}")
+    if not torch.equal(torch.get_rng_state(), random_state):
+        return Find("caller", "module", f"{after} changed the random state")
+    return None
+
+
+def check(program: Program, other_ways: Sequence[str] = (), gradients: bool = False) -> Verdict:
+    """Compiles, saves, loads and runs the program, and compares all of it with eager, to the first find of each way."""
+    verdict = Verdict()
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")
+        _check(program, other_ways, gradients, verdict, Path(folder))
+    return verdict
+
+
+def _check(program: Program, other_ways: Sequence[str], gradients: bool, verdict: Verdict, folder: Path) -> None:
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        try:
+            return function()
+        finally:
+            verdict.seconds[name] = verdict.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    expected = timed("eager", lambda: run_calls(make_module(program), program, program.calls))
+    if expected[0].error is not None:
+        verdict.notes.append(f"eager refuses it: {expected[0].error!r:.200}")
+        return
+    module, inputs = make_module(program), input_tensors(program, 0)
+    try:
+        exported = timed("export", lambda: ways.capture(program, module, inputs))
+    except ways.NotExportableError as error:
+        verdict.notes.append(f"torch.export refuses it: {error!r:.200}")
+        return
+    state = torch.get_rng_state()
+    try:
+        compiled = timed("compile", lambda: ways.compile_program(exported))
+    except Exception as error:
+        verdict.finds.append(Find("compile", "module", f"{_error_kind(error)}: {str(error)[:600]}"))
+        return
+    report = getattr(compiled, "meta", {}).get("torch_tensorrt", {}).get("report")
+    verdict.engines = sum(block.engine for block in report.blocks) if report is not None else 0
+
+    perturbed: list[list[list[Call]]] = []
+
+    def others() -> list[list[Call]]:
+        if not perturbed:
+            perturbed.append(perturbed_calls(program, program.calls))
+        return perturbed[0]
+
+    def settle(find: Find | None) -> None:
+        """A find, unless torch.export's own program has it too."""
+        if find is None:
+            return
+        if find.kind not in ("caller", "save", "load") and _exports_own(program, find, others):
+            verdict.notes.append(f"torch.export's own program: {find.text()}")
+        else:
+            verdict.finds.append(find)
+
+    settle(_caller_unchanged(module, program, inputs, state, "compile"))
+    paths: dict[str, Path] = {}
+    for way in other_ways:
+        verdict.ways.append(way)
+        try:
+            paths[way] = timed(f"save {way}", lambda way=way: ways.save_program(compiled, way, folder))
+        except Exception as error:
+            verdict.finds.append(Find("save", way, f"{_error_kind(error)}: {str(error)[:600]}"))
+    if other_ways:
+        settle(_caller_unchanged(module, program, inputs, state, "save"))
+    verdict.ways.append("module")
+    runs: dict[str, Callable[..., Any]] = {"module": compiled}
+    for way, path in paths.items():
+        try:
+            runs[way] = timed(f"load {way}", lambda path=path, way=way: ways.load_program(path, way))
+        except Exception as error:
+            verdict.finds.append(Find("load", way, f"{_error_kind(error)}: {str(error)[:600]}"))
+    for way, run in runs.items():
+        actual = timed(f"run {way}", lambda run=run: run_calls(run, program, program.calls))
+        found = compare_calls(actual, expected, way, others)
+        if found is None:
+            eager = make_module(program)
+            run_calls(eager, program, program.calls)
+            found = compare_sharing(run, eager, program, way, others)
+        settle(found)
+    if gradients and not verdict.finds:
+        settle(check_gradients(compiled, program))
+
+
+def _exports_own(program: Program, find: Find, others: Callable[[], list[list[Call]]]) -> bool:
+    """Whether the module that torch.export makes of the program shows a difference of the same kind."""
+    module = make_module(program)
+    try:
+        run = ways.capture(program, module, input_tensors(program, 0)).module()
+    except Exception:
+        return True
+    expected = run_calls(make_module(program), program, program.calls)
+    found = compare_calls(run_calls(run, program, program.calls), expected, find.way, others)
+    if found is None:
+        eager = make_module(program)
+        run_calls(eager, program, program.calls)
+        found = compare_sharing(run, eager, program, find.way, others)
+    return found is not None and found.kind == find.kind
+
+
+def check_gradients(compiled: Any, program: Program) -> Find | None:
+    """A result that depends on an input which requires a gradient has one, or the call says that it cannot."""
+    inputs = [
+        tensor.clone().requires_grad_() if tensor.is_floating_point() else tensor
+        for tensor in input_tensors(program, 0)
+    ]
+    eager_inputs = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in inputs]
+    try:
+        with torch.enable_grad():
+            wanted = pytree.tree_leaves(make_module(program)(*eager_inputs))
+    except Exception:
+        return None
+    try:
+        with torch.enable_grad():
+            given = pytree.tree_leaves(compiled(*inputs))
+    except Exception:
+        return None
+    for index, (one, other) in enumerate(zip(given, wanted, strict=True)):
+        if isinstance(other, torch.Tensor) and other.requires_grad and not one.requires_grad:
+            return Find("gradient", "module", f"result {index} has no gradient in silence")
+    return None

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine itself: programs can be drawn again, faults of every kind are found, and roundings are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from . import oracle, runner, ways
+from .generate import Draw, draw
+from .operators import FAMILIES
+from .program import Constant, Dim, Fill, Input, Program, Step, make_module, merge, run_steps, script
+from .shrink import shrink
+
+
+def test_a_program_is_drawn_again_by_its_seed_and_index() -> None:
+    for index in range(40):
+        first, second = draw(5, index), draw(5, index)
+        assert first.to_json() == second.to_json()
+        assert Program.from_json(first.to_json()).to_json() == first.to_json()
+        compile(script(first), "script", "exec")
+    assert draw(5, 0).to_json() != draw(6, 0).to_json()
+
+
+def test_programs_run_in_eager_pytorch() -> None:
+    """Valid by construction: no program fails at its first call."""
+    for index in range(60):
+        program = draw(7, index)
+        assert oracle.run_calls(make_module(program), program, [0])[0].error is None, script(program)
+
+
+ROWS = [(family, number) for family, rows in FAMILIES.items() for number in range(len(rows))]
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_every_row_of_the_table_draws(family: str) -> None:
+    for number, row in enumerate(FAMILIES[family]):
+        drawn = 0
+        for seed in range(60):
+            draws = Draw(random.Random(f"{family}/{number}/{seed}"))
+            row(draws)
+            drawn += bool(draws.program.steps)
+            if drawn:
+                break
+        assert drawn, f"row {number} of {family} draws nothing"
+
+
+def test_the_script_of_a_find_runs() -> None:
+    program = simple("torch.sin({0})")
+    scope: dict[str, Any] = {}
+    text = script(program).split("program = torch.export")[0].replace("import torch, torch_tensorrt", "import torch")
+    exec(text, scope)
+    assert scope["M"]()(*scope["data"]()[0]).shape == (2, 3)
+
+
+# --- faults put in by hand --------------------------------------------------------------------------------------------
+
+
+def simple(code: str, **constants: list[int]) -> Program:
+    names = list(constants)
+    return Program(
+        inputs=[Input("x0", "float32", [2, 3], fill=Fill("grid", 3))],
+        constants=[Constant(name, "float32", shape, Fill("grid", 5)) for name, shape in constants.items()],
+        steps=[Step(["v0"], code, ["x0", *names])],
+        outputs=["v0"],
+    )
+
+
+class Faulty(nn.Module):
+    """torch.export's module with a fault around it."""
+
+    def __init__(self, exported: ExportedProgram, fault: Callable[[Faulty, tuple[Any, ...]], Any]) -> None:
+        super().__init__()
+        self.inner = exported.module()
+        self.fault = fault
+        self.calls = 0
+        self.kept: Any = None
+
+    def forward(self, *inputs: Any) -> Any:
+        self.calls += 1
+        return self.fault(self, inputs)
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    def planted(fault: Any) -> None:
+        monkeypatch.setattr(ways, "compile_program", lambda exported: Faulty(exported, fault))
+
+    return planted
+
+
+def off_by_one(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    result = self.inner(*inputs)
+    return torch.where(result == result.max(), result * 1.0001, result)
+
+
+def later_call(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    return self.inner(*inputs) + (self.calls > 1)
+
+
+def other_dtype(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    return self.inner(*inputs).double()
+
+
+def other_shape(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    return self.inner(*inputs)[None]
+
+
+def writes_input(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    result = self.inner(*inputs)
+    inputs[0].zero_()
+    return result
+
+
+def raises(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    raise RuntimeError("no")
+
+
+def keeps_its_result(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    if self.kept is None:
+        self.kept = {}
+    key = inputs[0].sum().item()
+    if key not in self.kept:
+        self.kept[key] = self.inner(*inputs)
+    return self.kept[key]
+
+
+def returns_input(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    return inputs[0]
+
+
+def loses_nan(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    return self.inner(*inputs).nan_to_num(0.0)
+
+
+FAULTS: list[tuple[Any, str, str]] = [
+    (off_by_one, "{0} * 3", "value"),
+    (later_call, "{0} * 3", "value"),
+    (other_dtype, "{0} * 3", "dtype"),
+    (other_shape, "{0} * 3", "shape"),
+    (writes_input, "{0} * 3", "input"),
+    (raises, "{0} * 3", "error"),
+    (keeps_its_result, "{0} * 3", "alias"),
+    (returns_input, "{0} * 1", "alias"),
+    (loses_nan, "{0} / 0", "value"),
+]
+
+
+@pytest.mark.parametrize(("fault", "code", "kind"), FAULTS, ids=[fault.__name__ for fault, _, _ in FAULTS])
+def test_a_fault_is_found(plant: Any, fault: Any, code: str, kind: str) -> None:
+    plant(fault)
+    verdict = oracle.check(simple(code))
+    assert [find.kind for find in verdict.finds] == [kind], verdict
+
+
+def test_nothing_is_found_without_a_fault(plant: Any) -> None:
+    plant(lambda self, inputs: self.inner(*inputs))
+    for code in ("{0} * 3", "{0} / 0", "torch.sort({0}, 1)[1]", "{0}.view(3, 2)"):
+        verdict = oracle.check(simple(code))
+        assert not verdict.finds, verdict
+        assert not verdict.notes, verdict
+
+
+def test_state_that_compiling_leaves_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(
+        inputs=[Input("x0", "float32", [2], fill=Fill("grid", 3))],
+        constants=[Constant("w0", "float32", [], Fill("values", values=[1.0]))],
+        steps=[Step([], "{0}.add_(1)", ["w0"]), Step(["v0"], "{0} * {1}", ["x0", "w0"])],
+        outputs=["v0"],
+    )
+
+    def runs_it(exported: ExportedProgram) -> nn.Module:
+        next(iter(exported.state_dict.values())).add_(1)
+        return exported.module()
+
+    monkeypatch.setattr(ways, "compile_program", runs_it)
+    assert "caller" in [find.kind for find in oracle.check(program).finds]
+
+    def is_one_step_ahead(exported: ExportedProgram) -> nn.Module:
+        module = exported.module()
+        module._buffers["w0"] = module.w0 + 1
+        return module
+
+    monkeypatch.setattr(ways, "compile_program", is_one_step_ahead)
+    assert [find.kind for find in oracle.check(program).finds] == ["value"]
+
+
+def test_a_missing_error_is_found(plant: Any) -> None:
+    program = Program(
+        inputs=[Input("x0", "float32", [3]), Input("x1", "int64", [1], fill=Fill("integers", 0, 0, 6))],
+        constants=[],
+        steps=[Step(["v0"], "{0}[{1}]", ["x0", "x1"])],
+        outputs=["v0"],
+    )
+    for seed in range(20):  # the first call is in range, the second is not
+        program.inputs[1].fill.seed = seed
+        calls = oracle.run_calls(make_module(program), program, [0, 1])
+        if calls[0].error is None and calls[1].error is not None:
+            break
+    plant(lambda self, inputs: self.inner(inputs[0], inputs[1].clamp(0, 2)))
+    assert [find.kind for find in oracle.check(program).finds] == ["no error"]
+
+
+def summed_in_another_order(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    return self.inner(*inputs) * (1 + 3e-7)
+
+
+def test_a_rounding_is_no_find(plant: Any) -> None:
+    """What is left of a difference of nearly equal numbers is all rounding."""
+    program = simple("({0} * 0.7 + 1000.1) - 1000.1")
+    steps = [("v1", "{0} * 0.7"), ("v2", "{0} + 1000.1"), ("v0", "{0} - 1000.1")]
+    before = "x0"
+    program.steps = []
+    for name, code in steps:
+        program.steps.append(Step([name], code, [before]))
+        before = name
+    plant(lambda self, inputs: (inputs[0].double() * 0.7).float())
+    assert not oracle.check(program).finds
+    plant(lambda self, inputs: (inputs[0].double() * 0.7).float() + 0.01)
+    assert oracle.check(program).finds
+
+
+def test_half_precision_may_be_wider_but_not_narrower(plant: Any) -> None:
+    program = simple("{0}")
+    program.inputs = [Input("x0", "float16", [8, 9], fill=Fill("normal", 3))]
+    program.steps = [Step(["v1"], "{0} * 3.3", ["x0"]), Step(["v0"], "{0} * 1.7", ["v1"])]
+    plant(lambda self, inputs: (inputs[0].float() * 3.3 * 1.7).half())
+    assert not oracle.check(program).finds
+    plant(lambda self, inputs: (inputs[0].bfloat16() * 3.3 * 1.7).half())
+    assert oracle.check(program).finds
+
+
+def test_a_crash_and_a_hang_are_finds(plant: Any) -> None:
+    plant(lambda self, inputs: os.kill(os.getpid(), signal.SIGSEGV))
+    finds = runner.in_child(simple("{0} * 3"), [], 60.0)
+    assert [find.kind for find in finds] == ["crash"]
+    assert "SIGSEGV" in finds[0].message
+    plant(lambda self, inputs: time.sleep(60))
+    assert [find.kind for find in runner.in_child(simple("{0} * 3"), [], 3.0)] == ["hang"]
+
+
+def test_a_find_is_shrunk_to_what_it_needs() -> None:
+    """A fault of clamps of more than two rows, in a program of many steps."""
+
+    def fails(program: Program) -> bool:
+        clamped: list[int] = []
+
+        def observe(step: Step, values: dict[str, Any]) -> None:
+            if "clamp" in step.code and step.out:
+                clamped.append(values[step.out[0]].shape[0])
+
+        try:
+            run_steps(program, oracle.input_tensors(program, 0), observe)
+        except Exception:
+            return False
+        return any(rows > 2 for rows in clamped)
+
+    large = Program(
+        inputs=[Input("x0", "float16", ["s0", 5], "strided", Fill("huge", 3, specials=3)), Input("x1", "int64", [4])],
+        constants=[
+            Constant("w0", "float16", [5, 5], Fill("normal", 1), True),
+            Constant("w1", "float16", [5, 5], of="w0", view="{0}.t()"),
+        ],
+        steps=[
+            Step(["v0"], "{0} @ {1}", ["x0", "w0"]),
+            Step(["v1"], "torch.clamp({0}, -1, 1)", ["v0"]),
+            Step(["v2"], "{0} @ {1}", ["v1", "w1"]),
+            Step(["v3", "v4"], "torch.sort({0}, 1)", ["v2"]),
+            Step(["v5"], "{0} + 1", ["x1"]),
+        ],
+        outputs=["v3", "v4", "v5"],
+        dims={"s0": Dim(0, 8, [6, 4])},
+    )
+    small = shrink(large, fails, 60.0)
+    assert [step.code for step in small.steps] == ["torch.clamp({0}, -1, 1)"]
+    assert not small.constants
+    assert not small.dims
+    assert [(item.dtype, item.layout, item.shape) for item in small.inputs] == [("float32", "contiguous", [3, 1])]
+    assert len(script(small).splitlines()) < 20
+
+
+def test_merged_programs_answer_as_they_do_alone() -> None:
+    programs = [item for item in (draw(3, index) for index in range(30)) if item.calls == [0, 1, 0]][:6]
+    merged = merge(programs)
+    together = oracle.run_calls(make_module(merged), merged, [0, 1])
+    alone = [oracle.run_calls(make_module(item), item, [0, 1]) for item in programs]
+    for call in range(2):
+        if any(item[call].error for item in alone):
+            continue
+        flat = [result for item in alone for result in item[call].results or []]
+        for one, other in zip(together[call].results or [], flat, strict=True):
+            assert oracle.mismatch(one, other) == ("", None)
+
+
+def test_the_journal_counts_all_runs(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    options = runner.Options(seed=4)
+
+    def entry(first: int, finds: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "source": "draw",
+            "seed": 4,
+            "first": first,
+            "count": 100,
+            "seconds": 1800,
+            "ways": {"module": 100},
+            "finds": finds,
+        }
+
+    for first, finds in ((0, [{"signature": "a", "index": 20}]), (100, [{"signature": "a", "index": 150}])):
+        runner.Journal(path).add(entry(first, finds))
+    journal = runner.Journal(path)
+    assert journal.next_index(options) == 200
+    assert journal.next_index(runner.Options(seed=5)) == 0
+    assert (
+        "200 programs in 1.00 hours (200 as module), 1 different finds, nothing new in the last 179"
+        in journal.summary()
+    )
+    assert [json.loads(line)["first"] for line in path.read_text().splitlines()] == [0, 100]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
