@@ -109,3 +109,35 @@ def test_errors_beside_answers(programs: list[tuple[torch.nn.Module, Any, int]])
         assert_same(module(x), model(x))
 
     _hammer(work)
+
+
+class Counts(torch.nn.Module):
+    """An operator that raises IndexError for an index outside, in the middle of an engine of dynamic shapes."""
+
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        sums = torch.zeros(4, dtype=x.dtype).scatter_add(0, index, torch.tanh(x * 2))
+        return torch.softmax(torch.cat([sums, x]), 0)
+
+
+def test_failing_calls_among_good_ones() -> None:
+    """A call that eager refuses too is refused, and no other call is wrong, in other threads and of other sizes."""
+    model = Counts()
+    size = torch.export.Dim("size", min=2, max=64)
+    arguments = (torch.randn(8), torch.zeros(8, dtype=torch.long))
+    program = torch.export.export(model, arguments, dynamic_shapes=({0: size}, {0: size}))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1, use_plugins=True)
+
+    def work(dice: random.Random) -> None:
+        count = dice.choice((8, 8, 17))
+        x = torch.randn(count)
+        index = torch.randint(0, 4, (count,))
+        if dice.random() < 0.2:
+            index[0] = 7
+            with pytest.raises(RuntimeError):
+                model(x, index)
+            with pytest.raises((RuntimeError, IndexError)):
+                module(x, index)
+            return
+        assert_same(module(x, index), model(x, index))
+
+    _hammer(work)

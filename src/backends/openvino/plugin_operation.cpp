@@ -2,6 +2,7 @@
 #include "backends/openvino/plugin_operation.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include <openvino/core/attribute_visitor.hpp>
@@ -117,6 +118,7 @@ std::shared_ptr<ov::Node> PluginOperation::clone_with_new_inputs(const ov::Outpu
   clone->ranks_ = ranks_;
   clone->dims_ = dims_;
   clone->plugin_ = plugin_;
+  clone->failure_ = failure_;
   clone->constructor_validate_and_infer_types();
   return clone;
 }
@@ -135,7 +137,14 @@ bool PluginOperation::evaluate(ov::TensorVector& results, const ov::TensorVector
   Tensors to(results.size());
   for (std::size_t i = 0; i < operands; ++i) from.set(i, inputs[i]);
   for (std::size_t i = 0; i < results.size(); ++i) to.set(i, results[i]);
-  plugin_->run(from.view(), to.view(), nullptr);
+  try {
+    plugin_->run(from.view(), to.view(), nullptr);
+  } catch (...) {
+    if (failure_ == nullptr || !failure_->is_running) throw;
+    if (failure_->error == nullptr) failure_->error = std::current_exception();
+    // The run goes on, and nobody sees what it computes; but indices, for one, have to be valid.
+    for (ov::Tensor& result : results) std::memset(result.data(), 0, result.get_byte_size());
+  }
   return true;
 }
 

@@ -2,14 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torchtrt/backend/plugin.h>
 #include <openvino/op/op.hpp>
 
 namespace torchtrt::openvino {
+
+/// Where plugins leave an error that must not travel through OpenVINO, which is spoiled by exceptions. Of one compiled
+/// model, whose runs take turns.
+struct RunFailure {
+  bool is_running = false;   ///< Outside of runs (OpenVINO evaluates constants when it compiles) errors are thrown.
+  std::exception_ptr error;  ///< The first of the run.
+};
 
 /// A plugin layer as an OpenVINO operation. The builder writes it, with its attributes, to the IR; the executor gives it
 /// its plugin after reading, and the CPU plugin calls evaluate() in the thread that runs the engine.
@@ -30,6 +39,8 @@ class PluginOperation final : public ov::op::Op {
 
   /// Finds the plugin, without which the operation has no evaluate. Error(kNotFound) that names the library.
   void prepare(const std::string& engine);
+  /// From now on errors of the plugin are left there; the run goes on with zeros for the results.
+  void keep_failures(std::shared_ptr<RunFailure> failure) { failure_ = std::move(failure); }
 
   bool visit_attributes(ov::AttributeVisitor& visitor) override;
   void validate_and_infer_types() override;
@@ -44,6 +55,7 @@ class PluginOperation final : public ov::op::Op {
   std::vector<std::string> types_;
   std::vector<std::int64_t> ranks_, dims_;  ///< Of all results, one after the other.
   std::shared_ptr<const backend::Plugin> plugin_;
+  std::shared_ptr<RunFailure> failure_;
 };
 
 }  // namespace torchtrt::openvino

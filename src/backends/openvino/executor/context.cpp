@@ -42,37 +42,61 @@ void guarded(const std::string& engine, const char* doing, const Action& action)
 
 void OpenVinoContext::run(const backend::RunRequest& run) {
   const bool exact = engine_.needs_finite_inputs() && any_input_nonfinite(run);
+  allocate_outputs(run);
   if (run.layer_times != nullptr) [[unlikely]] {
     run_profiled(run, exact);
-  } else if (exact) {
-    run_on(engine_.exact_pool(), exact_request_, run);
   } else {
-    run_on(engine_.pool(), request_, run);
+    run_on(exact ? exact_ : plain_, exact, run);
   }
 }
 
-void OpenVinoContext::run_on(RequestPool& pool, std::unique_ptr<Request>& request, const backend::RunRequest& run) {
-  guarded(engine_.name(), "binding inputs", [&] {
-    if (request == nullptr) request = pool.acquire();
-    for (std::size_t i = 0; i < run.inputs.size(); ++i) bind_input(*request, i, run.inputs[i]);
-  });
+void OpenVinoContext::allocate_outputs(const backend::RunRequest& run) {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
-    if (engine_.outputs()[i].is_static) bind_output(*request, i, *run.outputs);
+    const Port& port = engine_.outputs()[i];
+    if (port.is_static) targets_[i] = run.outputs->allocate(i, port.shape);
   }
-  guarded(engine_.name(), "running", [&] { pool.infer(*request); });
-  deliver(run, pool, request);
+}
+
+void OpenVinoContext::run_on(Place& place, bool exact, const backend::RunRequest& run) {
+  for (bool again = false;; again = true) {
+    if (place.pool == nullptr || place.pool->is_spoiled()) [[unlikely]] {
+      place.request.reset();
+      place.pool = engine_.pool(exact);
+    }
+    if (try_on(place, /*alone=*/again, run)) break;
+  }
+  deliver(run, *place.pool, place.request);
+}
+
+bool OpenVinoContext::try_on(Place& place, bool alone, const backend::RunRequest& run) {
+  guarded(engine_.name(), "binding inputs", [&] {
+    if (place.request == nullptr) place.request = place.pool->acquire();
+    for (std::size_t i = 0; i < run.inputs.size(); ++i) bind_input(*place.request, i, run.inputs[i]);
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+      if (engine_.outputs()[i].is_static) bind_output(*place.request, i);
+    }
+  });
+  bool counts = false;
+  guarded(engine_.name(), "running", [&] { counts = place.pool->infer(*place.request, alone); });
+  return counts;
 }
 
 void OpenVinoContext::run_profiled(const backend::RunRequest& run, bool exact) {
-  const std::shared_ptr<ProfiledForm> form = engine_.profiled_form(exact);
-  const std::lock_guard turn(form->mutex);
-  std::unique_ptr<Request> request;
   std::vector<ov::ProfilingInfo> layers;
-  guarded(engine_.name(), "measuring", [&] { request = form->pool->acquire(); });
-  ov::InferRequest infer = request->infer;
-  run_on(*form->pool, request, run);
-  guarded(engine_.name(), "measuring", [&] { layers = infer.get_profiling_info(); });
-  if (request != nullptr) form->pool->release(std::move(request));  // otherwise its outputs are lent
+  std::shared_ptr<ProfiledForm> form;
+  std::unique_lock<std::mutex> turn;
+  Place place;
+  for (bool counts = false; !counts;) {
+    turn = {};
+    form = engine_.profiled_form(exact);
+    turn = std::unique_lock(form->mutex);
+    place.request.reset();
+    place.pool = form->pool;
+    counts = try_on(place, /*alone=*/true, run);
+  }
+  guarded(engine_.name(), "measuring", [&] { layers = place.request->infer.get_profiling_info(); });
+  deliver(run, *form->pool, place.request);
+  if (place.request != nullptr) form->pool->release(std::move(place.request));  // otherwise its outputs are lent
   ++form->runs;
   for (const ov::ProfilingInfo& layer : layers) {
     const auto found = form->layers.find(layer.node_name);
@@ -114,19 +138,16 @@ void OpenVinoContext::bind_input(Request& request, std::size_t index, const DLTe
   if (small) copy(bound.data, data, bytes);
 }
 
-void OpenVinoContext::bind_output(Request& request, std::size_t index, backend::OutputSink& sink) {
+void OpenVinoContext::bind_output(Request& request, std::size_t index) {
   const Port& port = engine_.outputs()[index];
   Request::Binding& bound = request.outputs[index];
-  void* data = sink.allocate(index, port.shape);
-  targets_[index] = data;
+  void* data = targets_[index];
   const bool small = volume(port.shape.data(), port.shape.size()) * port.type.size() <= kCopyLimit;
   if (small ? bound.data != nullptr : bound.data == data) return;
-  guarded(engine_.name(), "binding outputs", [&] {
-    bound.tensor = small ? ov::Tensor(port.type, to_ov(port.shape)) : ov::Tensor(port.type, to_ov(port.shape), data);
-    bound.data = small ? bound.tensor.data() : data;
-    bound.is_own = small;
-    request.infer.set_output_tensor(index, bound.tensor);
-  });
+  bound.tensor = small ? ov::Tensor(port.type, to_ov(port.shape)) : ov::Tensor(port.type, to_ov(port.shape), data);
+  bound.data = small ? bound.tensor.data() : data;
+  bound.is_own = small;
+  request.infer.set_output_tensor(index, bound.tensor);
 }
 
 // Whether the memory of an output is an input's or another output's as well (an output that is an input, or that

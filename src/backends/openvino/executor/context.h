@@ -26,18 +26,28 @@ class OpenVinoContext final : public backend::Context {
   void run(const backend::RunRequest& run) override;
 
  private:
-  void run_on(RequestPool& pool, std::unique_ptr<Request>& request, const backend::RunRequest& run);
+  /// Where a form of the engine runs.
+  struct Place {
+    std::shared_ptr<RequestPool> pool;
+    std::unique_ptr<Request> request;  // destroyed before its pool
+  };
+
+  /// Runs the plain form or the exact one, where it ran before, until a run counts.
+  void run_on(Place& place, bool exact, const backend::RunRequest& run);
+  /// False: the run does not count, see RequestPool::infer.
+  bool try_on(Place& place, bool alone, const backend::RunRequest& run);
+  void allocate_outputs(const backend::RunRequest& run);
   /// Runs the form of the engine that measures its layers, and says how long they took.
   void run_profiled(const backend::RunRequest& run, bool exact);
   [[nodiscard]] bool any_input_nonfinite(const backend::RunRequest& run) const;
   void bind_input(Request& request, std::size_t index, const DLTensor& tensor);
-  void bind_output(Request& request, std::size_t index, backend::OutputSink& sink);
+  void bind_output(Request& request, std::size_t index);
   /// Takes `request` where outputs are lent.
   void deliver(const backend::RunRequest& run, RequestPool& pool, std::unique_ptr<Request>& request);
   [[nodiscard]] bool is_shared(const Request& request, const void* data) const;
 
   const OpenVinoEngine& engine_;
-  std::unique_ptr<Request> request_, exact_request_;  // of the engine's pool() and exact_pool()
+  Place plain_, exact_;
   std::vector<void*> targets_;         // by output: the caller's buffer; null where it is not known before the run
   std::vector<const void*> produced_;  // where the outputs of dynamic shape lie
   std::vector<std::int64_t> shape_;    // scratch

@@ -25,6 +25,7 @@ namespace {
 // never destroyed, because its threads may outlive main's statics.
 ov::Core& core() {
   static ov::Core* const instance = [] {
+    forks();  // are counted from here on
     auto made = std::make_unique<ov::Core>();
     try {
       made->get_versions("CPU");  // opens the plugin
@@ -132,6 +133,9 @@ ov::CompiledModel compile(const backend::LoadRequest& load, const std::shared_pt
   const int streams = profiled ? 1 : load.settings.streams;
   const int threads = load.settings.threads;
   try {
+    // In a forked process OpenVINO would wait for threads that it believes to be there, already when it compiles. Without
+    // streams the calling thread computes, alone.
+    if (forks() > 0) return compile(model, bfloat16, profiled, 0, 1);
     // In this release of OpenVINO, one stream of one thread swallows exceptions and leaves the failed work behind, to
     // crash a later run. Without streams the calling thread computes, which is as fast and throws. OpenVINO comes to
     // one stream of one thread by itself too (on a machine, or in an affinity mask, of one processor): hence the second
@@ -148,96 +152,74 @@ ov::CompiledModel compile(const backend::LoadRequest& load, const std::shared_pt
   }
 }
 
-bool has_dynamic_shapes(const ov::CompiledModel& model) {
-  const auto is_dynamic = [](const auto& port) { return port.get_partial_shape().is_dynamic(); };
-  return std::ranges::any_of(model.inputs(), is_dynamic) || std::ranges::any_of(model.outputs(), is_dynamic);
+// Whether runs of the model leave something behind in it, see RequestPool.
+bool keeps_state(const ov::Model& model) {
+  return std::ranges::any_of(model.get_ops(), [](const std::shared_ptr<ov::Node>& node) {
+    return ov::is_type<PluginOperation>(node) || std::ranges::any_of(node->outputs(), [](const auto& output) {
+             return output.get_partial_shape().is_dynamic();
+           });
+  });
+}
+
+// Where the model's plugins leave their errors from now on; null where there are none.
+std::shared_ptr<RunFailure> keep_failures_of(const ov::Model& model) {
+  std::shared_ptr<RunFailure> failure;
+  for (const std::shared_ptr<ov::Node>& node : model.get_ops()) {
+    const auto plugin = ov::as_type_ptr<PluginOperation>(node);
+    if (plugin == nullptr) continue;
+    if (failure == nullptr) failure = std::make_shared<RunFailure>();
+    plugin->keep_failures(failure);
+  }
+  return failure;
 }
 
 }  // namespace
-
-RequestPool::RequestPool(ov::CompiledModel model, std::size_t inputs, std::size_t outputs,
-                         std::shared_ptr<const void> owner)
-    : owner_(std::move(owner)),
-      model_(std::move(model)),
-      inputs_(inputs),
-      outputs_(outputs),
-      has_dynamic_shapes_(has_dynamic_shapes(model_)) {
-  idle_.reserve(kMaxIdle);  // so that release() cannot throw
-}
-
-std::unique_ptr<Request> RequestPool::acquire() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!idle_.empty()) {
-      std::unique_ptr<Request> request = std::move(idle_.back());
-      idle_.pop_back();
-      return request;
-    }
-  }
-  return make();
-}
-
-std::unique_ptr<Request> RequestPool::make() {
-  auto request = std::make_unique<Request>();
-  const std::lock_guard gate(gate_);
-  const std::lock_guard alone(running_);
-  request->infer = model_.create_infer_request();
-  request->inputs.resize(inputs_);
-  request->outputs.resize(outputs_);
-  return request;
-}
-
-void RequestPool::infer(Request& request) {
-  std::shared_lock<std::shared_mutex> running;
-  if (has_dynamic_shapes_) {
-    const std::lock_guard gate(gate_);
-    running = std::shared_lock(running_);
-  }
-  request.infer.infer();
-}
-
-std::shared_ptr<Request> RequestPool::lend(std::unique_ptr<Request> request) {
-  return {request.release(),
-          [pool = shared_from_this()](Request* back) { pool->release(std::unique_ptr<Request>(back)); }};
-}
-
-void RequestPool::release(std::unique_ptr<Request> request) noexcept {
-  const std::lock_guard lock(mutex_);
-  if (idle_.size() < kMaxIdle) idle_.push_back(std::move(request));
-}
 
 OpenVinoEngine::OpenVinoEngine(const backend::LoadRequest& load) : load_(load), name_(load.engine_name) {
   const std::shared_ptr<ov::Model> model = read(load);
   inputs_ = match_ports(load, model->inputs(), load.inputs, "input");
   outputs_ = match_ports(load, model->outputs(), load.outputs, "output");
   needs_finite_inputs_ = openvino::needs_finite_inputs(*model);
-  pool_ = std::make_shared<RequestPool>(compile(load, model), inputs_.size(), outputs_.size(), load.owner);
+  pools_[0] = make_pool(model, /*profiled=*/false);
 }
 
-std::shared_ptr<RequestPool> OpenVinoEngine::make_pool(bool exact, bool profiled) const {
+std::shared_ptr<RequestPool> OpenVinoEngine::make_pool(const std::shared_ptr<ov::Model>& model, bool profiled) const {
+  PoolModel made{{}, inputs_.size(), outputs_.size(), keeps_state(*model), nullptr, load_.owner};
+  if (profiled || load_.settings.streams == 1) made.failure = keep_failures_of(*model);  // before it is copied
+  made.compiled = compile(load_, model, profiled);
+  return std::make_shared<RequestPool>(std::move(made));
+}
+
+std::shared_ptr<ov::Model> OpenVinoEngine::model_of(bool exact) const {
   const std::shared_ptr<ov::Model> model = read(load_);
   if (exact) make_exact_for_all_inputs(*model);
-  return std::make_shared<RequestPool>(compile(load_, model, profiled), inputs_.size(), outputs_.size(), load_.owner);
+  return model;
 }
 
-RequestPool& OpenVinoEngine::exact_pool() const {
-  const std::lock_guard lock(other_mutex_);
-  if (exact_pool_ == nullptr) {
+std::shared_ptr<RequestPool> OpenVinoEngine::pool(bool exact) const {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<RequestPool>& pool = pools_[exact ? 1 : 0];
+  if (pool == nullptr) {
     TORCHTRT_LOG(
         kWarning, "engine \"", name_,
         "\": an input holds NaN or an infinity. Such calls run a slower form of the engine that treats them as "
         "PyTorch does; it is compiled now and takes the engine's memory once more.");
-    exact_pool_ = make_pool(/*exact=*/true, /*profiled=*/false);
+  } else if (!pool->is_spoiled()) {
+    return pool;
+  } else if (!pool->is_left_behind()) {
+    TORCHTRT_LOG(kWarning, "engine \"", name_,
+                 "\": OpenVINO failed in a run, after which what it compiled cannot be trusted; it is compiled again");
   }
-  return *exact_pool_;
+  pool = nullptr;  // its memory first
+  return pool = make_pool(model_of(exact), /*profiled=*/false);
 }
 
 std::shared_ptr<ProfiledForm> OpenVinoEngine::profiled_form(bool exact) const {
-  const std::lock_guard lock(other_mutex_);
+  const std::lock_guard lock(mutex_);
   std::shared_ptr<ProfiledForm>& form = profiled_[exact ? 1 : 0];
-  if (form == nullptr) {
+  if (form == nullptr || form->pool->is_spoiled()) {
     auto made = std::make_shared<ProfiledForm>();
-    made->pool = make_pool(exact, /*profiled=*/true);
+    made->pool = make_pool(model_of(exact), /*profiled=*/true);
     made->layers = layers_of(*made->pool, exact);
     form = std::move(made);
   }
@@ -249,7 +231,7 @@ std::shared_ptr<ProfiledForm> OpenVinoEngine::profiled_form(bool exact) const {
 std::map<std::string, ProfiledForm::Layer> OpenVinoEngine::layers_of(const RequestPool& pool, bool exact) const {
   const std::vector<ComputingLayer> own = computing_layers(*pool.model().get_runtime_model());
   std::vector<ComputingLayer>& first = first_layers_[exact ? 1 : 0];
-  if (first.empty()) first = exact ? own : computing_layers(*pool_->model().get_runtime_model());
+  if (first.empty()) first = exact ? own : computing_layers(*pools_[0]->model().get_runtime_model());
   const bool same = std::equal(own.begin(), own.end(), first.begin(), first.end(),
                                [](const auto& one, const auto& other) { return one.type == other.type; });
   std::map<std::string, ProfiledForm::Layer> layers;
@@ -258,13 +240,13 @@ std::map<std::string, ProfiledForm::Layer> OpenVinoEngine::layers_of(const Reque
 }
 
 void OpenVinoEngine::begin_profiling() {
-  const std::lock_guard lock(other_mutex_);
+  const std::lock_guard lock(mutex_);
   profiled_ = {};
 }
 
 std::string OpenVinoEngine::inspect() {
   try {
-    return describe(*pool_->model().get_runtime_model(), name_);
+    return describe(*pool(/*exact=*/false)->model().get_runtime_model(), name_);
   } catch (const ov::Exception& error) {
     fail(ErrorCode::kInternal, "engine \"", name_, "\": OpenVINO does not say what it made of it: ", error.what());
   }

@@ -7,16 +7,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
 #include <torchtrt/backend/executor.h>
-#include <openvino/runtime/compiled_model.hpp>
-#include <openvino/runtime/infer_request.hpp>
-#include <openvino/runtime/tensor.hpp>
+#include <openvino/core/type/element_type.hpp>
 
 #include "backends/openvino/executor/inspection.h"
+#include "backends/openvino/executor/request_pool.h"
 
 namespace torchtrt::openvino {
 
@@ -26,51 +24,6 @@ struct Port {
   ov::element::Type type;
   std::vector<std::int64_t> shape;  ///< -1 where a dimension is not static.
   bool is_static = false;
-};
-
-/// An infer request and what is bound to it. Used by one run at a time; while its outputs are lent it is not run.
-struct Request {
-  struct Binding {
-    ov::Tensor tensor;                ///< Bound to the request; empty before the first binding.
-    void* data = nullptr;             ///< The tensor's elements.
-    std::vector<std::int64_t> shape;  ///< The tensor's shape.
-    bool is_own = false;              ///< The elements belong to the request, not to a caller.
-  };
-  ov::InferRequest infer;
-  std::vector<Binding> inputs, outputs;
-};
-
-/// Requests that are not in use. Shared with the outputs that a request lends, which bring it back when they are
-/// released, maybe after the engine is gone. Thread-safe.
-///
-/// In OpenVINO 2026.4 a new request reads how the outputs of dynamic shape lie in memory, without a lock, while runs of
-/// other requests replace just that: use after free. So a request is made while none of the model runs.
-class RequestPool : public std::enable_shared_from_this<RequestPool> {
- public:
-  /// `owner` keeps the memory that the model's constants lie in.
-  RequestPool(ov::CompiledModel model, std::size_t inputs, std::size_t outputs, std::shared_ptr<const void> owner);
-
-  std::unique_ptr<Request> acquire();
-  void infer(Request& request);
-  /// The request as the owner of its outputs' memory: comes back to the pool with the last copy of the pointer.
-  std::shared_ptr<Request> lend(std::unique_ptr<Request> request);
-  void release(std::unique_ptr<Request> request) noexcept;
-  [[nodiscard]] const ov::CompiledModel& model() const { return model_; }
-
- private:
-  std::unique_ptr<Request> make();
-
-  // Each keeps the memory of its last outputs: as many as a few threads need, not as many as were ever lent.
-  static constexpr std::size_t kMaxIdle = 8;
-
-  std::shared_ptr<const void> owner_;
-  ov::CompiledModel model_;
-  const std::size_t inputs_, outputs_;
-  const bool has_dynamic_shapes_;
-  std::mutex gate_;            // passed by every run, held by who makes a request: runs that follow cannot starve it
-  std::shared_mutex running_;  // shared by runs
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Request>> idle_;
 };
 
 /// A form of the engine that measures its layers. OpenVINO keeps one sum of times and one count of runs per layer and
@@ -99,11 +52,11 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   /// Whether requests of the plain form are right for finite inputs only (nonfinite.h); those of the exact form are right
   /// for all.
   [[nodiscard]] bool needs_finite_inputs() const { return needs_finite_inputs_; }
-  [[nodiscard]] RequestPool& pool() const { return *pool_; }
-  /// Made at the first call.
-  RequestPool& exact_pool() const;
-  /// Made at the first call since begin_profiling(). Errors in times grow with the number of runs, so that each profile
-  /// gets a form of its own.
+  /// Of the plain form or of the exact one, which is made at the first call. A spoiled pool is replaced: its model is
+  /// compiled again.
+  std::shared_ptr<RequestPool> pool(bool exact) const;
+  /// Made at the first call since begin_profiling(), and again when it is spoiled. Errors in times grow with the number
+  /// of runs, so that each profile gets a form of its own.
   std::shared_ptr<ProfiledForm> profiled_form(bool exact) const;
   void begin_profiling() override;
 
@@ -112,13 +65,13 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   std::string name_;
   std::vector<Port> inputs_, outputs_;
   bool needs_finite_inputs_ = false;
-  [[nodiscard]] std::shared_ptr<RequestPool> make_pool(bool exact, bool profiled) const;
+  [[nodiscard]] std::shared_ptr<ov::Model> model_of(bool exact) const;
+  [[nodiscard]] std::shared_ptr<RequestPool> make_pool(const std::shared_ptr<ov::Model>& model, bool profiled) const;
   [[nodiscard]] std::map<std::string, ProfiledForm::Layer> layers_of(const RequestPool& pool, bool exact) const;
 
-  std::shared_ptr<RequestPool> pool_;
-  mutable std::mutex other_mutex_;  // of the rest, made when first needed
-  mutable std::shared_ptr<RequestPool> exact_pool_;
-  mutable std::array<std::shared_ptr<ProfiledForm>, 2> profiled_;    // the second is exact
+  mutable std::mutex mutex_;                                         // of what follows
+  mutable std::array<std::shared_ptr<RequestPool>, 2> pools_;        // the second is exact
+  mutable std::array<std::shared_ptr<ProfiledForm>, 2> profiled_;    // likewise
   mutable std::array<std::vector<ComputingLayer>, 2> first_layers_;  // likewise
 };
 

@@ -2,6 +2,8 @@
 // Plugin layers: operands and results, threads, what a missing or failing plugin says.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <stdexcept>
 #include <thread>
 
 #include <torchtrt/backend/plugin.h>
@@ -128,6 +130,60 @@ TEST(OpenVinoPlugin, ItsErrorIsTheRuns) {
       FAIL() << "the plugin fails";
     } catch (const Error& error) {
       EXPECT_NE(std::string(error.what()).find("a plugin that always fails"), std::string::npos) << error.what();
+    }
+  }
+}
+
+// Fails for elements above 100.
+class Picky final : public backend::Plugin {
+ public:
+  void run(std::span<const DLTensor> inputs, std::span<const DLTensor> results, void*) const override {
+    const auto* x = static_cast<const float*>(inputs[0].data);
+    auto* y = static_cast<float*>(results[0].data);
+    for (std::int64_t i = 0; i < inputs[0].shape[0] * inputs[0].shape[1]; ++i) {
+      if (x[i] > 100) throw std::out_of_range("element " + std::to_string(i) + " is above 100");
+      y[i] = x[i] + 1;
+    }
+    *static_cast<float*>(results[1].data) = 0;
+  }
+};
+
+// An error of a plugin is the call's as it is, and concerns no other call; with one stream nothing is compiled again.
+TEST(OpenVinoPlugin, ItsErrorsSpoilNoOtherRun) {
+  for (const bool dynamic : {false, true}) {
+    for (const backend::ExecutorSettings settings : {backend::ExecutorSettings{1, 0}, {1, 1}, {2, 2}}) {
+      SCOPED_TRACE(::testing::Message() << dynamic << " " << settings.streams << " streams");
+      std::atomic<int> made = 0;
+      const backend::PluginRegistration registration = backend::register_plugin("reverse", [&](const std::string&) {
+        ++made;
+        return std::make_unique<Picky>();
+      });
+      Engine engine(reversing(dynamic), settings);
+      const int made_before = made;
+      std::atomic<int> wrong = 0;
+      std::vector<std::thread> threads;
+      for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&, t] {
+          const auto context = engine.create_context();
+          for (int call = 0; call < 20; ++call) {
+            const std::int64_t rows = dynamic ? 2 + call % 3 : 2;
+            const bool bad = (call + t) % 4 == 0;
+            std::vector<float> x(static_cast<std::size_t>(rows) * 3, static_cast<float>(call % 5));
+            if (bad) x[1] = 51;
+            Sink sink = engine.sink();
+            try {
+              engine.run(*context, {Tensor::of<float>({rows, 3}, x)}, sink);
+              const std::vector<float> expected(x.size(), static_cast<float>(2 * (call % 5) + 2));
+              wrong += bad || engine.read(sink)[0].as<float>() != expected;
+            } catch (const std::exception& error) {
+              wrong += !bad || std::string(error.what()).find("element 1 is above 100") == std::string::npos;
+            }
+          }
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+      EXPECT_EQ(wrong, 0);
+      EXPECT_TRUE(made == made_before || settings.streams > 1);
     }
   }
 }
