@@ -78,7 +78,7 @@ def fake_execute_engine(inputs: list[torch.Tensor], engine: Any) -> list[torch.T
     for tensor, spec in zip(inputs, specs, strict=True):
         if tensor.dim() != len(spec["shape"]):
             raise ValueError(
-                f"engine input {spec['name']!r} has {len(spec['dims'])} dimensions, "
+                f"engine input {spec['name']!r} has {len(spec['shape'])} dimensions, "
                 f"got {tensor.dim()}: {tuple(tensor.shape)}"
             )
         for size, dim in zip(tensor.shape, spec["shape"], strict=True):

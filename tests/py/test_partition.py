@@ -156,6 +156,75 @@ def test_a_constant_argument_is_checked() -> None:
         module(x, 3.0)
 
 
+class KeywordFlag(nn.Module):
+    def forward(self, x: torch.Tensor, *, y: torch.Tensor, flag: bool = True, z: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x) + (y if flag else -y) + z
+
+
+@pytest.mark.parametrize("order", ["flag y z", "y flag z", "z y flag"])
+def test_constants_among_keyword_tensors(order: str, tmp_path: Path) -> None:
+    x, tensors = torch.rand(3), {"y": torch.rand(3), "z": torch.rand(3)}
+    given: dict[str, Any] = {**tensors, "flag": False}
+    program = torch.export.export(KeywordFlag(), (x,), {name: given[name] for name in order.split()})
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    expected = KeywordFlag()(x, **given)
+    assert_same(module(x, **given), expected)
+    torch_tensorrt.save(module, tmp_path / "model.pt2")
+    assert_same(
+        torch_tensorrt.load(tmp_path / "model.pt2").module()(x, **{n: given[n] for n in order.split()}), expected
+    )
+    torch_tensorrt.save(module, tmp_path / "model.ts", output_format="torchscript")
+    assert_same(torch_tensorrt.load(tmp_path / "model.ts")(x=x, **tensors), expected)
+    with pytest.raises(ValueError, match="compiled for the value False, got True"):
+        module(x, **{**given, "flag": True})
+    with pytest.raises(TypeError, match="missing 1 required"):
+        module(x, y=tensors["y"], flag=False)
+
+
+def _split_by_item(x: torch.Tensor, counts: torch.Tensor) -> Any:
+    first = counts.sum().item()
+    torch._check(first <= 8)
+    p, q = torch.split(x * 2, [first, 8 - first])
+    return p.sum(0), q * 3
+
+
+def _split_by_list(x: torch.Tensor, counts: torch.Tensor) -> Any:
+    first, second = (counts * 1)[:2].tolist()
+    torch._check(first >= 0)
+    torch._check(second >= 0)
+    torch._check(first + second == 8)
+    p, q = torch.split(x * 2, [first, second])
+    return p.sum(0) + 1, q * 3
+
+
+def _narrow(x: torch.Tensor, counts: torch.Tensor) -> Any:
+    first = counts[0].item()
+    torch._check(first >= 0)
+    torch._check(first <= 8)
+    return torch.narrow(x * 2, 0, 0, first) + 1, torch.full((first,), 2.0)
+
+
+@pytest.mark.parametrize("falls_back", [False, True])
+@pytest.mark.parametrize("function", [_split_by_item, _split_by_list, _narrow])
+def test_sizes_from_data_are_known_where_they_are_used(function: Any, falls_back: bool) -> None:
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor, counts: torch.Tensor) -> Any:
+            return function(x, counts)
+
+    x, model = torch.randn(8, 3), Model()
+    program = torch.export.export(model, (x, torch.tensor([3, 5])))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1, fallback_data_dependent_ops=falls_back)
+    for counts in ([3, 5], [0, 8], [1, 7], [8, 0]):
+        expected = model(x, torch.tensor(counts))
+        assert_same(module(x, torch.tensor(counts)), expected)
+
+
+def test_exporting_for_another_rank_names_the_input() -> None:
+    module = compiled(Mlp(), torch.rand(4, 16))
+    with pytest.raises(Exception, match="has 2 dimensions, got 3"):
+        torch.export.export(module, (torch.rand(2, 4, 16),))
+
+
 def test_sizes_as_results_and_as_values() -> None:
     class Sizes(nn.Module):
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:

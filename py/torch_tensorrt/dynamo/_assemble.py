@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -13,9 +13,20 @@ from torch import fx
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from ..runtime._module import CompiledModule, TorchBlock, apply_calling_convention, check_constant
+from ..runtime._module import CompiledModule, TorchBlock, apply_calling_convention, check_constant, check_given
 from ._graph import Program, describe_expected, is_checkable
-from ._nodes import ITEM_OP, attribute, graph_outputs, is_mutation, is_size_node, is_tensor, leaf_nodes, value_of
+from ._nodes import (
+    ITEM_OP,
+    attribute,
+    graph_outputs,
+    is_compute,
+    is_mutation,
+    is_size_node,
+    is_tensor,
+    leaf_nodes,
+    producer,
+    value_of,
+)
 from ._partition import Block, Partition, SizeSources, block_inputs
 from ._symbols import NotRepresentableError, emit_expr, size_expr
 
@@ -29,8 +40,17 @@ _LAYOUT_FREE = {
 class _SizeWriter:
     """Writes sizes into a graph, from the tensors that this graph has."""
 
-    def __init__(self, graph: fx.Graph, sources: SizeSources, tensor: Callable[[Node], Node], at_root: bool) -> None:
+    def __init__(
+        self,
+        graph: fx.Graph,
+        sources: SizeSources,
+        tensor: Callable[[Node], Node],
+        at_root: bool,
+        is_ready: Callable[[Node], bool],
+    ) -> None:
+        """`is_ready`: whether a tensor exists where the sizes are written."""
         self._graph = graph
+        self._is_ready = is_ready
         self._sources = sources
         self._tensor = tensor
         self._at_root = at_root
@@ -40,7 +60,7 @@ class _SizeWriter:
     def _symbol(self, symbol: sympy.Symbol) -> Node:
         if symbol.name not in self._symbols:
             source = self._sources.tensor(symbol)
-            if source is not None:
+            if source is not None and self._is_ready(source[0]):
                 tensor, axis = self._tensor(source[0]), source[1]
                 if self._at_root:  # a method call stays a computation under torch.jit.trace
                     self._symbols[symbol.name] = self._graph.call_method("size", (tensor, axis))
@@ -95,14 +115,16 @@ class _SizeWriter:
 class _TorchBlockBuilder:
     """Copies a block's nodes into a graph of their own; what they need from outside becomes an input."""
 
-    def __init__(self, program: Program, block: Block, sources: SizeSources) -> None:
+    def __init__(self, program: Program, block: Block, sources: SizeSources, earlier: Collection[Node]) -> None:
+        """`earlier`: the nodes of the blocks before this one."""
         self._program = program
+        self._earlier = earlier
         self.inputs: dict[Node, Node] = {}
         self._graph = fx.Graph()
         self._attributes: dict[str, Any] = {}
         self._own: dict[Node, Any] = {}
         self._placeholders_end = self._graph.call_function(len)  # inputs are inserted before it; removed at the end
-        self._sizes = _SizeWriter(self._graph, sources, self._operand, at_root=False)
+        self._sizes = _SizeWriter(self._graph, sources, self._operand, at_root=False, is_ready=self._is_ready)
         for node in block.nodes:
             self._copy(node)
 
@@ -117,6 +139,9 @@ class _TorchBlockBuilder:
         for user in node.users:
             if user.op == "call_function" and user.target is operator.getitem:
                 self._own[user] = self._graph.call_function(operator.getitem, (self._own[node], user.args[1]))
+
+    def _is_ready(self, node: Node) -> bool:
+        return node in self._own or not is_compute(producer(node)) or producer(node) in self._earlier
 
     def _operand(self, node: Node) -> Node:
         if node in self._own:
@@ -151,13 +176,15 @@ class Assembly:
         self._builders: dict[int, _TorchBlockBuilder] = {}
         self.inputs: list[list[Node]] = []
         self.outputs: list[list[Node]] = []
+        earlier: set[Node] = set()
         for index, block in enumerate(self.blocks):
             if block.engine:
                 self.inputs.append(block_inputs(program, block))
             else:
-                builder = _TorchBlockBuilder(program, block, sources)
+                builder = _TorchBlockBuilder(program, block, sources, earlier)
                 self._builders[index] = builder
                 self.inputs.append(list(builder.inputs))
+            earlier.update(block.nodes)
         self.outputs = self._find_outputs()
         self._drop_dead_blocks()
 
@@ -268,24 +295,29 @@ class _RootBuilder:
         self._graph = fx.Graph()
         self._attributes: dict[str, Any] = {}
         self._values: dict[Node, Node] = {}
-        self._sizes = _SizeWriter(self._graph, sources, self._value, at_root=True)
+        self._sizes = _SizeWriter(self._graph, sources, self._value, at_root=True, is_ready=lambda node: True)
         self._convention = CallingConvention.of(program.module.graph)
         flat = self._convention.has_flat_inputs()
         names = self._convention.orig_args
         placeholders = [node for node in program.module.graph.nodes if node.op == "placeholder"]
-        checks = []
+        # Constants have defaults, and behind a default Python wants others: None, which is no tensor.
+        named = flat and names is not None
+        default = False
+        checks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         for index, node in enumerate(placeholders):
-            name = names[index] if flat and names is not None else node.name
-            value = value_of(node)
+            name, value = names[index] if flat and names is not None else node.name, value_of(node)
             constant = not isinstance(value, (torch.Tensor, torch.SymInt, torch.SymFloat, torch.SymBool))
-            if constant and flat and names is not None:
-                self._values[node] = self._graph.placeholder(name, default_value=value)
+            default = named and (default or constant)
+            if default:
+                self._values[node] = self._graph.placeholder(name, default_value=value if constant else None)
             else:
                 self._values[node] = self._graph.placeholder(name)
             if constant:
-                checks.append((self._values[node], value, name))
-        for check in checks:
-            self._graph.call_function(check_constant, check)
+                checks.append((check_constant, (self._values[node], value, name)))
+            elif default:
+                checks.append((check_given, (self._values[node], name)))
+        for check, args in checks:
+            self._graph.call_function(check, args)
 
     def check_inputs(self) -> None:
         """A check of all inputs, for programs where PyTorch's blocks take some: engines check their own."""

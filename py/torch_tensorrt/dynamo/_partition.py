@@ -28,7 +28,7 @@ from ._nodes import (
     value_of,
     view_chain,
 )
-from ._symbols import sizes
+from ._symbols import size_expr, sizes
 
 
 @dataclass
@@ -157,6 +157,11 @@ def _elsewhere(program: Program, device: torch.device) -> dict[str, Refusal]:
     return found
 
 
+def _numbers(node: Node) -> list[torch.SymInt]:
+    """The sizes, and arithmetic on sizes, that a node takes as numbers."""
+    return [value for item in leaf_nodes((node.args, node.kwargs)) if isinstance(value := value_of(item), torch.SymInt)]
+
+
 def _symbols(size: int | torch.SymInt) -> set[sympy.Symbol]:
     return set(size.node.expr.free_symbols) if isinstance(size, torch.SymInt) else set()
 
@@ -185,17 +190,17 @@ class Partitioner:
     def _find_dependencies(self, node: Node) -> set[Node]:
         """Compute nodes that must have run: producers of the tensors, and of the sizes, that the node uses."""
         found: set[Node] = set()
-        for item in node.all_input_nodes:
-            if is_size_node(item):
-                found |= self._size_dependencies(item)
-            elif is_compute(producer(item)):
-                found.add(producer(item))
+        for operand in node.all_input_nodes:
+            if is_size_node(operand):
+                found |= self._size_dependencies(operand)
+            elif is_compute(producer(operand)):
+                found.add(producer(operand))
         for symbol in node_symbols(node):
             source = self.sources.tensor(symbol)
-            if source is not None and is_compute(producer(source[0])):
-                owner = producer(source[0])
-                if self._order[owner] < self._order[node]:
+            for owner in (producer(source[0]) if source is not None else None, self.sources.item(symbol)):
+                if owner is not None and is_compute(owner) and self._order[owner] < self._order[node]:
                     found.add(owner)
+                    break
         return found
 
     def _size_dependencies(self, node: Node) -> set[Node]:
@@ -249,33 +254,31 @@ class Partitioner:
         for block in blocks:
             if block.engine:
                 block.carriers = []
-                inside = set(block.nodes)
                 known: set[sympy.Symbol] = set()
                 for item in block_inputs(self._program, block):
                     known |= lone_symbols(value_of(item))
                 for node in block.nodes:
-                    for _, value in results(node):
-                        if value is not None:  # sizes that only this node knows
-                            known |= {
-                                symbol
-                                for symbol in lone_symbols(value)
-                                if (source := self.sources.tensor(symbol)) and producer(source[0]) in inside
-                            }
-                for node in block.nodes:
+                    # Sizes that only this node knows; not those that it is given as numbers.
+                    given = set().union(*(size_expr(size).free_symbols for size in _numbers(node)))
+                    own = {
+                        symbol
+                        for _, value in results(node)
+                        if value is not None
+                        for symbol in lone_symbols(value)
+                        if (source := self.sources.tensor(symbol)) and producer(source[0]) is node
+                    }
+                    known |= own - given
                     for symbol in sorted(node_symbols(node) - known, key=lambda item: item.name):
                         source = self.sources.tensor(symbol)
-                        ready = source is not None and (
-                            source[0].op == "placeholder"
-                            or producer(source[0]) in done
-                            or producer(source[0]) in inside
-                        )
-                        if source is None or not ready:
+                        if source is not None and producer(source[0]).name in found:
+                            continue  # it leaves this block, and gives the size then
+                        if source is None or not (source[0].op == "placeholder" or producer(source[0]) in done):
                             found[node.name] = refusal(
                                 node, "DYNAMIC_SHAPE", f"size {symbol} is not a dimension of any tensor at hand"
                             )
-                        elif symbol not in known:
-                            block.carriers.append(source[0])
-                            known |= lone_symbols(value_of(source[0]))
+                            continue
+                        block.carriers.append(source[0])
+                        known |= lone_symbols(value_of(source[0]))
             done.update(block.nodes)
         return found
 

@@ -153,6 +153,12 @@ def check_constant(value: Any, expected: Any, name: str) -> None:
         )
 
 
+def check_given(value: Any, name: str) -> None:
+    """TypeError for an argument that was left out although it has no default: Python wants one behind others."""
+    if value is None:
+        raise TypeError(f"forward() missing 1 required argument: {name!r}")
+
+
 # --- the root ---
 
 
