@@ -19,7 +19,7 @@ from .._settings import CompilationSettings, log_unused, make_settings
 from ..runtime._module import CompiledModule, EngineModule
 from ._assemble import Assembly, CallingConvention
 from ._graph import Program, Refusal, block_graph, query, refusal
-from ._lowering import lower
+from ._lowering import UnreliableCaptureError, lower
 from ._nodes import value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
@@ -76,10 +76,17 @@ def compile_program(
 ) -> fx.GraphModule:
     device = settings.device or Device(program_device(exported))
     settings = dataclasses.replace(settings, device=device)
-    program, convention = lower(exported, settings, specs)
-    result = compile_lowered(program, convention, settings)
-    if result is not None:
-        return result
+    try:
+        program, convention = lower(exported, settings, specs)
+        result = compile_lowered(program, convention, settings)
+        if result is not None:
+            return result
+    except UnreliableCaptureError as error:
+        if settings.require_full_compilation:
+            raise AssertionError(
+                f"require_full_compilation=True was set, but nothing can be compiled: {error}"
+            ) from error
+        _LOGGER.warning("the model is returned as it is: %s", error)
     original = exported.module()
     assert isinstance(original, fx.GraphModule)
     original.meta["torch_tensorrt_program"] = exported  # so that it can be saved like a compiled module

@@ -63,6 +63,8 @@ class Program:
     """(min, opt, max) of the symbols in its shapes."""
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...] = ()
     """The same for each optimization profile, of the inputs' symbols; nothing where there is one profile."""
+    unreliable: Mapping[str, str] = field(default_factory=dict)
+    """Nodes whose shapes do not hold for all sizes in the ranges, by name, and why: they stay in PyTorch."""
     mutated: frozenset[str] = field(init=False)
     """get_attr targets that the program writes: they are inputs of engines, not constants."""
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import sympy
 import torch
@@ -17,6 +17,7 @@ from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decomposition_table
 from ._graph import Program, Ranges
 from ._nodes import is_size_node, value_of
+from ._small_sizes import examine, keep_whole, restore
 from ._symbols import size_expr, sizes
 from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
 
@@ -46,10 +47,20 @@ def lower_in_ranges(
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
+    captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
+    prepared = keep_whole(program, captured.nodes) if captured.nodes else program
+    if prepared is None:
+        raise UnreliableCaptureError(
+            f"it writes through a view whose sizes were not captured as they are: {next(iter(captured.nodes.values()))}"
+        )
     with torch.no_grad(), selections_may_be_empty():
-        decomposed = program.run_decompositions(decomposition_table(settings.decompose_attention))
+        decomposed = prepared.run_decompositions(decomposition_table(settings.decompose_attention))
     module = decomposed.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
+    restore(module)
+    unreliable = examine(module.graph, ranges)
+    if (difference := unreliable.disagreement(captured)) is not None:
+        raise UnreliableCaptureError(f"taken apart, it would be another one at small sizes: {difference}")
     convention = CallingConvention.of(module.graph)
     counts = largest_counts(module.graph)
     for name, largest in counts.items():
@@ -57,19 +68,30 @@ def lower_in_ranges(
         if high is None:
             high = int(largest) if largest.is_Integer else LARGEST_SIZE
             ranges[name] = (low, min(opt, high), high)
-    clean(module, ranges, counts)
-    return Program(module, ranges, profiles), convention
+    clean(module, ranges, counts, unreliable.nodes)
+    return Program(module, ranges, profiles, {node.name: what for node, what in unreliable.nodes.items()}), convention
 
 
-def clean(module: fx.GraphModule, ranges: Ranges, counts: Mapping[str, sympy.Expr]) -> None:
+class UnreliableCaptureError(RuntimeError):
+    """A program that nothing can be compiled of, because of what its capture assumed of sizes."""
+
+
+def clean(
+    module: fx.GraphModule,
+    ranges: Ranges,
+    counts: Mapping[str, sympy.Expr],
+    unreliable: Collection[fx.Node] = (),
+) -> None:
     """Removes assertions that the compiled ranges imply, or that numbers of selected elements (`counts`: the largest)
-    cannot break, aliases of nothing, and dead nodes."""
+    cannot break, aliases of nothing (but not where the metadata is `unreliable`), and dead nodes."""
     for node in list(module.graph.nodes):
         if node.target in _METADATA_ASSERTS or (
             node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges, counts)
         ):
             module.graph.erase_node(node)
-        elif (node.target in _ALIAS_ONLY or _keeps_shape(node)) and not _reaches_output(node):
+        elif (
+            (node.target in _ALIAS_ONLY or _keeps_shape(node)) and not _reaches_output(node) and node not in unreliable
+        ):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
     for node in reversed(list(module.graph.nodes)):

@@ -66,6 +66,8 @@ class SizeSources:
         for node in program.module.graph.nodes:
             value = value_of(node)
             if isinstance(value, torch.Tensor):
+                if producer(node).name in program.unreliable:
+                    continue
                 if node.op == "placeholder" or (node.op == "call_function" and is_compute(producer(node))):
                     for axis, size in enumerate(sizes(value)):
                         if isinstance(size, torch.SymInt) and isinstance(size.node.expr, sympy.Symbol):
@@ -162,13 +164,22 @@ def _numbers(node: Node) -> list[torch.SymInt]:
     return [value for item in leaf_nodes((node.args, node.kwargs)) if isinstance(value := value_of(item), torch.SymInt)]
 
 
+def _unreliable(program: Program) -> dict[str, Refusal]:
+    """What has another shape at small sizes than its metadata says."""
+    return {
+        node.name: refusal(node, "DYNAMIC_SHAPE", what)
+        for node in program.compute_nodes()
+        if (what := program.unreliable.get(node.name)) is not None
+    }
+
+
 def _symbols(size: int | torch.SymInt) -> set[sympy.Symbol]:
     return set(size.node.expr.free_symbols) if isinstance(size, torch.SymInt) else set()
 
 
 def preliminary_refusals(program: Program, settings: CompilationSettings) -> dict[str, Refusal]:
     """Refusals that need no converter: the user's, aliasing, memory layouts, devices, data-dependent shapes."""
-    found = {**_strided(program), **_aliasing(program), **_user_ops(program, settings)}
+    found = {**_strided(program), **_aliasing(program), **_unreliable(program), **_user_ops(program, settings)}
     if settings.device is not None:
         found = {**_elsewhere(program, settings.device.to_torch()), **found}
     if settings.fallback_data_dependent_ops:

@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes 0 and 1 that the capture reasoned away.
+
+torch.export takes every dynamic size for 2 or more while it captures, also where the range begins at 0 or 1: `squeeze`
+of a dynamic dimension keeps it, `x[-2:]` has two rows. The captured program still computes what eager does, because its
+operators look at the sizes that come; its metadata says otherwise, and what is derived from metadata is wrong there.
+
+So the shapes are computed again, by PyTorch's own operators on tensors without data, at the sizes in question. A node
+whose shapes differ from its metadata, or that raises, stays in PyTorch, as an operator that is not taken apart: to take
+it apart is to derive from its metadata.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch import fx
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from ._nodes import aliased_argument, is_mutation, value_of
+from ._symbols import sizes
+
+Ranges = Mapping[str, tuple[int, int, int | None]]
+
+_FROM_METADATA = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+    NotImplementedError,
+)
+# FakeTensorMode logs, as errors, what operators raise.
+_LOGGER_OF_FAKES = logging.getLogger("torch._subclasses.fake_tensor")
+
+
+class _Unknown:
+    """A value that depends on an operator which raises: no call gets that far."""
+
+
+_UNKNOWN = _Unknown()
+
+
+@dataclass
+class _Outcome:
+    """What one set of sizes makes of a graph."""
+
+    differing: dict[fx.Node, str] = field(default_factory=dict)
+    """Nodes whose own or whose operands' shapes are not those of the metadata, or that raise: what happens there."""
+    is_error: bool = False
+    """Some node raises."""
+    outputs: list[Any] = field(default_factory=list)
+    """Shapes of the graph's results; None where an operator that they need raises."""
+
+
+class Findings:
+    """The nodes of a graph whose metadata does not hold for all sizes, and what the graph does at small sizes."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[fx.Node, str] = {}
+        self._outcomes: dict[tuple[tuple[str, int], ...], tuple[bool, list[Any]]] = {}
+
+    def add(self, case: Mapping[str, int], outcome: _Outcome, ignored: Collection[fx.Node]) -> None:
+        where = ", ".join(f"{name}={size}" for name, size in case.items())
+        for node, what in outcome.differing.items():
+            if node not in ignored:
+                self.nodes.setdefault(node, f"with {where} {what}; it was captured for sizes of at least 2")
+        if not ignored:
+            self._outcomes[tuple(case.items())] = (outcome.is_error, outcome.outputs)
+
+    def disagreement(self, other: Findings) -> str | None:
+        """What two forms of one program do differently."""
+        for case in self._outcomes.keys() & other._outcomes.keys():
+            (ours, shapes), (theirs, others) = self._outcomes[case], other._outcomes[case]
+            if ours != theirs or (not ours and shapes != others):
+                where = ", ".join(f"{name}={size}" for name, size in case)
+                now = "an error" if ours else f"results of shapes {shapes}"
+                before = "an error" if theirs else f"results of shapes {others}"
+                return f"with {where} {now}, before {before}"
+        return None
+
+
+class _Sizes:
+    """Numbers for all symbols, and what expressions over them are."""
+
+    def __init__(self, values: Mapping[str, int]) -> None:
+        self._values = {name: sympy.Integer(value) for name, value in values.items()}
+        self._known: dict[sympy.Basic, Any] = {}
+        self._tensors: dict[Any, torch.Tensor] = {}
+
+    def _number(self, expr: sympy.Basic) -> Any:
+        if expr not in self._known:
+            free = {symbol: self._values.get(symbol.name, sympy.Integer(2)) for symbol in expr.free_symbols}
+            self._known[expr] = expr.xreplace(free) if free else expr
+        return self._known[expr]
+
+    def of(self, value: Any) -> Any:
+        """A number as it is with these sizes."""
+        if isinstance(value, torch.SymInt):
+            return int(self._number(value.node.expr))
+        if isinstance(value, torch.SymFloat):
+            return float(self._number(value.node.expr))
+        if isinstance(value, torch.SymBool):
+            return bool(self._number(value.node.expr))
+        return value
+
+    def holds(self, relation: sympy.Basic) -> bool:
+        """False if a condition on the sizes is broken."""
+        return self._number(relation) is not sympy.false
+
+    def tensor(self, value: Any) -> Any:
+        """A captured value with these sizes; under a FakeTensorMode."""
+        if isinstance(value, torch.Tensor):
+            if value.layout is not torch.strided:
+                raise NotImplementedError(value.layout)
+            # Making them is half of the time, and many weights of a model have the same shape.
+            shape, stride = tuple(map(self.of, value.shape)), tuple(map(self.of, value.stride()))
+            key = (shape, stride, value.dtype, value.device)
+            if key not in self._tensors:
+                self._tensors[key] = torch.empty_strided(shape, stride, dtype=value.dtype, device=value.device)
+            return self._tensors[key]
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.tensor(item) for item in value)
+        return self.of(value)
+
+    def shape(self, value: Any) -> Any:
+        """The shapes that metadata gives with these sizes."""
+        if isinstance(value, torch.Tensor):
+            return tuple(self.of(size) for size in value.shape)
+        if isinstance(value, (list, tuple)):
+            return tuple(self.shape(item) for item in value)
+        return None
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple)):
+        return tuple(_shape(item) for item in value)
+    return None
+
+
+def _size_values(graph: fx.Graph) -> Iterator[torch.SymInt]:
+    for node in graph.nodes:
+        for value in pytree.tree_leaves(value_of(node)):
+            for size in sizes(value) if isinstance(value, torch.Tensor) else (value,):
+                if isinstance(size, torch.SymInt):
+                    yield size
+
+
+def examine(graph: fx.Graph, ranges: Ranges, outputs: Collection[str] | None = None) -> Findings:
+    """Compares the shapes in a graph's metadata with those that its operators give at the sizes 0 and 1 that the ranges
+    allow. `outputs`: names of the results that callers see; None: all."""
+    findings = Findings()
+    usual, small, environment = _symbols(graph, ranges)
+    if not small:
+        return findings
+    ignored: Collection[fx.Node] | None = None
+    for case in _cases(small):
+        sizes = _Sizes({**usual, **case})
+        if environment is not None and not all(sizes.holds(environment.replace(g.expr)) for g in environment.guards):
+            continue  # sizes that the model cannot have together
+        outcome = _run(graph, sizes, outputs)
+        if (outcome.differing or outcome.is_error) and ignored is None:
+            # Usual sizes of different symbols need not go together: what differs with them says nothing.
+            ignored = _run(graph, _Sizes(usual), outputs).differing.keys()
+        findings.add(case, outcome, ignored or ())
+    return findings
+
+
+def _symbols(graph: fx.Graph, ranges: Ranges) -> tuple[dict[str, int], dict[str, list[int]], Any]:
+    """A usual size for every symbol, the small ones that it may have, and the shape environment."""
+    usual: dict[str, int] = {}
+    small: dict[str, list[int]] = {}
+    environment: Any = None
+    seen: set[sympy.Basic] = set()
+    for size in _size_values(graph):
+        expr = size.node.expr
+        if expr in seen:
+            continue
+        seen.add(expr)
+        environment = size.node.shape_env
+        for symbol in expr.free_symbols:
+            if symbol.name in usual:
+                continue
+            low, opt, high = ranges.get(symbol.name, (0, 2, None))
+            hint = environment.backed_var_to_val.get(symbol, opt)
+            size_ = max(int(hint), low, 2)
+            usual[symbol.name] = size_ if high is None else min(size_, high)
+            values = [value for value in (0, 1) if low <= value and (high is None or value <= high)]
+            if values and (high is None or high > 1):
+                small[symbol.name] = values
+    return usual, small, environment
+
+
+def _cases(small: Mapping[str, list[int]]) -> list[dict[str, int]]:
+    """Every small size by itself and together with others: all combinations for up to three symbols."""
+    if len(small) > 3:
+        single = [{name: value} for name, values in small.items() for value in values]
+        return single + [{name: value for name, values in small.items() if value in values} for value in (0, 1)]
+    choices = [[None, *values] for values in small.values()]
+    found = [
+        {name: value for name, value in zip(small, choice, strict=True) if value is not None}
+        for choice in itertools.product(*choices)
+    ]
+    return [case for case in found if case]
+
+
+@contextlib.contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _run(graph: fx.Graph, sizes: _Sizes, outputs: Collection[str] | None) -> _Outcome:
+    """Runs the shapes of a graph."""
+    result = _Outcome()
+    env: dict[fx.Node, Any] = {}
+    tainted: set[fx.Node] = set()
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _quiet(_LOGGER_OF_FAKES):
+        for node in graph.nodes:
+            operands = [env.get(item, _UNKNOWN) for item in node.all_input_nodes]
+            if node.op == "output":
+                leaves = pytree.tree_leaves(node.args[0])
+                result.outputs = [
+                    _shape(env.get(leaf)) if isinstance(leaf, fx.Node) else None
+                    for leaf in leaves
+                    if outputs is None or (isinstance(leaf, fx.Node) and leaf.name in outputs)
+                ]
+                break
+            if any(operand is _UNKNOWN for operand in operands):
+                env[node] = _UNKNOWN
+                continue
+            captured = value_of(node)
+            if node.op == "call_function" and not isinstance(node.target, torch._ops.HigherOrderOperator):
+                args, kwargs = fx.node.map_arg((node.args, node.kwargs), env.__getitem__)
+                if node.target is torch.ops.aten._assert_scalar.default and not args[0]:
+                    result.is_error = True
+                    return result  # no call gets further
+                try:
+                    env[node] = node.target(*args, **kwargs)
+                except _FROM_METADATA:
+                    env[node] = sizes.tensor(captured)
+                except Exception as error:
+                    result.is_error = True
+                    result.differing[node] = f"it raises {type(error).__name__}: {_first_line(error)}"
+                    env[node] = _UNKNOWN
+                    continue
+            elif node.op == "get_attr" and captured is None:
+                env[node] = None
+            else:
+                try:
+                    env[node] = sizes.tensor(captured)
+                except NotImplementedError:
+                    env[node] = _UNKNOWN
+                    continue
+            expected, actual = sizes.shape(captured), _shape(env[node])
+            if captured is not None and expected != actual:
+                tainted.add(node)
+                result.differing[node] = (
+                    f"its result has the shape {_text(actual)}, where {_text(expected)} was captured"
+                )
+            elif any(item in tainted for item in node.all_input_nodes):
+                base = next(item for item in node.all_input_nodes if item in tainted)
+                result.differing[node] = f"{base.name} has another shape than was captured"
+    return result
+
+
+def _text(shape: Any) -> str:
+    return str(list(shape)) if isinstance(shape, tuple) else str(shape)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+# --- operators that are not taken apart ---
+
+_NAMESPACE = "torch_tensorrt_whole"
+_WHOLE: dict[tuple[Any, tuple[str, ...]], torch._ops.OpOverload] = {}
+_ORIGINAL: dict[Any, torch._ops.OpOverload] = {}
+
+
+@functools.cache
+def _library() -> torch.library.Library:
+    return torch.library.Library(_NAMESPACE, "DEF")  # type: ignore[no-untyped-call]
+
+
+def _whole(node: fx.Node) -> torch._ops.OpOverload:
+    """An operator that no decomposition knows, which stands for the node's while a program is taken apart; it never
+    runs."""
+    op: Any = node.target
+    arguments = [argument.name for argument in op._schema.arguments]
+    given = {**dict(zip(arguments, node.args, strict=False)), **node.kwargs}
+    # PyTorch's own operators take numbers for tensors, others do not.
+    numbers = tuple(name for name, value in given.items() if isinstance(value, (int, float)) and name in _tensors(op))
+    key = (op, numbers)
+    if key not in _WHOLE:
+        name = re.sub(r"\W", "_", "_".join([str(op), *numbers]))
+        schema = re.sub(r"\(\w+!?( -> \*)?\)", "", str(op._schema).partition("(")[2])
+        for number in numbers:
+            schema = re.sub(rf"Tensor(\??) {number}\b", rf"Scalar\1 {number}", schema)
+        _library().define(f"{name}({schema}")  # type: ignore[no-untyped-call]
+        overload: torch._ops.OpOverload = getattr(getattr(torch.ops, _NAMESPACE), name).default
+        torch.library.register_fake(overload, functools.partial(_fresh, op), lib=_library())
+        _WHOLE[key], _ORIGINAL[overload] = overload, op
+    return _WHOLE[key]
+
+
+def _tensors(op: torch._ops.OpOverload) -> set[str]:
+    return {argument.name for argument in op._schema.arguments if "Tensor" in str(argument.type)}
+
+
+def _fresh(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
+    """The operator's result in memory of its own, as its stand-in promises."""
+    return pytree.tree_map_only(
+        torch.Tensor,
+        lambda value: torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=value.device),
+        op(*args, **kwargs),
+    )
+
+
+def _may_stand_in(node: fx.Node) -> bool:
+    return (
+        isinstance(node.target, torch._ops.OpOverload) and bool(node.target._schema.returns) and not is_mutation(node)
+    )
+
+
+def keep_whole(program: ExportedProgram, nodes: Collection[fx.Node]) -> ExportedProgram | None:
+    """The program with stand-ins for these nodes of it; None where one cannot have a stand-in: what is written through
+    a view would be lost."""
+    for node in program.graph.nodes:
+        if is_mutation(node):
+            base: fx.Node | None = node.all_input_nodes[0]
+            while base is not None:
+                if base in nodes and not is_mutation(base):
+                    return None
+                base = node.all_input_nodes[0] if is_mutation(base) else aliased_argument(base)
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(program.graph, copies))
+    output = graph.output_node()
+    output.meta = dict(program.graph.output_node().meta)
+    for node in nodes:
+        if _may_stand_in(node):
+            copies[node].target = _whole(node)
+    module = fx.GraphModule(program.graph_module, graph)
+    module.meta.update(program.graph_module.meta)
+    return ExportedProgram(
+        root=module,
+        graph=graph,
+        graph_signature=program.graph_signature,
+        state_dict=program.state_dict,
+        range_constraints=program.range_constraints,
+        module_call_graph=program.module_call_graph,
+        example_inputs=program.example_inputs,
+        constants=program.constants,
+        verifiers=program.verifiers,
+    )
+
+
+def restore(module: fx.GraphModule) -> dict[fx.Node, torch._ops.OpOverload]:
+    """Puts the operators back into a program that was taken apart; the nodes that they are."""
+    found = {node: _ORIGINAL[node.target] for node in module.graph.nodes if node.target in _ORIGINAL}
+    for node, op in found.items():
+        node.target = op
+    return found

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes 0 and 1, which torch.export takes for 2 or more while it captures: eager's answer or eager's error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from py_models import assert_same
+from torch import nn
+from torch.export import Dim
+
+import torch_tensorrt
+
+Function = Callable[[torch.Tensor], Any]
+
+
+class Model(nn.Module):
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> Any:
+        y = torch.relu(x * 2)  # something that an engine takes
+        return self.function(y), self.linear(x)
+
+
+PARTS: dict[str, Function] = {
+    "squeeze": lambda x: x.sum(1, keepdim=True).squeeze(),
+    "squeeze(0)": lambda x: x.squeeze(0) + 1,
+    "x[-2:]": lambda x: x[-2:] * 2,
+    "x[:2]": lambda x: x[:2] + 1,
+    "x[-2:][-1]": lambda x: x[-2:][-1] + 1,
+    "x[1]": lambda x: x[1] * 2,
+    "mean of x[-2:]": lambda x: x[-2:].mean(0),
+    "amax of x[:2]": lambda x: x[:2].amax(0),
+    "flatten": lambda x: x[:2].flatten() * 2,
+    "both ends": lambda x: torch.cat([x[:2], x[-2:]]) * 3,
+    "softmax, matmul": lambda x: x[:2].softmax(0) @ x[:2].t(),
+    "rows are written": lambda x: (lambda y: (y[-2:].fill_(7), y + 1)[1])(x.clone()),
+    "selected rows": lambda x: x[x[:, 0] > 0].squeeze(0).sin(),
+    "mean": lambda x: x.mean(0),
+    "reshape": lambda x: x.reshape(-1) + 1,
+    "unflatten": lambda x: (x + 1).unsqueeze(0).squeeze(1),
+    "stack": lambda x: torch.stack([x, x * 2]).squeeze(),
+    "squeeze of a transposed": lambda x: x.t().squeeze(1) * 2,
+}
+
+
+def outcome(run: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:
+    try:
+        return run(x.clone())
+    except (IndexError, RuntimeError) as error:
+        return type(error)
+
+
+def check(forms: list[Any], model: nn.Module, size: int) -> None:
+    x = torch.randn(size, 3)
+    expected = outcome(model, x)
+    for form in forms:
+        actual = outcome(form, x)
+        if isinstance(expected, type):
+            assert isinstance(actual, type), f"eager raises {expected} for {size} rows, ours gives {actual}"
+        else:
+            assert not isinstance(actual, type), f"ours raises {actual} for {size} rows"
+            torch.testing.assert_close(list(actual), list(expected), equal_nan=True)
+
+
+@pytest.mark.parametrize("lowest", [0, 1])
+@pytest.mark.parametrize("name", PARTS)
+def test_as_eager(name: str, lowest: int) -> None:
+    model = Model(PARTS[name]).eval()
+    rows = Dim("rows", min=lowest, max=8)
+    program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes=({0: rows},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    with torch.no_grad():
+        for size in (4, *range(lowest, 9)):
+            check([module], model, size)
+
+
+@pytest.mark.parametrize("name", ["squeeze", "x[-2:]", "mean of x[-2:]", "flatten", "rows are written"])
+def test_saved_programs_as_eager(name: str, tmp_path: Path) -> None:
+    model = Model(PARTS[name]).eval()
+    rows = torch_tensorrt.Input(min_shape=(0, 3), opt_shape=(4, 3), max_shape=(8, 3))
+    module = torch_tensorrt.compile(model, arg_inputs=[rows], min_block_size=1)
+    torch_tensorrt.save(module, tmp_path / "model.pt2")
+    forms = [torch_tensorrt.load(tmp_path / "model.pt2").module()]
+    if "torch_tensorrt" in module.meta:  # not returned as it is
+        torch_tensorrt.save(module, tmp_path / "model.ts", output_format="torchscript")
+        forms.append(torch_tensorrt.load(tmp_path / "model.ts"))
+    with torch.no_grad():
+        for size in (4, 0, 1, 2, 8):
+            check(forms, model, size)
+
+
+def test_two_sizes() -> None:
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+            return (x * 2).squeeze() + 1, (y + 1)[-2:], torch.cat([x.flatten(), y.flatten()]).relu()
+
+    model = Two()
+    shapes = ({0: Dim("a", min=1, max=8)}, {0: Dim("b", min=0, max=8)})
+    program = torch.export.export(model, (torch.randn(4, 3), torch.randn(5, 3)), dynamic_shapes=shapes)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for rows in (1, 2, 8):
+        for others in (0, 1, 3):
+            args = (torch.randn(rows, 3), torch.randn(others, 3))
+            assert_same(module(*args), model(*args))
+
+
+@pytest.mark.parametrize("lowest", [0, 1])
+def test_what_holds_for_all_sizes_is_compiled(lowest: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Usual models are one engine as before."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 4),
+    ).eval()
+    images = torch_tensorrt.Input(min_shape=(lowest, 3, 8, 8), opt_shape=(4, 3, 8, 8), max_shape=(8, 3, 8, 8))
+    with caplog.at_level(logging.WARNING):
+        module = torch_tensorrt.compile(model, arg_inputs=[images], min_block_size=1, require_full_compilation=True)
+    assert not caplog.records
+    with torch.no_grad():
+        for size in range(lowest, 4):
+            x = torch.randn(size, 3, 8, 8)
+            assert_same(module(x), model(x))
+
+
+def test_the_report_says_what_size() -> None:
+    rows = torch_tensorrt.Input(min_shape=(1, 3), opt_shape=(4, 3), max_shape=(8, 3))
+    module = torch_tensorrt.compile(Model(PARTS["squeeze"]).eval(), arg_inputs=[rows], min_block_size=1)
+    (refused,) = module.meta["torch_tensorrt"]["report"].refusals
+    assert (refused.target, refused.reason) == ("aten.squeeze.default", "DYNAMIC_SHAPE")
+    assert "=1 its result has the shape []" in refused.message
