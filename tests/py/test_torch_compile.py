@@ -84,3 +84,29 @@ def test_unknown_options() -> None:
     fast = torch.compile(Mlp().eval(), backend="torch_tensorrt", options={"min_blok_size": 1})
     with pytest.raises(Exception, match="did you mean 'min_block_size'"):
         fast(torch.rand(4, 16))
+
+
+@pytest.mark.parametrize("dynamic", [None])
+def test_numbers_as_arguments(dynamic: bool | None) -> None:
+    """Also 0, 1, negative ones, and ones beyond a tensor's size."""
+
+    def function(x: torch.Tensor, n: int, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
+        return x * n + factor, x[:n]
+
+    fast = torch.compile(function, backend="torch_tensorrt", options=OPTIONS, dynamic=dynamic)
+    for n in (2, 3, 0, 1, 5, 6, -1, 4):
+        x = torch.randn(5, 2)
+        assert_same(fast(x, n, 0.5), function(x, n, 0.5))
+
+
+@pytest.mark.parametrize("dynamic", [None])
+def test_what_the_export_assumes_is_checked_before_each_call(dynamic: bool | None) -> None:
+    """Sizes of 0 and 1, and sizes that agree in the first call only."""
+
+    def function(x: torch.Tensor, y: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
+        return torch.relu(x).sum(0), (x * 2)[-2:].squeeze(), y.view(rows, -1) + 1
+
+    fast = torch.compile(function, backend="torch_tensorrt", options=OPTIONS, dynamic=dynamic)
+    for size, rows in ((4, 4), (3, 3), (0, 5), (1, 1), (5, 2), (6, 6)):
+        x, y = torch.randn(size, 2), torch.randn(rows, 4)
+        assert_same(fast(x, y, rows), function(x, y, rows))

@@ -12,14 +12,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import sympy
 import torch
 from torch import fx
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
 
 from .._settings import CompilationSettings, make_settings
 from ._compiler import compile_program
 from ._symbols import finite, sizes
-from ._trace import unify
+from ._trace import unify, user_input_names
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 NAMES = ("torch_tensorrt", "tensorrt", "aot_torch_tensorrt_aten")
@@ -82,6 +83,7 @@ class _CompiledGraph:
             )
             unify(program, _equal_dims([placeholders[index] for index in self._open]))
             self._call = compile_program(program, self._settings)
+        _guard(program, [placeholders[index] for index in self._open])
         # What the graph itself writes (running statistics, caches) is no constant of it: its contents may change.
         known = self._call.meta.get("torch_tensorrt")
         self._checks = [
@@ -135,24 +137,67 @@ def _dynamic_dims(placeholder: fx.Node, value: Any) -> Any:
     """Which dimensions torch.compile left open, with the ranges it knows."""
     captured = placeholder.meta.get("example_value", placeholder.meta.get("val"))
     if isinstance(captured, torch.SymInt) and isinstance(value, (int, torch.SymInt)):
-        return Dim.DYNAMIC
+        # The export has no negative sizes: such a number is compiled in.
+        return _dynamic(captured) if not captured.node.expr.is_number and _example(value) >= 0 else None
     if not isinstance(captured, torch.Tensor):
         return None
     dims: dict[int, Any] = {}
     for axis, size in enumerate(sizes(captured)):
         if isinstance(size, torch.SymInt) and not size.node.expr.is_number:
-            environment: Any = size.node.shape_env
-            bounds = environment.bound_sympy(size.node.expr)
-            dims[axis] = Dim.DYNAMIC(min=finite(bounds.lower), max=finite(bounds.upper))
+            dims[axis] = _dynamic(size)
     return dims or None
 
 
-def _equal_dims(placeholders: Sequence[fx.Node]) -> list[list[tuple[int, int]]]:
-    """Groups of (input, axis) that torch.compile gave one symbol, and checks to be equal before each call."""
-    groups: dict[Any, list[tuple[int, int]]] = {}
+def _dynamic(size: torch.SymInt) -> Any:
+    environment: Any = size.node.shape_env
+    bounds = environment.bound_sympy(size.node.expr)
+    return Dim.DYNAMIC(min=max(finite(bounds.lower) or 0, 0), max=finite(bounds.upper))
+
+
+def _guard(program: ExportedProgram, placeholders: Sequence[fx.Node]) -> None:
+    """Makes torch.compile check what the export assumed of sizes and numbers, and compile again where it is not so."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    known: dict[sympy.Symbol, sympy.Expr] = {}  # the export's symbols in torch.compile's
+    exporting: Any = None
+    compiling: Any = None
+    conditions: list[Any] = []
+    for name, placeholder in zip(user_input_names(program), placeholders, strict=True):
+        ours, theirs = values.get(name), placeholder.meta.get("example_value", placeholder.meta.get("val"))
+        pairs: Any = [(ours, theirs)]
+        if isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor):
+            pairs = zip(sizes(ours), sizes(theirs), strict=True)
+        for exported, captured in pairs:
+            if not isinstance(captured, torch.SymInt):
+                continue
+            compiling = captured.node.shape_env
+            if isinstance(exported, torch.SymInt):
+                exporting = exported.node.shape_env
+                for expr in (exported.node._expr, exported.node.expr):
+                    if isinstance(expr, sympy.Symbol):
+                        known.setdefault(expr, captured.node.expr)
+            else:
+                conditions.append(sympy.Eq(captured.node.expr, _example(captured)))
+    for symbol, expr in known.items():
+        bounds = exporting.var_to_range.get(symbol)
+        if bounds is not None:
+            conditions += [expr >= bounds.lower] if finite(bounds.lower) is not None else []
+            conditions += [expr <= bounds.upper] if finite(bounds.upper) is not None else []
+    conditions += [guard.expr.xreplace(known) for guard in exporting.guards] if exporting is not None else []
+    for condition in conditions:
+        if condition.free_symbols <= compiling.var_to_range.keys():
+            compiling.evaluate_expr(condition)
+
+
+def _equal_dims(placeholders: Sequence[fx.Node]) -> list[list[tuple[int, int | None]]]:
+    """Groups of (input, axis), or (input, None) for a number, that torch.compile gave one symbol, and checks to be
+    equal before each call."""
+    groups: dict[Any, list[tuple[int, int | None]]] = {}
     for index, placeholder in enumerate(placeholders):
         captured = placeholder.meta.get("example_value", placeholder.meta.get("val"))
-        for axis, size in enumerate(sizes(captured) if isinstance(captured, torch.Tensor) else ()):
+        found: list[tuple[int | None, Any]] = [(None, captured)]
+        if isinstance(captured, torch.Tensor):
+            found = list(enumerate(sizes(captured)))
+        for axis, size in found:
             if isinstance(size, torch.SymInt) and not size.node.expr.is_number:
                 groups.setdefault(size.node.expr, []).append((index, axis))
     return [group for group in groups.values() if len(group) > 1]

@@ -106,10 +106,10 @@ def _dynamic_dims(item: Any) -> Any:
     }
 
 
-def _equal_dims(leaves: Sequence[Any]) -> list[list[tuple[int, int]]]:
+def _equal_dims(leaves: Sequence[Any]) -> list[list[tuple[int, int | None]]]:
     """Groups of (input, axis) that are one size: those of one name in ``shared_dims``, and the first dimensions of all
     inputs that have the same range there (the batch) unless ``shared_dims`` names them differently."""
-    groups: dict[Any, list[tuple[int, int]]] = {}
+    groups: dict[Any, list[tuple[int, int | None]]] = {}
     for index, item in enumerate(leaves):
         if not isinstance(item, Input):
             continue
@@ -121,13 +121,17 @@ def _equal_dims(leaves: Sequence[Any]) -> list[list[tuple[int, int]]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def unify(program: ExportedProgram, groups: Iterable[Sequence[tuple[int, int]]]) -> None:
+def unify(program: ExportedProgram, groups: Iterable[Sequence[tuple[int, int | None]]]) -> None:
     """Makes one symbol of sizes that the caller knows to be equal, where the model did not force it. A group lists
-    (input, axis) by the inputs' flattened order."""
+    (input, axis) by the inputs' flattened order; the axis is None for an input that is a number."""
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    tensors = [values.get(name) for name in user_input_names(program)]
+    inputs: list[Any] = [values.get(name) for name in user_input_names(program)]
     for group in groups:
-        known = [sizes(tensor)[axis] for index, axis in group if isinstance(tensor := tensors[index], torch.Tensor)]
+        known = [
+            value if axis is None else sizes(value)[axis]
+            for index, axis in group
+            if isinstance(value := inputs[index], torch.Tensor) or axis is None
+        ]
         for size in known[1:]:
             # Asking whether two sizes are equal, when they are in the example, makes export's shape environment
             # remember that they are: one symbol replaces the other in every shape of the program.
