@@ -13,6 +13,7 @@
 
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/executor/context.h"
+#include "backends/openvino/executor/packed_weights.h"
 #include "backends/openvino/non_max_suppression.h"
 #include "backends/openvino/nonfinite.h"
 #include "backends/openvino/plugin_operation.h"
@@ -81,6 +82,7 @@ std::shared_ptr<ov::Model> read(const backend::LoadRequest& load) {
   for (const std::shared_ptr<ov::Node>& node : model->get_ops()) {
     if (const auto plugin = ov::as_type_ptr<PluginOperation>(node)) plugin->prepare(load.engine_name);
   }
+  separate_packed_weights(*model);
   return model;
 }
 
