@@ -2,11 +2,13 @@
 #include "backends/openvino/builder/lowering.h"
 
 #include <algorithm>
+#include <set>
 
 #include <openvino/op/constant.hpp>
 #include <openvino/op/parameter.hpp>
 #include <openvino/op/reshape.hpp>
 #include <openvino/op/result.hpp>
+#include <openvino/op/roll.hpp>
 
 #include <torchtrt/base/error.h>
 
@@ -28,6 +30,10 @@ std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value)
   if (type == ov::element::bf16)
     return ov::op::v0::Constant::create(type, {}, std::vector<ov::bfloat16>{static_cast<float>(value)});
   return ov::op::v0::Constant::create(type, {}, {static_cast<std::int64_t>(value)});
+}
+
+std::shared_ptr<ov::Node> copied(const ov::Output<ov::Node>& x) {
+  return std::make_shared<ov::op::v7::Roll>(x, int_constant({0}), int_constant({0}));
 }
 
 ov::Output<ov::Node> Lowering::operand(const Layer& layer, std::size_t index) const {
@@ -98,7 +104,55 @@ bool is_input(const network::Network& net, network::ValueId value) {
   return true;
 }
 
+// Whether the permutation moves dimensions of size 1 only.
+bool keeps_order(const Dims& dims, const std::vector<std::int64_t>& permutation) {
+  std::int64_t last = -1;
+  for (const std::int64_t axis : permutation) {
+    if (dims[static_cast<std::size_t>(axis)] == Expr(1)) continue;
+    if (axis < last) return false;
+    last = axis;
+  }
+  return true;
+}
+
+// Whether the layer's result is its operand under another shape.
+bool is_view(const network::Network& net, const Layer& layer) {
+  if (std::holds_alternative<network::Identity>(layer.op)) return true;
+  const auto* shuffle = std::get_if<network::Shuffle>(&layer.op);
+  if (shuffle == nullptr || !keeps_order(net.value(layer.inputs[0]).dims, shuffle->first_transpose)) return false;
+  if (shuffle->second_transpose.empty()) return true;
+  // Undo the second transpose to see what it moved.
+  const Dims& dims = net.value(layer.outputs[0]).dims;
+  Dims before(dims.size());
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    before[static_cast<std::size_t>(shuffle->second_transpose[i])] = dims[i];
+  }
+  return keeps_order(before, shuffle->second_transpose);
+}
+
 }  // namespace
+
+// Where an output is h.reshape(..), and h is also transposed on its way into a convolution, the plugin (2026.4.1) turns
+// that transpose into another description of h's memory; then it makes the caller's tensor h's memory, and the convolution
+// goes on reading the old place.
+bool Lowering::needs_copy(network::ValueId output) const {
+  network::ValueId source = output;
+  for (const Layer* layer = net_.producer(source); layer != nullptr && is_view(net_, *layer);
+       layer = net_.producer(source)) {
+    source = layer->inputs[0];
+  }
+  if (source == output || net_.value(output).dims.empty() || !is_static(net_.value(source).dims)) return false;
+  std::set<network::ValueId> views{source};
+  for (const Layer& layer : net_.layers()) {
+    if (layer.inputs.empty() || !views.contains(layer.inputs[0])) continue;
+    if (is_view(net_, layer)) {
+      views.insert(layer.outputs[0]);
+    } else if (std::holds_alternative<network::Shuffle>(layer.op)) {
+      return true;
+    }
+  }
+  return false;
+}
 
 std::shared_ptr<ov::Model> Lowering::run() {
   add_parameters();
@@ -109,6 +163,8 @@ std::shared_ptr<ov::Model> Lowering::run() {
     if (is_input(net_, output.value)) {
       const std::vector<std::int64_t> same(net_.value(output.value).dims.size(), 0);
       value = std::make_shared<ov::op::v1::Reshape>(value, int_constant(same), /*special_zero=*/true);
+    } else if (needs_copy(output.value)) {
+      value = copied(value);
     }
     results.push_back(std::make_shared<ov::op::v0::Result>(value));
     results.back()->set_friendly_name(output.name);

@@ -87,6 +87,8 @@ class Lowering {
   /// A reshape whose target uses 0 (copy) and -1 (infer) where that avoids arithmetic on shapes.
   Output reshape(const Output& data, const Dims& from, const Dims& to);
   static Output transpose(const Output& data, const std::vector<std::int64_t>& permutation);
+  /// Whether an output must not be a view of the value that it was reshaped from.
+  [[nodiscard]] bool needs_copy(network::ValueId output) const;
 
   const network::Network& net_;
   const bool in_bfloat16_;
@@ -100,6 +102,8 @@ class Lowering {
 std::shared_ptr<ov::Node> int_constant(const std::vector<std::int64_t>& values);
 /// A 0-d constant of the type of `like`; infinities and NaN too.
 std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value);
+/// A copy that the plugin neither drops nor fuses nor computes in place: a roll by nothing. Not of 0-d values.
+std::shared_ptr<ov::Node> copied(const ov::Output<ov::Node>& x);
 /// Division of integers that rounds down.
 std::shared_ptr<ov::Node> floor_divide(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b);
 

@@ -54,12 +54,28 @@ bool every_row_takes_part(const ov::Output<ov::Node>& mask) {
   return true;
 }
 
+// The plugin (2026.4.1) makes one kernel of an attention and the transposes around it, and takes a layout [b, h, l, e] for
+// [b, l, h, e] where some of them are transposed and others are not. Shapes tell the two apart, unless h = l.
+bool has_ambiguous_heads(const Dims& dims) {
+  return dims.size() == 4 && is_static(dims) && dims[1] == dims[2] && dims[1] != Expr(1);
+}
+
 }  // namespace
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::MatrixMultiply& product) {
-  return {std::make_shared<op::MatMul>(operand(layer, 0), operand(layer, 1),
-                                       product.op_a == network::MatrixOperation::kTranspose,
-                                       product.op_b == network::MatrixOperation::kTranspose)};
+  Output a = operand(layer, 0);
+  Output b = operand(layer, 1);
+  const bool is_constant = net_.constant(layer.inputs[0]) != nullptr || net_.constant(layer.inputs[1]) != nullptr;
+  const bool apart =
+      !is_constant && (has_ambiguous_heads(value_of(layer, 0).dims) || has_ambiguous_heads(value_of(layer, 1).dims) ||
+                       has_ambiguous_heads(net_.value(layer.outputs[0]).dims));
+  if (apart) {
+    a = copied(a);
+    b = copied(b);
+  }
+  const auto result = std::make_shared<op::MatMul>(a, b, product.op_a == network::MatrixOperation::kTranspose,
+                                                   product.op_b == network::MatrixOperation::kTranspose);
+  return {apart ? copied(result)->output(0) : result->output(0)};
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Convolution& convolution) {
@@ -117,16 +133,21 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Pooling& poo
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Normalization& normalization) {
   const Output x = operand(layer, 0);
-  if (normalization.kind == network::NormalizationKind::kGroup) {
-    const Output channels = materialize(value_of(layer, 0).dims[1]);
-    const auto filled = [&](double value) -> Output {
-      return std::make_shared<op::Broadcast>(number(x, value), channels);
-    };
-    return {std::make_shared<op::GroupNormalization>(x, has_operand(layer, 1) ? operand(layer, 1) : filled(1),
-                                                     has_operand(layer, 2) ? operand(layer, 2) : filled(0),
-                                                     normalization.groups, normalization.epsilon)};
-  }
   Output result;
+  if (normalization.kind == network::NormalizationKind::kGroup) {
+    // Not the plugin's GroupNormalization: two of them with residual sums end the process (2026.4.1), it has no bfloat16
+    // kernel where other values are float32, and it is not faster.
+    const Dims& dims = value_of(layer, 0).dims;
+    Dims grouped{dims[0], Expr(normalization.groups), floor_div(dims[1], Expr(normalization.groups))};
+    for (std::size_t i = 2; i < dims.size(); ++i) grouped[2] = grouped[2] * dims[i];
+    result = std::make_shared<op::MVN>(reshape(x, dims, grouped), int_constant({2}), /*normalize_variance=*/true,
+                                       static_cast<float>(normalization.epsilon), ov::op::MVNEpsMode::INSIDE_SQRT);
+    result = reshape(result, grouped, dims);
+    const std::size_t spatial = dims.size() - 2;
+    if (has_operand(layer, 1)) result = std::make_shared<op::Multiply>(result, per_channel(operand(layer, 1), spatial));
+    if (has_operand(layer, 2)) result = std::make_shared<op::Add>(result, per_channel(operand(layer, 2), spatial));
+    return {result};
+  }
   if (normalization.kind == network::NormalizationKind::kLayer) {
     result = std::make_shared<op::MVN>(x, int_constant(normalization.axes), /*normalize_variance=*/true,
                                        static_cast<float>(normalization.epsilon), ov::op::MVNEpsMode::INSIDE_SQRT);
@@ -152,6 +173,12 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Attention& a
   Output v = operand(layer, 2);
   const Dims& query_dims = value_of(layer, 0).dims;
   const Dims& key_dims = value_of(layer, 1).dims;
+  const bool apart = has_ambiguous_heads(query_dims) || has_ambiguous_heads(key_dims);
+  if (apart) {
+    q = copied(q);
+    k = copied(k);
+    v = copied(v);
+  }
   if (query_dims[1] != key_dims[1]) {
     // Grouped queries: each key and value head serves h / hk query heads.
     const Expr repeat = floor_div(query_dims[1], key_dims[1]);
@@ -196,7 +223,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Attention& a
     result = std::make_shared<op::Select>(row_takes_part, result, number(q, 0));
   }
   if (widen) result = std::make_shared<op::Convert>(result, type);
-  return {result};
+  return {apart ? copied(result)->output(0) : result};
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Resize& resize) {
