@@ -44,17 +44,30 @@ const network::Value& Lowering::value_of(const Layer& layer, std::size_t index) 
   return net_.value(layer.inputs.at(index));
 }
 
+namespace {
+
+// Whether a tensor of the largest sizes could exist. The plugin multiplies upper bounds, and those of dimensions that
+// nothing bounds (torch.export gives them some 2^31) overflow.
+bool has_useful_bounds(const network::Network& net, const Dims& dims) {
+  double elements = 1;
+  for (const Expr& dim : dims) elements *= static_cast<double>(net.bounds(dim).max);
+  return elements < 0x1p40;
+}
+
+}  // namespace
+
 void Lowering::add_parameters() {
   for (const network::Input& input : net_.inputs()) {
     const network::Value& value = net_.value(input.value);
     ov::PartialShape shape;
+    const bool bounded = has_useful_bounds(net_, value.dims);
     for (const Expr& dim : value.dims) {
       if (dim.is_constant()) {
         shape.push_back(ov::Dimension(dim.value()));
         continue;
       }
       const Interval bounds = net_.bounds(dim);
-      shape.push_back(ov::Dimension(bounds.min, bounds.max == Interval::kUnbounded ? -1 : bounds.max));
+      shape.push_back(ov::Dimension(bounds.min, bounded && bounds.max != Interval::kUnbounded ? bounds.max : -1));
     }
     if (value.dims.empty()) shape = ov::PartialShape(ov::Shape{});
     auto parameter = std::make_shared<ov::op::v0::Parameter>(element_type(value.dtype), shape);
