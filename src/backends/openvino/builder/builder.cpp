@@ -10,6 +10,7 @@
 
 #include "backends/openvino/builder/check.h"
 #include "backends/openvino/builder/lowering.h"
+#include "backends/openvino/classic_numbers.h"
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/nonfinite.h"
 
@@ -68,6 +69,7 @@ class OpenVinoBuilder final : public backend::Builder {
 
   backend::BuiltEngine build(const network::Network& net, const backend::BuildSettings& settings) override {
     const std::string precision = inference_precision(net, settings.inference_precision);
+    const ClassicNumbers classic;
     try {
       const std::shared_ptr<ov::Model> model = Lowering(net, precision == "bf16").run();
       make_exact_for_finite_inputs(*model);

@@ -11,6 +11,7 @@
 #include <openvino/runtime/core.hpp>
 #include <openvino/runtime/properties.hpp>
 
+#include "backends/openvino/classic_numbers.h"
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/executor/context.h"
 #include "backends/openvino/executor/packed_weights.h"
@@ -67,6 +68,7 @@ std::string property(const backend::LoadRequest& load, const char* name) {
 }
 
 std::shared_ptr<ov::Model> read(const backend::LoadRequest& load) {
+  const ClassicNumbers classic;
   const std::span<const std::byte> xml = section(load, kModelSection);
   const std::span<const std::byte> weights = section(load, kWeightsSection);
   std::shared_ptr<ov::Model> model;
@@ -131,6 +133,7 @@ ov::CompiledModel compile(const std::shared_ptr<ov::Model>& model, bool bfloat16
 
 ov::CompiledModel compile(const backend::LoadRequest& load, const std::shared_ptr<ov::Model>& model,
                           bool profiled = false) {
+  const ClassicNumbers classic;
   const bool bfloat16 = property(load, kPrecisionProperty) == "bf16";
   const int streams = profiled ? 1 : load.settings.streams;
   const int threads = load.settings.threads;

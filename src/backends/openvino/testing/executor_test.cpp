@@ -7,8 +7,10 @@
 #include <unistd.h>
 #include <atomic>
 #include <cmath>
+#include <locale>
 #include <map>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include <torchtrt/base/error.h>
@@ -447,6 +449,37 @@ TEST(OpenVinoExecutor, RunsInAForkedProcess) {
       EXPECT_TRUE(run());
     }
   }
+}
+
+// Numbers as in German: 0,5 and 1.000.
+class GermanNumbers final : public std::numpunct<char> {
+  [[nodiscard]] char do_decimal_point() const override { return ','; }
+  [[nodiscard]] char do_thousands_sep() const override { return '.'; }
+  [[nodiscard]] std::string do_grouping() const override { return "\3"; }
+};
+
+// Layers with floating attributes, integer ones above a thousand, and lists of them.
+Network numbers() {
+  Network net("numbers");
+  net.add_symbol("s0", {1, 2, 4000});
+  const ValueId x = net.add_input("x", DataType::kFloat32, {Expr::symbol("s0"), 1, 1, 2500});
+  const ValueId elu = net.add_activation(x, network::ActivationType::kElu, 0.75F);
+  const ValueId clip = net.add_activation(elu, network::ActivationType::kClip, -0.375F, 1234.5F);
+  const ValueId flat = net.add_layer(network::Shuffle{{}, Dims{Expr::symbol("s0"), 2500}, {}}, {clip})[0];
+  net.mark_output(flat, "y");
+  return net;
+}
+
+TEST(OpenVinoExecutor, TheProgramsLocaleIsOfNoConsequence) {
+  const std::vector<float> x = noise(5000);
+  const std::vector<float> expected = Engine(numbers())({Tensor::of<float>({2, 1, 1, 2500}, x)})[0].as<float>();
+  const std::locale before = std::locale::global(std::locale(std::locale(), new GermanNumbers));
+  const std::vector<float> actual = Engine(numbers())({Tensor::of<float>({2, 1, 1, 2500}, x)})[0].as<float>();
+  std::ostringstream after;
+  after << 1000;
+  std::locale::global(before);
+  EXPECT_EQ(actual, expected);
+  EXPECT_EQ(after.str(), "1.000") << "the program's locale is as it was";
 }
 
 // --- loading
