@@ -6,6 +6,7 @@ Run from ``tests/``: ``python -m differential --help``. docs/testing.md tells ho
     program.py    a program as plain data: inputs, constants, steps, calls; its module, its tensors, its script
     operators.py  the table of operators that programs are drawn from
     generate.py   draws a program from a seed and an index
+    sources.py    where programs come from, by name
     opinfo.py     one-operator programs from PyTorch's OpInfo samples
     models.py     programs cut from models
     ways.py       the ways to run a program: module, exported program, TorchScript, AOTInductor

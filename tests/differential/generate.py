@@ -132,7 +132,8 @@ class Draw:
         rng = self.rng
         made = Fill(kind or "normal", rng.randrange(1 << 20))
         if integers is not None:
-            made.kind, made.low, made.high = "integers", *integers
+            made.kind, made.low, made.high = "indices", *integers
+            made.specials = int(rng.random() < 0.2)
         elif dtype in FLOATS:
             made.kind = kind or rng.choice(self.float_kinds)
             made.specials = self.specials if kind is None and rng.random() < 0.7 else 0
@@ -385,7 +386,7 @@ class Draw:
                 results = [environment[name] for name in step.out]
                 assert all(isinstance(item, torch.Tensor) for item in results), text
             except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError, ZeroDivisionError) as error:
-                if number == 0 or self.rng.random() < 0.5 or not step.out:
+                if number == 0 or self.rng.random() < 0.2 or not step.out:
                     self.refused = f"{text}: {error}"
                     return None
                 self.finished = True  # it fails in eager PyTorch too, at some sizes or values: the last step

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Known limits: differences from eager PyTorch that stay, each with its reason and where a user can read of it.
 
-A limit names the finds that it covers by patterns, and carries programs that show it. `python -m differential --limits`
-runs those: a limit that no longer happens is reported, so that it is taken out here and in the documentation.
+A limit names the finds that it covers by patterns, and carries a program that shows it. `test_a_limit_still_happens`
+runs it: a limit that is gone fails the test, so that it is taken out here and in the documentation.
 """
 
 from __future__ import annotations

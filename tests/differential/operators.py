@@ -664,15 +664,10 @@ def _creation(g: Draw) -> None:
 # --- indices ----------------------------------------------------------------------------------------------------------
 
 
-def _indices(g: Draw, shape: list[int | str], size: int) -> Value:
-    """Indices into a dimension of `size`; at times one that is outside."""
-    low, high = 0, size - 1
-    kind = g.rng.random()
-    if kind < 0.15:
-        high = size
-    elif kind < 0.3:
-        low = -size
-    return g.leaf(("int64",) if g.rng.random() < 0.8 else ("int32",), shape, integers=(low, max(high, low)))
+def _indices(g: Draw, shape: list[int | str], size: int, negative: bool = True) -> Value:
+    """Indices into a dimension of `size`, in the second data at times with one that is outside."""
+    low = -size if negative and g.rng.random() < 0.2 else 0
+    return g.leaf(("int64",) if g.rng.random() < 0.8 else ("int32",), shape, integers=(low, size - 1))
 
 
 def _table(g: Draw, dtypes: tuple[str, ...] = ALL, rank: tuple[int, int] = (1, 4)) -> tuple[Value, int, int]:
@@ -706,7 +701,7 @@ def _gather(g: Draw) -> None:
     g.emit(
         f"torch.gather({{0}}, {axis}, {{1}})",
         x,
-        g.leaf(("int64",), shape, integers=(0, size - (g.rng.random() < 0.85))),
+        g.leaf(("int64",), shape, integers=(0, size - 1)),
     )
 
 
@@ -717,7 +712,7 @@ def _scatter(g: Draw) -> None:
     if shape is None:
         return
     shape[axis] = g.rng.choice([1, 2])
-    index = g.leaf(("int64",), shape, integers=(g.rng.choice([0, 0, 0, -1]), size - (g.rng.random() < 0.85)))
+    index = g.leaf(("int64",), shape, integers=(0, size - 1))
     source = g.leaf((x.dtype,), shape)
     g.emit(
         g.rng.choice(
@@ -743,8 +738,7 @@ def _index_writes(g: Draw) -> None:
     if shape is None:
         return
     count = g.rng.choice([1, 2])
-    low = g.rng.choice([0, 0, -1])
-    index = g.leaf(("int64",), [count], integers=(low, size - (g.rng.random() < 0.85)))
+    index = g.leaf(("int64",), [count], integers=(0, size - 1))
     shape[axis] = count
     source = g.leaf((x.dtype,), shape)
     if axis == 0 and g.rng.random() < 0.4:

@@ -239,8 +239,10 @@ def perturbed_calls(program: Program, numbers: Sequence[int]) -> list[list[Call]
     return runs
 
 
-def explained(actual: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor, others: Sequence[Any]) -> bool:
-    """Whether the differences are of the size that roundings make, by results of perturbed runs."""
+def unexplained(
+    actual: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor, others: Sequence[Any]
+) -> torch.Tensor:
+    """Which of the differences roundings do not make, by results of perturbed runs."""
     spread = torch.zeros(expected.shape, dtype=torch.float64)
     classes = torch.zeros(expected.shape, dtype=torch.bool)
     base = expected.double()
@@ -248,7 +250,7 @@ def explained(actual: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor,
         if not isinstance(other, torch.Tensor):
             continue
         if other.shape != expected.shape:
-            return True  # how many there are depends on a rounding
+            return torch.zeros_like(wrong)  # how many there are depends on a rounding
         given = other.to(expected.dtype).double() if expected.is_floating_point() else other.double()
         if not expected.is_floating_point():
             classes |= other != expected
@@ -261,8 +263,8 @@ def explained(actual: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor,
         near = (actual.double() - base).abs() <= ALLOWANCE[expected.dtype] * spread + torch.finfo(
             expected.dtype
         ).smallest_normal * torch.finfo(expected.dtype).eps
-        return bool((~wrong | near | classes).all())
-    return bool((~wrong | classes).all())
+        return wrong & ~near & ~classes
+    return wrong & ~classes
 
 
 # --- calls against calls ----------------------------------------------------------------------------------------------
@@ -329,9 +331,8 @@ def _judge(
             isinstance(other, torch.Tensor) and other.shape != wanted.shape for other in results
         )
         return None if depends else (what.partition(":")[0], what.partition(": ")[2])
-    if explained(given, wanted, wrong, results):
-        return None
-    return "value", describe(given, wanted, wrong)
+    left = unexplained(given, wanted, wrong, results)
+    return ("value", describe(given, wanted, left)) if bool(left.any()) else None
 
 
 # --- sharing ----------------------------------------------------------------------------------------------------------

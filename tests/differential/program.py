@@ -23,7 +23,8 @@ PRELUDE = "import torch\nimport torch.nn.functional as F\nfrom torch import inf,
 @dataclasses.dataclass
 class Fill:
     """How a tensor's elements are drawn. `kind`: normal, grid (halves from -2 to 2: ties, exact sums), positive,
-    shifted (by 100), huge (to the dtype's end), tiny (to the smallest), integers (`low` to `high`), ends (of the dtype,
+    shifted (by 100), huge (to the dtype's end), tiny (to the smallest), integers (`low` to `high`), indices
+    (the same, and with `specials` one that is outside in the second data), ends (of the dtype,
     and around 2^24), or values (as listed, repeated). `specials`: that many elements in ten become NaN, infinities,
     zeros of both signs, subnormals or the dtype's ends."""
 
@@ -173,6 +174,10 @@ def fill_tensor(fill: Fill, shape: Sequence[int], dtype: torch.dtype, number: in
     elif fill.kind == "ends":
         values = torch.tensor([value for value in special_values(dtype) if value == value], dtype=dtype)
         flat = values[torch.randint(0, len(values), (count,), generator=generator)]
+    elif fill.kind == "indices":
+        flat = _integers(fill, count, dtype, generator).to(dtype)
+        if fill.specials and number == 1 and count:
+            flat[count // 2] = fill.high + 1 if fill.seed % 2 else fill.low - 1
     elif fill.kind == "integers" or not dtype.is_floating_point:
         flat = _integers(fill, count, dtype, generator).to(dtype)
     else:
@@ -189,7 +194,7 @@ def fill_tensor(fill: Fill, shape: Sequence[int], dtype: torch.dtype, number: in
         elif fill.kind == "tiny":
             base = base.double() * math.sqrt(torch.finfo(dtype).tiny) ** (1 if number % 2 else 1.9)
         flat = base.to(dtype)
-    if fill.specials and count:
+    if fill.specials and count and fill.kind != "indices":
         values = torch.tensor(special_values(dtype), dtype=dtype)
         chosen = values[torch.randint(0, len(values), (count,), generator=generator)]
         where = torch.randint(0, 10, (count,), generator=generator) < fill.specials

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from .generate import draw
+from collections.abc import Callable
+
+from . import generate, models, opinfo
 from .program import Program
 
-NAMES = ("draw",)
+SOURCES: dict[str, Callable[[int, int], Program | None]] = {
+    "draw": generate.draw,
+    "opinfo": opinfo.program,
+    "models": models.program,
+}
+NAMES = tuple(SOURCES)
 
 
 def program(source: str, seed: int, index: int) -> Program | None:
     """Program number `index` of the source; None where it has none there."""
-    assert source == "draw", source
-    return draw(seed, index)
+    return SOURCES[source](seed, index)
