@@ -54,9 +54,8 @@ def main() -> int:
     indices = itertools.count(start) if given.count is None else iter(range(start, start + given.count))
     minutes = given.minutes if given.count is None else 60.0 * 24 * 365
     deadline = time.monotonic() + 60 * minutes
-    entry = runner.run(
-        options, indices, deadline, lambda text: print(text, flush=True), journal.signatures(), given.shrink_seconds
-    )
+    run = runner.Run(options, lambda text: print(text, flush=True), journal.signatures(), given.shrink_seconds)
+    entry = run.until(deadline, indices)
     journal.add(entry)
     rate = 3600 * entry["count"] / max(entry["seconds"], 1e-9)
     parts = ", ".join(
@@ -66,7 +65,7 @@ def main() -> int:
         f"{entry['count']} programs from {entry['first']} in {entry['seconds']:.0f} s ({rate:.0f} in an hour; {parts})"
     )
     print(f"{entry['engines']} engines, finds: {len(entry['finds'])}")
-    print(f"notes: {entry['notes']}, limits: {entry.get('limits', {})}")
+    print(f"notes: {entry['notes']}, limits: {entry['limits']}")
     print(journal.summary())
     return 1 if entry["finds"] else 0
 

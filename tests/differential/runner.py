@@ -26,7 +26,8 @@ from .ways import keep_operator_lists
 
 BATCH = 300
 """Programs of one worker: what a process keeps of each (compiled code, symbolic shapes) goes away with it."""
-SECONDS = {"module": 150.0, "aot_inductor": 300.0}
+SECONDS = {"module": 60.0, "aot_inductor": 300.0}
+"""What a program may take of the processor, and ten times that by the clock: a busy machine hangs nothing."""
 SHRINK_SECONDS = 60.0
 
 
@@ -116,22 +117,23 @@ class Worker:
     def answer(self, seconds: float) -> dict[str, Any] | None:
         assert self._process.stdout is not None
         if not self._warm:
-            seconds += 120.0  # it imports torch first
+            seconds += 60.0  # it imports torch first
             self._warm = True
-        deadline = time.monotonic() + seconds
-        ready, ended = True, False
-        while b"\n" not in self._rest and ready and not ended:
-            ready = bool(select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0])
+        processor, deadline = self._processor_seconds() + seconds, time.monotonic() + 10 * seconds
+        slow, ended = False, False
+        while b"\n" not in self._rest and not slow and not ended:
+            ready = select.select([self._process.stdout], [], [], 1.0)[0]
             part = os.read(self._process.stdout.fileno(), 1 << 20) if ready else b""
-            ended = ready and not part
+            ended = bool(ready) and not part
             self._rest += part
+            slow = not ready and (time.monotonic() > deadline or self._processor_seconds() > processor)
         line, newline, rest = self._rest.partition(b"\n")
         if newline:
             self._rest = rest
             answer = json.loads(line)
             assert isinstance(answer, dict)
             return answer
-        self.ended = f"no answer in {seconds:.0f} s" if not ready else ""
+        self.ended = f"no answer in {seconds:.0f} s" if slow else ""
         self.close()
         if not self.ended:
             code = self._process.returncode
@@ -139,6 +141,14 @@ class Worker:
                 f"the process ended by {signal.Signals(-code).name}" if code < 0 else f"the process ended with {code}"
             )
         return None
+
+    def _processor_seconds(self) -> float:
+        """What the process has used so far; 0 once it has ended."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -264,128 +274,101 @@ def _same_series(entry: dict[str, Any], options: Options) -> bool:
     return bool(entry["source"] == options.source and entry["seed"] == options.seed)
 
 
-def run(
-    options: Options,
-    indices: Iterator[int],
-    deadline: float,
-    report: Callable[[str], None],
-    known: set[str],
-    shrink_seconds: float = SHRINK_SECONDS,
-) -> dict[str, Any]:
-    """Checks programs until the indices or the time end; the journal's entry. `known`: signatures seen before."""
-    started = time.monotonic()
-    entry: dict[str, Any] = {"source": options.source, "seed": options.seed, "first": None, "count": 0, "engines": 0}
-    entry |= {"ways": {}, "notes": {}, "parts": {}, "finds": [], "date": time.strftime("%Y-%m-%d")}
-    active: Worker | None = None
-    pending: list[tuple[int, Program, oracle.Find]] = []
-    errors: dict[str, int] = {}
-    while chunk := list(itertools.islice(indices, options.together)):
-        if time.monotonic() > deadline:
-            break
-        if entry["first"] is None:
-            entry["first"] = chunk[0]
-        groups = [chunk]
-        while groups:
-            group = groups.pop()
-            if active is None or active.asked >= BATCH:
-                if active is not None:
-                    active.close()
-                active = Worker(options)
-            rest = _ask(active, options, group, entry, pending)
-            if rest:
-                ended, active = active.ended, None
-                if len(group) > 1:
-                    groups += [[index] for index in reversed(rest)]  # one of them ends the process: one by one
-                    continue
-                entry["count"] += 1
-                program = sources.program(options.source, options.seed, group[0])
-                if program is not None:
-                    kind = "hang" if ended.startswith("no answer") else "crash"
-                    pending.append((group[0], program, oracle.Find(kind, "module", ended)))
-        while pending:
-            number, program, find = pending.pop()
-            if find.kind in (
-                "error",
-                "compile",
-                "save",
-                "load",
-                "gradient",
-            ):  # one message is shrunk twice, then counted
-                text = find.kind + _error_of(find)
-                errors[text] = errors.get(text, 0) + 1
-                if errors[text] > 2:
-                    entry["repeated"] = entry.get("repeated", 0) + 1
-                    continue
-            _record(number, program, find, entry, known, report, shrink_seconds)
-    if active is not None:
-        active.close()
-    entry["first"] = entry["first"] or 0
-    entry["seconds"] = time.monotonic() - started
-    return entry
+class Run:
+    """Checks programs and makes the journal's entry. `known`: signatures of finds that were seen before."""
+
+    def __init__(
+        self, options: Options, report: Callable[[str], None], known: set[str], shrink_seconds: float = SHRINK_SECONDS
+    ) -> None:
+        self.options = options
+        self.report = report
+        self.known = known
+        self.shrink_seconds = shrink_seconds
+        self.entry: dict[str, Any] = {"source": options.source, "seed": options.seed, "first": None, "count": 0}
+        self.entry |= {"engines": 0, "repeated": 0, "ways": {}, "notes": {}, "parts": {}, "limits": {}, "finds": []}
+        self._worker: Worker | None = None
+        self._messages: dict[str, int] = {}
+
+    def until(self, deadline: float, indices: Iterator[int]) -> dict[str, Any]:
+        """The entry, when the indices or the time end; a run that is broken off counts for what it did."""
+        started = time.monotonic()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            while time.monotonic() < deadline and (group := list(itertools.islice(indices, self.options.together))):
+                if self.entry["first"] is None:
+                    self.entry["first"] = group[0]
+                rest = self._check(group)
+                for index in rest:  # one of them ends the process: one by one
+                    if self._check([index]):
+                        self._ended(index)
+        if self._worker is not None:
+            self._worker.close()
+        self.entry["first"] = self.entry["first"] or 0
+        self.entry["seconds"] = time.monotonic() - started
+        self.entry["date"] = time.strftime("%Y-%m-%d")
+        return self.entry
+
+    def _check(self, group: list[int]) -> list[int]:
+        """Has the worker check the programs; those without an answer, because it ended."""
+        if self._worker is not None and (self._worker.ended or self._worker.asked >= BATCH):
+            self._worker.close()
+            self._worker = None
+        self._worker = self._worker or Worker(self.options)
+        slow = any("aot_inductor" in self.options.other_ways(index) for index in group)
+        rest = list(group)
+        self._worker.ask(group)
+        while rest:
+            answer = self._worker.answer(SECONDS["aot_inductor" if slow else "module"] * len(group))
+            if answer is None:
+                break
+            rest.remove(answer["index"])
+            self._count(answer)
+        return rest
+
+    def _ended(self, index: int) -> None:
+        """The worker ended with this program, alone."""
+        assert self._worker is not None
+        self.entry["count"] += 1
+        program = sources.program(self.options.source, self.options.seed, index)
+        if program is not None:
+            kind = "hang" if self._worker.ended.startswith("no answer") else "crash"
+            self._found(index, program, oracle.Find(kind, "module", self._worker.ended))
+
+    def _count(self, answer: dict[str, Any]) -> None:
+        verdict = answer["verdict"]
+        self.entry["count"] += 1
+        self.entry["engines"] += verdict["engines"]
+        for way in verdict["ways"]:
+            _add(self.entry["ways"], way, 1)
+        for part, seconds in verdict["seconds"].items():
+            _add(self.entry["parts"], part, seconds)
+        for note in verdict["notes"]:
+            _add(self.entry["notes"], note.partition(":")[0], 1)
+        for find in verdict["finds"][:1]:
+            self._found(answer["index"], Program.from_json(answer["program"]), oracle.Find(**find))
+
+    def _found(self, index: int, program: Program, find: oracle.Find) -> None:
+        if find.kind in ("error", "compile", "save", "load", "gradient"):
+            message = find.kind + _error_of(find)
+            _add(self._messages, message, 1)
+            if self._messages[message] > 2:  # one message is shrunk twice, then counted
+                self.entry["repeated"] += 1
+                return
+        small, found = shrink_find(program, find, self.shrink_seconds) if self.shrink_seconds else (program, find)
+        limit = limits.covering(small, found.kind, found.message)
+        if limit is not None:
+            _add(self.entry["limits"], limit.name, 1)
+            return
+        name = signature(small, found.kind)
+        self.entry["finds"].append(
+            {"index": index, **dataclasses.asdict(found), "signature": name, "program": small.to_json()}
+        )
+        if name in self.known:
+            self.report(f"again ({program.origin}): {name}")
+            return
+        self.known.add(name)
+        self.report(f"\n=== {found.text()}\n{script(small, found.way)}\n")
 
 
-def _ask(
-    worker: Worker,
-    options: Options,
-    group: list[int],
-    entry: dict[str, Any],
-    pending: list[tuple[int, Program, oracle.Find]],
-) -> list[int]:
-    """Has the programs checked; those that the worker gave no answer for, because it ended."""
-    slow = any("aot_inductor" in options.other_ways(index) for index in group)
-    rest = list(group)
-    worker.ask(group)
-    while rest:
-        answer = worker.answer(SECONDS["aot_inductor" if slow else "module"] * len(group))
-        if answer is None:
-            break
-        rest.remove(answer["index"])
-        _count(answer, entry, pending)
-    return rest
-
-
-def _count(answer: dict[str, Any], entry: dict[str, Any], pending: list[tuple[int, Program, oracle.Find]]) -> None:
-    verdict = answer["verdict"]
-    entry["count"] += 1
-    entry["engines"] += verdict["engines"]
-    for way in verdict["ways"]:
-        entry["ways"][way] = entry["ways"].get(way, 0) + 1
-    for part, seconds in verdict["seconds"].items():
-        entry["parts"][part] = entry["parts"].get(part, 0.0) + seconds
-    for note in verdict["notes"]:
-        name = note.partition(":")[0]
-        entry["notes"][name] = entry["notes"].get(name, 0) + 1
-    if verdict["finds"]:
-        pending.append((answer["index"], Program.from_json(answer["program"]), oracle.Find(**verdict["finds"][0])))
-
-
-def _record(
-    index: int,
-    program: Program,
-    find: oracle.Find,
-    entry: dict[str, Any],
-    known: set[str],
-    report: Callable[[str], None],
-    shrink_seconds: float,
-) -> None:
-    small, found = shrink_find(program, find, shrink_seconds) if shrink_seconds else (program, find)
-    limit = limits.covering(small, found.kind, found.message)
-    name = signature(small, found.kind)
-    if limit is not None:
-        entry["limits"] = {**entry.get("limits", {}), limit.name: entry.get("limits", {}).get(limit.name, 0) + 1}
-        return
-    entry["finds"].append(
-        {
-            "index": index,
-            "kind": found.kind,
-            "way": found.way,
-            "message": found.message,
-            "signature": name,
-            "program": small.to_json(),
-        }
-    )
-    if name in known:
-        report(f"again ({program.origin}): {name}")
-        return
-    known.add(name)
-    report(f"\n=== {found.text()}\n{script(small, found.way)}\n")
+def _add(counts: dict[str, Any], name: str, amount: float) -> None:
+    counts[name] = counts.get(name, 0) + amount

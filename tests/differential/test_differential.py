@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -352,3 +354,20 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_the_command_checks_programs_and_keeps_the_journal(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    arguments = ["--seed", "11", "--count", "4", "--together", "4", "--shrink-seconds", "0", "--journal", str(journal)]
+    for total in (4, 8):
+        done = subprocess.run(
+            [sys.executable, "-m", "differential", *arguments],
+            cwd=Path(__file__).resolve().parent.parent,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in (0, 1), done.stderr
+        assert f"journal: {total} programs" in done.stdout
