@@ -2,6 +2,7 @@
 #include "python/errors.h"
 
 #include <array>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -38,6 +39,14 @@ PyObject* type_of(ErrorCode code) {
   return PyExc_RuntimeError;
 }
 
+/// Messages may quote a vendor's, or a file's bytes: what is not UTF-8 must not hide the rest.
+void set_error(PyObject* type, const char* message) {
+  PyObject* text = PyUnicode_DecodeUTF8(message, static_cast<Py_ssize_t>(std::strlen(message)), "backslashreplace");
+  if (text == nullptr) return;
+  PyErr_SetObject(type, text);
+  Py_DECREF(text);
+}
+
 }  // namespace
 
 void set_python_error(const std::exception_ptr& error) {
@@ -46,17 +55,17 @@ void set_python_error(const std::exception_ptr& error) {
   } catch (py::error_already_set& raised) {
     raised.restore();
   } catch (const Error& raised) {
-    PyErr_SetString(type_of(raised.code()), raised.what());
+    set_error(type_of(raised.code()), raised.what());
   } catch (const c10::TypeError& raised) {
-    PyErr_SetString(PyExc_TypeError, raised.what_without_backtrace());
+    set_error(PyExc_TypeError, raised.what_without_backtrace());
   } catch (const c10::ValueError& raised) {
-    PyErr_SetString(PyExc_ValueError, raised.what_without_backtrace());
+    set_error(PyExc_ValueError, raised.what_without_backtrace());
   } catch (const c10::Error& raised) {
-    PyErr_SetString(PyExc_RuntimeError, raised.what_without_backtrace());
+    set_error(PyExc_RuntimeError, raised.what_without_backtrace());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& raised) {
-    PyErr_SetString(PyExc_RuntimeError, raised.what());
+    set_error(PyExc_RuntimeError, raised.what());
   }
 }
 
