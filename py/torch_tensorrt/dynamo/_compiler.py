@@ -74,7 +74,13 @@ def compile(
 def compile_program(
     exported: ExportedProgram, settings: CompilationSettings, specs: InputSpecs | None = None
 ) -> fx.GraphModule:
-    device = settings.device or Device(program_device(exported))
+    where = program_device(exported)
+    device = settings.device or Device(where)
+    if device.to_torch().type != where.type:
+        raise ValueError(
+            f"device={device.to_torch()}, but the model's parameters (or its inputs, if it has none) are on {where}: "
+            f'move them with .to("{device.to_torch()}"), or leave out `device`'
+        )
     settings = dataclasses.replace(settings, device=device)
     try:
         program, convention = lower(exported, settings, specs)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 import os
 from collections.abc import Callable, Mapping
@@ -13,7 +14,9 @@ from typing import Any
 import torch
 from torch import fx
 from torch.nn.modules.module import _has_any_global_hook
+from torch.utils import _pytree as pytree
 
+from .._engine import parse_metadata
 from .._library import load_binding
 from ._inspection import EngineProfiler, write_profile
 from ._runtime_settings import RuntimeSettings, apply_settings, settings_of
@@ -46,6 +49,8 @@ class EngineModule(torch.nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> Any:
         if torch.compiler.is_compiling():
+            if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+                return _run_outside(self, *inputs)
             return self._dispatch(*inputs)
         return self._call(*inputs)
 
@@ -109,8 +114,24 @@ class EngineModule(torch.nn.Module):
     def runtime_settings(self, settings: RuntimeSettings) -> None:
         apply_settings(self.engine, settings)
 
+    def kinds(self) -> set[tuple[torch.dtype, torch.device]]:
+        """Dtype and device of its inputs and outputs."""
+        metadata = parse_metadata(self.engine.metadata())
+        device = torch.device(metadata.get("device", "cpu"))
+        return {(getattr(torch, spec["dtype"]), device) for spec in (*metadata["inputs"], *metadata["outputs"])}
+
     def extra_repr(self) -> str:
         return f"{self.name}, {len(self.engine.payload()) / 2**20:.1f} MiB"
+
+
+def _run_engine(engine: EngineModule, *inputs: torch.Tensor) -> Any:
+    return engine._call(*inputs)
+
+
+_disable: Any = torch.compiler.disable
+_run_outside: Callable[..., Any] = _disable(
+    _run_engine, reason="engines of torch_tensorrt run as they are, outside the graphs of torch.compile"
+)
 
 
 class TorchBlock(torch.nn.Module):
@@ -127,10 +148,14 @@ class TorchBlock(torch.nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> Any:
         if torch._C._get_tracing_state() is not None:
-            if self._scripted is None:
-                self._scripted = script_block(self.graph_module)
-            return self._scripted(*inputs)
+            return self.scripted()(*inputs)
         return self.graph_module(*inputs)
+
+    def scripted(self) -> Callable[..., Any]:
+        """The block as a ScriptFunction; NotScriptableError where TorchScript cannot say it."""
+        if self._scripted is None:
+            self._scripted = script_block(self.graph_module)
+        return self._scripted
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild_torch_block, (_dump_graph(self.graph_module.graph), dict(self.graph_module.named_children())))
@@ -142,6 +167,13 @@ class TorchBlock(torch.nn.Module):
 
 def _rebuild_torch_block(steps: list[Any], children: dict[str, Any]) -> TorchBlock:
     return TorchBlock(fx.GraphModule(children, _load_graph(steps)))
+
+
+def not_a_tensor(name: str, value: Any) -> str:
+    """The message for an input that is no tensor."""
+    kind = type(value)
+    text = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    return f"input {name!r}: expected a tensor, got {text}; torch.as_tensor() makes tensors of arrays and lists"
 
 
 def check_constant(value: Any, expected: Any, name: str) -> None:
@@ -298,17 +330,88 @@ class CompiledModule(fx.GraphModule):
     def _call_engine(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the engine without the two modules around it (3 of 7 microseconds) where nobody could tell."""
         name, count = self._only
-        if name is not None and len(args) == count and not kwargs and not torch.compiler.is_compiling():
-            engine = self.__dict__["_modules"].get(name)
-            if (
-                type(engine) is EngineModule
-                and not _is_customized(self)
-                and not _is_customized(engine)
-                and not _has_any_global_hook()  # type: ignore[no-untyped-call]
-                and torch._C._get_tracing_state() is None
-            ):
-                return engine.__dict__["_call"](*args)
-        return torch.nn.Module.__call__(self, *args, **kwargs)
+        try:
+            if name is not None and len(args) == count and not kwargs and not torch.compiler.is_compiling():
+                engine = self.__dict__["_modules"].get(name)
+                if (
+                    type(engine) is EngineModule
+                    and not _is_customized(self)
+                    and not _is_customized(engine)
+                    and not _has_any_global_hook()  # type: ignore[no-untyped-call]
+                    and torch._C._get_tracing_state() is None
+                ):
+                    return engine.__dict__["_call"](*args)
+            return torch.nn.Module.__call__(self, *args, **kwargs)
+        except (AttributeError, RuntimeError, TypeError):
+            self._check_kinds(args, kwargs)
+            raise
+
+    def _check_kinds(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """After a failed call: TypeError that names the first input which is no tensor but should be one."""
+        constants = {node.args[0] for node in self.graph.nodes if node.target is check_constant}
+        inputs = [node for node in self.graph.nodes if node.op == "placeholder"]
+        codegen = self.graph._codegen
+        if isinstance(codegen, fx.graph._PyTreeCodeGen):
+            given, structure = pytree.tree_flatten((args, kwargs))
+            if structure != codegen.pytree_info.in_spec:
+                return
+            values = zip(inputs, given, strict=True)
+        else:
+            try:
+                bound = inspect.signature(self.forward).bind(*args, **kwargs).arguments
+            except TypeError:
+                return  # the call has said that, too
+            values = ((node, bound.get(node.target)) for node in inputs)  # type: ignore[assignment]
+        for node, value in values:
+            is_tensor = node not in constants and "script_type" not in node.meta
+            if is_tensor and not isinstance(value, torch.Tensor):
+                raise TypeError(not_a_tensor(str(node.target), value)) from None
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """What torch.jit.script asks before it reads a module's source."""
+        raise TypeError(
+            "torch.jit.script cannot read a compiled module; write it with torch_tensorrt.save(module, path, "
+            'output_format="torchscript"), or torch.jit.trace it'
+        )
+
+    # --- what would change the module's tensors ---
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> CompiledModule:
+        """What ``.to()``, ``.half()``, ``.cuda()`` and their like call. RuntimeError where it would change anything,
+        since the engines keep the dtypes and the device that they were compiled for."""
+        kinds = {(tensor.dtype, tensor.device) for tensor in (*self.parameters(), *self.buffers())}
+        for engine in engine_modules(self).values():
+            kinds |= engine.kinds()
+        for dtype, device in kinds:
+            probe = torch.empty(0, dtype=dtype, device=device)
+            changed = fn(probe)
+            if (changed.dtype, changed.device) != (probe.dtype, probe.device):
+                raise RuntimeError(
+                    f"a compiled module keeps its dtypes and its device: {dtype} on {probe.device} cannot become "
+                    f"{changed.dtype} on {changed.device}; convert or move the model, then compile it"
+                )
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: Mapping[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        own = self.state_dict().keys()
+        unknown = [key for key in state_dict if key.startswith(prefix) and key[len(prefix) :] not in own]
+        if unknown:
+            error_msgs.append(
+                f"the weights of a compiled module are part of its engines, {unknown[0]!r} cannot be loaded into it: "
+                "load them into the model and compile it again, or use torch_tensorrt.dynamo.refit_module_weights"
+            )
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
 
     def _state(self) -> tuple[list[Any], dict[str, Any]]:
         attributes: dict[str, Any] = dict(self.named_children())
