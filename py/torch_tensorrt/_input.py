@@ -186,10 +186,12 @@ class Input:
             raise ValueError(f"Input.example_tensor: expected min_shape, opt_shape or max_shape, got {field!r}")
         return self._example(getattr(self, field))
 
-    def _example(self, shape: Sequence[int], device: torch.device | str = "cpu") -> torch.Tensor:
+    def _example(
+        self, shape: Sequence[int], device: torch.device | str = "cpu", generator: torch.Generator | None = None
+    ) -> torch.Tensor:
         if self.torch_tensor is not None and tuple(self.torch_tensor.shape) == tuple(shape):
             return self.torch_tensor.detach().to(device).clone()
         low, high = self.tensor_domain
-        values = torch.rand(tuple(shape), device=device) * (high - low) + low
+        values = torch.rand(tuple(shape), device=device, generator=generator) * (high - low) + low
         example: torch.Tensor = values.to(self.dtype.to(torch.dtype))
         return example.contiguous(memory_format=self.format.to(torch.memory_format))

@@ -8,49 +8,37 @@ written beside their destination and renamed into place, so that a failure leave
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
+import json
 import logging
 import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind, TensorArgument
+from torch.fx.immutable_collections import immutable_dict, immutable_list
 from torch.utils import _pytree as pytree
 
 from ._engine import PACKAGE_ENGINES, _compile_expr
-from ._input import Input
+from ._files import written_whole
 from ._library import load_binding
+from ._random import unchanged_random_state
+from .dynamo._compiler import in_pytorch
 from .dynamo._counts import selections_may_be_empty
-from .dynamo._trace import by_parameter_name, collect_inputs
+from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device
 from .dynamo._trace import trace as _trace
 from .runtime import CudaGraphsTorchTensorRTModule
+from .runtime._module import CompiledModule
+from .runtime._scripted import script_program
+from .runtime._torchscript import NotScriptableError
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 _FORMATS = ("exported_program", "torchscript", "aot_inductor")
-
-
-@contextlib.contextmanager
-def _written_beside(path: str, suffix: str) -> Iterator[str]:
-    """A temporary name in the destination's folder; on success it is flushed to disk and takes the final name."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"save: the folder {folder} does not exist")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"save: {path!r} is a folder; give the name of a file in it")
-    try:
-        directory = tempfile.TemporaryDirectory(prefix=".torchtrt-", dir=folder)
-    except OSError as error:
-        raise type(error)(f"save: cannot write {path!r}: {error.strerror}; save where you may write") from error
-    with directory as scratch:
-        temporary = os.path.join(scratch, "model" + suffix)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
 
 
 # --- what a compiled module knows about its inputs ---
@@ -61,6 +49,8 @@ def _evaluate(size: int | str, symbols: Mapping[str, int]) -> int:
 
 
 def _example_leaf(described: dict[str, Any], sizes: Mapping[str, int]) -> Any:
+    if "size" in described:
+        return _evaluate(described["size"], sizes)
     if "dtype" not in described:
         return described["value"]
     shape = [_evaluate(size, sizes) for size in described["shape"]]
@@ -68,28 +58,30 @@ def _example_leaf(described: dict[str, Any], sizes: Mapping[str, int]) -> Any:
     return torch.zeros(shape, dtype=described["dtype"], device=described["device"])
 
 
-def _leaf_dims(described: dict[str, Any], dims: Mapping[str, Any]) -> dict[int, Any] | None:
-    if "dtype" not in described:
+def _dynamic_dim(size: int | str, dims: Mapping[str, Any]) -> Any:
+    if isinstance(size, int):
         return None
-    found: dict[int, Any] = {}
-    for axis, size in enumerate(described["shape"]):
-        if isinstance(size, str):
-            if size.isidentifier():
-                found[axis] = dims[size]
-            elif re.fullmatch(r"[\w\s()*+-]+", size):
-                found[axis] = _compile_expr(size)(dict(dims))  # Dim knows sums and products with numbers
-            else:
-                found[axis] = Dim.DYNAMIC
-    return found or None
+    if size.isidentifier():
+        return dims[size]
+    if re.fullmatch(r"[\w\s()*+-]+", size):
+        return _compile_expr(size)(dict(dims))  # Dim knows sums and products with numbers
+    return Dim.DYNAMIC
 
 
-def _example_sizes(ranges: Mapping[str, tuple[int, int, int | None]]) -> dict[str, int]:
-    """A size for every symbol: the optimal one, never 0 or 1 (export specializes those), all different if possible."""
+def _leaf_dims(described: dict[str, Any], dims: Mapping[str, Any]) -> Any:
+    if "size" in described:
+        return Dim.DYNAMIC
+    found = {axis: _dynamic_dim(size, dims) for axis, size in enumerate(described.get("shape", ()))}
+    return {axis: dim for axis, dim in found.items() if dim is not None} or None
+
+
+def _example_sizes(known: Mapping[str, Any]) -> dict[str, int]:
+    """A size for every symbol: the one that the program was captured with, which satisfies whatever the program
+    demands of its sizes; else the optimal one, but never 0 or 1 (export specializes those)."""
+    captured = known.get("captured", {})
     sizes: dict[str, int] = {}
-    for name, (low, opt, high) in ranges.items():
-        size = max(opt, low, 2)
-        while size in sizes.values() and (high is None or size < high):
-            size += 1
+    for name, (low, opt, high) in known["ranges"].items():
+        size = captured.get(name, max(opt, low, 2))
         sizes[name] = size if high is None else min(size, high)
     return sizes
 
@@ -100,26 +92,46 @@ def _known_inputs(module: torch.fx.GraphModule) -> tuple[tuple[Any, ...], dict[s
     if not known or known.get("in_spec") is None or any(d.get("shape", 0) is None for d in known["inputs"]):
         return None
     ranges = {name: bounds for name, bounds in known["ranges"].items() if not name.startswith("u")}
-    sizes = _example_sizes(ranges)
-    used = {s for d in known["inputs"] for size in d.get("shape", ()) if isinstance(size, str) for s in [size]}
-    dims = {
+    sizes = _example_sizes(known)
+    used = {size for d in known["inputs"] for size in d.get("shape", ()) if isinstance(size, str)}
+    dims: dict[str, Any] = {
         name: Dim(name, min=low, max=high)
         for name, (low, _, high) in ranges.items()
         if any(re.search(rf"\b{name}\b", size) for size in used)
     }
     args, kwargs = pytree.tree_unflatten([_example_leaf(d, sizes) for d in known["inputs"]], known["in_spec"])
-    if not dims:
+    if not dims and not any("size" in d for d in known["inputs"]):
         return args, kwargs, None
     arg_dims, kwarg_dims = pytree.tree_unflatten([_leaf_dims(d, dims) for d in known["inputs"]], known["in_spec"])
     return args, kwargs, by_parameter_name(module, arg_dims, kwarg_dims)
+
+
+def _mutable(spec: pytree.TreeSpec) -> pytree.TreeSpec:
+    """Results as the module returns them: torch.export, which interprets its graph, sees fx's immutable containers."""
+    if spec.is_leaf():
+        return spec
+    kind = {immutable_list: list, immutable_dict: dict}.get(spec.type, spec.type)
+    return pytree.TreeSpec(kind, spec.context, [_mutable(child) for child in spec.children()])
 
 
 def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any) -> ExportedProgram:
     known = _known_inputs(module)
     if known is not None and dynamic_shapes is None:
         args, kwargs, shapes = known
-        with torch.no_grad(), selections_may_be_empty():
-            return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+        with selections_may_be_empty():
+            program = torch.export.export(
+                module,
+                args,
+                kwargs,
+                dynamic_shapes=shapes,
+                strict=False,
+                # What the compiled program assumes of its sizes, it asserts.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+        signature = program.module_call_graph[0].signature
+        assert signature is not None
+        signature.out_spec = _mutable(signature.out_spec)
+        return program
     original = module.meta.get("torch_tensorrt_program")
     if isinstance(original, ExportedProgram) and dynamic_shapes is None:
         return original
@@ -128,31 +140,45 @@ def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, 
     return _trace(module, arg_inputs=arg_inputs, kwarg_inputs=kwarg_inputs, dynamic_shapes=dynamic_shapes)
 
 
-def _jit_trace(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any) -> torch.jit.ScriptModule:
-    known = _known_inputs(module)
-    if known is not None:
-        args, kwargs = known[0], known[1]
-    elif arg_inputs is not None or kwarg_inputs is not None:
-        specs = collect_inputs(None, arg_inputs, kwarg_inputs)
-        is_input = lambda leaf: isinstance(leaf, Input)  # noqa: E731
-        example = lambda leaf: leaf._example(leaf.opt_shape) if isinstance(leaf, Input) else leaf  # noqa: E731
-        args = pytree.tree_map(example, specs.args, is_leaf=is_input)
-        kwargs = pytree.tree_map(example, specs.kwargs, is_leaf=is_input)
-    else:
+def _as_torchscript(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any) -> torch.jit.ScriptModule:
+    try:
+        if isinstance(module, CompiledModule):
+            return script_program(module)
+        original = module.meta.get("torch_tensorrt_program")
+        if isinstance(original, ExportedProgram):
+            return script_program(in_pytorch(original))
+        return _traced(module, arg_inputs, kwarg_inputs)
+    except NotScriptableError as error:
+        raise ValueError(f"save: the module cannot be said in TorchScript: {str(error)[:2000]}") from error
+
+
+def _traced(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any) -> torch.jit.ScriptModule:
+    """A module that compile did not make: run once on copies of its state and inputs, which a run may change."""
+    if arg_inputs is None and kwarg_inputs is None:
         raise ValueError("save: the module does not know its inputs; pass arg_inputs")
-    bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+    specs = collect_inputs(None, arg_inputs, kwarg_inputs)
+    args, kwargs = concrete(specs, module_device(module))
+    own = copy.deepcopy(module)
+    state = {name: tensor.clone() for name, tensor in (*own.named_parameters(), *own.named_buffers())}
+    bound = inspect.signature(own.forward).bind(*args, **kwargs).arguments
     named = {name: value for name, value in bound.items() if not isinstance(value, (int, float, str, type(None)))}
-    with torch.no_grad():
-        trace: Any = torch.jit.trace
-        try:
-            if len(named) == len(bound):
-                scripted = trace(module, tuple(bound.values()), strict=False, check_trace=False)
-            else:
-                scripted = trace(module, example_kwarg_inputs=named, strict=False, check_trace=False)
-        except RuntimeError as error:
-            raise ValueError(f"save: the module cannot be said in TorchScript: {str(error)[:1000]}") from error
+    inputs = {"example_inputs": tuple(bound.values())} if len(named) == len(bound) else {"example_kwarg_inputs": named}
+    trace: Any = torch.jit.trace
+    try:
+        scripted = trace(own, **inputs, strict=False, check_trace=False)
+    except RuntimeError as error:
+        raise NotScriptableError(str(error)) from error
+    for name, tensor in (*own.named_parameters(), *own.named_buffers()):
+        tensor.copy_(state[name])
     assert isinstance(scripted, torch.jit.ScriptModule)
     return scripted
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A block that leaves the caller's random numbers alone, and works in the caller's inference mode, too."""
+    with torch.inference_mode(False), torch.no_grad(), unchanged_random_state():
+        yield
 
 
 @contextlib.contextmanager
@@ -162,11 +188,22 @@ def _contiguous_inputs_required(program: ExportedProgram) -> Iterator[None]:
     before = [node.args for node in checks]
     for node in checks:
         node.args = (*node.args[:2], True)
+    if checks:
+        _LOGGER.info(
+            "PyTorch's blocks take inputs of this program: its AOTInductor package takes contiguous tensors only, and "
+            "raises an error for others"
+        )
     try:
         yield
     finally:
         for node, args in zip(checks, before, strict=True):
             node.args = args
+
+
+def _input_names(program: ExportedProgram) -> list[str | None]:
+    """The flattened inputs' names, None for constants."""
+    inputs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
+    return [arg.name if isinstance(arg, TensorArgument) else None for arg in inputs]
 
 
 class _LoadedProgram(ExportedProgram):
@@ -243,27 +280,36 @@ def save(
             "save: expected a compiled GraphModule, an ExportedProgram or a ScriptModule, "
             f"got {type(module).__name__}; compile the model first"
         )
-    if output_format == "torchscript":
-        if not isinstance(module, torch.jit.ScriptModule):
-            scripted = _jit_trace(module, positional, kwarg_inputs)
-        with _written_beside(path, ".ts") as temporary:
-            torch.jit.save(scripted, temporary, _extra_files=extra_files or {})
-        return
-    program = (
-        module if isinstance(module, ExportedProgram) else _reexport(module, positional, kwarg_inputs, dynamic_shapes)
-    )
-    if output_format == "exported_program":
-        with _written_beside(path, ".pt2") as temporary:
-            torch.export.save(program, temporary, extra_files=extra_files, pickle_protocol=pickle_protocol)
-        return
-    if extra_files:
-        raise ValueError("save: AOTInductor packages take no extra_files")
-    if not path.endswith(".pt2"):
-        raise ValueError(f'save: an AOTInductor package must end in ".pt2", got {path!r}')
-    from torch._inductor import aoti_compile_and_package
+    if output_format == "aot_inductor":
+        if extra_files:
+            raise ValueError("save: AOTInductor packages take no extra_files")
+        if not path.endswith(".pt2"):
+            raise ValueError(f'save: an AOTInductor package must end in ".pt2", got {path!r}')
+    with written_whole(path) as stream, _undisturbed():
+        file: Any = stream
+        if output_format == "torchscript":
+            if not isinstance(module, torch.jit.ScriptModule):
+                scripted = _as_torchscript(module, positional, kwarg_inputs)
+            load_binding().save_script(scripted._c, file.write, extra_files or {})
+            return
+        program = module
+        if not isinstance(program, ExportedProgram):
+            program = _reexport(module, positional, kwarg_inputs, dynamic_shapes)
+        if output_format == "exported_program":
+            if any(isinstance(value, str) for value in program.graph.output_node().args[0]):
+                raise ValueError("save: torch.export cannot read a program back that returns text; use another format")
+            torch.export.save(program, file, extra_files=extra_files, pickle_protocol=pickle_protocol)
+            return
+        from torch._inductor import aoti_compile_and_package
 
-    with _written_beside(path, ".pt2") as temporary, _contiguous_inputs_required(program), torch.no_grad():
-        aoti_compile_and_package(program, package_path=temporary, inductor_configs=inductor_configs)
+        from .runtime._package import INPUTS
+
+        configs = dict(inductor_configs or {})
+        metadata = {**configs.get("aot_inductor.metadata", {}), INPUTS: json.dumps(_input_names(program))}
+        with _contiguous_inputs_required(program):
+            aoti_compile_and_package(
+                program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}
+            )
 
 
 def _archive_kind(path: str) -> str:
@@ -319,14 +365,25 @@ def load(
         if kind == "aot_inductor":
             from torch._inductor import aoti_load_package
 
+            from .runtime._package import LoadedPackage
+
             loaded = aoti_load_package(path)
+            loaded.__class__ = LoadedPackage
             # The runtime modes' managers look for them here; they are the very engines of the package.
             setattr(loaded, PACKAGE_ENGINES, load_binding().package_engines(path))
             return loaded
-        program = torch.export.load(path, extra_files=extra_files)
+        with open(path, "rb") as file:  # of a name that does not end in ".pt2", PyTorch would complain
+            program = torch.export.load(file, extra_files=extra_files)
         program.__class__ = _LoadedProgram
         return program
+    except OSError:
+        raise  # the file or its folder cannot be read
     except Exception as error:
+        if "temporary directory" in str(error):
+            raise OSError(
+                f"load: {path!r} must be unpacked, and there is no place: {error}; set TMPDIR to a folder where files "
+                "can be written"
+            ) from error
         raise ValueError(
             f"load: {path!r} is not a program that torch_tensorrt.save wrote, or it is damaged: {error}"
         ) from error

@@ -6,9 +6,11 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include <pybind11/stl.h>
 #include <structmember.h>
 
 #include <ATen/PythonTorchFunctionTLS.h>
@@ -19,6 +21,7 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/api/object.h>
 #include <torch/csrc/jit/frontend/tracer.h>
+#include <torch/csrc/jit/serialization/export.h>
 #include <torchtrt/runtime.h>
 
 #include "python/errors.h"
@@ -166,6 +169,15 @@ void replace_script_engines(const torch::jit::Module& scripted, const py::list& 
   }
 }
 
+void save_script(const torch::jit::Module& scripted, const py::function& write,
+                 const std::unordered_map<std::string, std::string>& extra_files) {
+  const auto writer = [&write](const void* data, std::size_t size) {
+    if (size > 0) write(py::memoryview::from_memory(data, static_cast<py::ssize_t>(size)));
+    return size;
+  };
+  torch::jit::ExportModule(scripted, writer, extra_files);
+}
+
 py::list to_script_objects(const std::vector<c10::IValue>& engines) {
   py::list objects;
   for (const c10::IValue& engine : engines) objects.append(torch::jit::Object(engine.toObject()));
@@ -255,6 +267,9 @@ void bind_engine_call(py::module_& module) {
       "script_engines",
       [](const torch::jit::Module& scripted) { return to_script_objects(torch_adapter::find_engines(scripted)); },
       py::arg("module"), "The engines among a scripted module's attributes, its submodules' included.");
+  module.def("save_script", &save_script, py::arg("module"), py::arg("write"), py::arg("extra_files"),
+             "Writes a scripted module through `write(bytes)`, which must not raise: PyTorch's writer ends the process "
+             "then.");
   module.def("replace_script_engines", &replace_script_engines, py::arg("module"), py::arg("old"), py::arg("new"),
              "Puts engines into the places of others, in a scripted module and its submodules.");
   module.def(

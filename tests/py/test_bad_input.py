@@ -128,8 +128,21 @@ def test_inputs_that_no_engine_takes(first: tuple[Any, nn.Module, str], bad: tor
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_count(first: tuple[Any, nn.Module, str], count: int) -> None:
-    with pytest.raises(Exception, match=r"argument|inputs"):
+    with pytest.raises(Exception, match=r"argument|inputs") as raised:
         first[0](*[X, Y, Y][:count])
+    if first[2] == "aot_inductor":
+        assert f"expected 2 inputs ('x', 'y'), got {count}" in str(raised.value)
+
+
+@pytest.mark.parametrize("bad", [X.numpy(), [1.0, 2.0], [Y], None, 3], ids=["array", "list", "tensors", "None", "3"])
+@pytest.mark.parametrize("at", [0, 1])
+def test_no_tensor_where_pytorch_is_first(first: tuple[Any, nn.Module, str], at: int, bad: Any) -> None:
+    given = [X, Y]
+    given[at] = bad
+    named = rf"'{'xy'[at]}'.*(ndarray|list|NoneType|int)"
+    message = {"module": f"input {named}", "aot_inductor": f"input {named}"}.get(first[2], r"(?i)tensor|expected|tree")
+    with pytest.raises(Exception, match=message):
+        first[0](*given)
 
 
 @pytest.mark.parametrize("bad", ["text", None, 3], ids=str)

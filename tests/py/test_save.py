@@ -191,7 +191,7 @@ def test_damaged_engines_are_found_by_pytorchs_loader_too(tmp_path: Path) -> Non
             torch.jit.load(path)(x)
     for data in damaged(whole, 20):
         path.write_bytes(data)
-        with contextlib.suppress(RuntimeError, UnicodeDecodeError):
+        with contextlib.suppress(RuntimeError, UnicodeDecodeError, IndexError):  # what PyTorch's reader raises
             assert_same(torch.jit.load(path)(x), expected)
 
 

@@ -312,6 +312,8 @@ class _RootBuilder:
                 self._values[node] = self._graph.placeholder(name, default_value=value if constant else None)
             else:
                 self._values[node] = self._graph.placeholder(name)
+            if isinstance(value, torch.SymInt):
+                self._values[node].meta["script_type"] = "int"
             if constant:
                 checks.append((check_constant, (self._values[node], value, name)))
             elif default:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sympy
 import torch
 from torch import fx
 from torch.export import ExportedProgram
@@ -24,7 +25,7 @@ from ._nodes import value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
-from ._symbols import NotRepresentableError, size_text, sizes
+from ._symbols import NotRepresentableError, size_expr, size_text, sizes
 from ._trace import InputSpecs, collect_inputs, user_input_names
 from .conversion._registry import conversion_scope
 
@@ -97,6 +98,16 @@ def compile_program(
     assert isinstance(original, fx.GraphModule)
     original.meta["torch_tensorrt_program"] = exported  # so that it can be saved like a compiled module
     return original
+
+
+def in_pytorch(exported: ExportedProgram) -> CompiledModule:
+    """The program with all operators in PyTorch's blocks: what ``compile_program`` gives where nothing is compiled, in
+    the form that can be saved."""
+    settings = CompilationSettings(device=Device(program_device(exported)))
+    program, convention = lower(exported, settings, None)
+    refusals = {node.name: refusal(node, "USER", "nothing is compiled") for node in program.compute_nodes()}
+    partitioner = Partitioner(program, min_block_size=1)
+    return Assembly(program, partitioner.partition(refusals), partitioner.sources).build({}, convention)
 
 
 class _Builder:
@@ -209,6 +220,7 @@ def _compile_lowered(
         "settings": settings,
         "inputs": describe_inputs(program),
         "ranges": {name: tuple(bounds) for name, bounds in program.ranges.items()},
+        "captured": captured_sizes(program),
         "mutated": program.mutated,
         "in_spec": convention.in_spec,
     }
@@ -264,11 +276,26 @@ def describe_inputs(program: Program) -> list[dict[str, Any]]:
             except NotRepresentableError:
                 shape = None
             described.append({"name": node.name, "dtype": value.dtype, "device": value.device, "shape": shape})
+        elif isinstance(value, torch.SymInt):
+            described.append({"name": node.name, "size": size_text(value)})
         else:
             described.append(
                 {"name": node.name, "value": value if isinstance(value, (int, float, bool, str)) else None}
             )
     return described
+
+
+def captured_sizes(program: Program) -> dict[str, int]:
+    """The size of each of the inputs' symbols in the example that the program was captured with."""
+    found: dict[str, int] = {}
+    for node in program.module.graph.nodes:
+        if node.op == "placeholder":
+            value = value_of(node)
+            for size in sizes(value) if isinstance(value, torch.Tensor) else (value,):
+                expr = size_expr(size) if isinstance(size, torch.SymInt) else None
+                if isinstance(expr, sympy.Symbol) and size.node.has_hint():
+                    found[expr.name] = int(size.node.hint)
+    return found
 
 
 def make_report(

@@ -19,6 +19,7 @@ from torch import fx
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from .._random import unchanged_random_state
 from .._settings import CompilationSettings
 from ..runtime._module import CompiledModule, EngineModule
 from ._graph import Program
@@ -247,7 +248,7 @@ def _verify(result: CompiledModule, program: ExportedProgram, specs: InputSpecs,
     given = concrete(specs, settings.device.to_torch())
     # Of both what they write, buffers and inputs, is a copy.
     expected_from, actual_from = copy.deepcopy(program).module(), copy.deepcopy(result)
-    with torch.no_grad():
+    with torch.no_grad(), unchanged_random_state():
         args, kwargs = _cloned(given)
         expected = pytree.tree_leaves(expected_from(*args, **kwargs))
         args, kwargs = _cloned(given)

@@ -84,7 +84,8 @@ def _example(item: Any, device: torch.device) -> Any:
             opt if low == high or opt >= 2 else min(2, high)
             for low, opt, high in zip(item.min_shape, item.opt_shape, item.max_shape, strict=True)
         ]
-        return item._example(sizes, device)
+        # Its own generator: compiling draws none of the caller's random numbers.
+        return item._example(sizes, device, torch.Generator(device).manual_seed(0))
     # A tensor given twice would be taken for one input.
     return item.clone() if isinstance(item, torch.Tensor) else item
 

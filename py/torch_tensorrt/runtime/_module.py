@@ -361,7 +361,8 @@ class CompiledModule(fx.GraphModule):
                 bound = inspect.signature(self.forward).bind(*args, **kwargs).arguments
             except TypeError:
                 return  # the call has said that, too
-            values = ((node, bound.get(node.target)) for node in inputs)  # type: ignore[assignment]
+            found = [(node, bound[node.target]) for node in inputs if node.target in bound]
+            values = iter(found)  # type: ignore[assignment]
         for node, value in values:
             is_tensor = node not in constants and "script_type" not in node.meta
             if is_tensor and not isinstance(value, torch.Tensor):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PyTorch block as TorchScript.
+"""Graphs as TorchScript source.
 
-The block's nodes are ATen overloads with plain arguments and sizes, which TorchScript's own language can say: one
-assignment per node. Overloads are picked by the arguments' types, as in Python.
+The nodes are ATen overloads with plain arguments and sizes, which TorchScript's own language can say: one statement per
+node. Overloads are picked by the arguments' types, as in Python. Branches and loops (``torch.cond``, ``while_loop``)
+become functions of their own, called from ``if`` and ``while``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import linecache
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 import torch
@@ -37,7 +38,7 @@ _MEMORY_FORMATS = {
     torch.channels_last: 2,
     torch.channels_last_3d: 3,
 }
-_INFIX: dict[Any, str] = {
+_ARITHMETIC: dict[Any, str] = {
     operator.add: "+",
     operator.sub: "-",
     operator.mul: "*",
@@ -45,6 +46,10 @@ _INFIX: dict[Any, str] = {
     operator.mod: "%",
     operator.truediv: "/",
     operator.pow: "**",
+    operator.lshift: "<<",
+    operator.rshift: ">>",
+}
+_COMPARISONS: dict[Any, str] = {
     operator.eq: "==",
     operator.ne: "!=",
     operator.lt: "<",
@@ -52,20 +57,34 @@ _INFIX: dict[Any, str] = {
     operator.gt: ">",
     operator.ge: ">=",
 }
-_CALLS: dict[Any, str] = {
-    torch.sym_max: "max",
-    torch.sym_min: "min",
-    torch.sym_float: "float",
-    torch.sym_int: "int",
-    math.ceil: "math.ceil",
-    math.floor: "math.floor",
-    math.trunc: "int",
-    operator.neg: "-",
+_LOGIC: dict[Any, tuple[str, str]] = {operator.and_: ("and", "&"), operator.or_: ("or", "|")}  # of bools, of ints
+# Function and type of the result; "": that of the operands.
+_CALLS: dict[Any, tuple[str, str]] = {
+    torch.sym_max: ("max", ""),
+    torch.sym_min: ("min", ""),
+    torch.sym_float: ("float", "float"),
+    torch.sym_int: ("int", "int"),
+    torch.sym_not: ("not ", "bool"),
+    operator.not_: ("not ", "bool"),
+    operator.neg: ("-", ""),
+    operator.abs: ("abs", ""),
+    abs: ("abs", ""),
+    round: ("round", "int"),
+    math.ceil: ("math.ceil", "int"),
+    math.floor: ("math.floor", "int"),
+    math.trunc: ("int", "int"),
+    math.sqrt: ("math.sqrt", "float"),
+    torch._sym_sqrt: ("math.sqrt", "float"),  # type: ignore[attr-defined]
 }
-# Assertions on sizes: the engines' own checks and eager's errors remain.
+_SIZE_METHODS: dict[Any, str] = {
+    torch.ops.aten.sym_size.int: "size",
+    torch.ops.aten.sym_stride.int: "stride",
+    torch.ops.aten.sym_numel.default: "numel",
+    torch.ops.aten.sym_storage_offset.default: "storage_offset",
+}
+# What only tracing needed.
 _SKIPPED = frozenset(
     {
-        torch.ops.aten._assert_scalar.default,
         torch.ops.aten._assert_tensor_metadata.default,
         torch.ops.aten.sym_constrain_range_for_size.default,
         torch.ops.aten.sym_constrain_range.default,
@@ -77,34 +96,7 @@ _BLOCK_NUMBERS = itertools.count()
 
 
 class NotScriptableError(RuntimeError):
-    """The block has something that TorchScript cannot say."""
-
-
-def _literal(value: Any, type_text: str = "") -> str:
-    """A value as TorchScript source; `type_text`: the schema's type, which empty and mixed lists need."""
-    if isinstance(value, fx.Node):
-        return value.name
-    if value is None or isinstance(value, (bool, int, str)):
-        return repr(value)
-    if isinstance(value, float):
-        return f'float("{value}")' if math.isinf(value) or math.isnan(value) else repr(value)
-    if isinstance(value, torch.dtype):
-        if value not in _SCALAR_TYPES:
-            raise NotScriptableError(f"dtype {value}")
-        return str(_SCALAR_TYPES[value])
-    if isinstance(value, torch.memory_format):
-        return str(_MEMORY_FORMATS[value])
-    if isinstance(value, torch.layout):
-        if value is not torch.strided:
-            raise NotScriptableError(f"layout {value}")
-        return "0"
-    if isinstance(value, torch.device):
-        return f'torch.device("{value}")'
-    if isinstance(value, (list, tuple)):
-        text = "[" + ", ".join(_literal(item) for item in value) + "]"
-        element = _list_type(type_text)
-        return f"torch.jit.annotate(List[{element}], {text})" if element else text
-    raise NotScriptableError(f"an argument of type {type(value).__name__}")
+    """The graph has something that TorchScript cannot say."""
 
 
 def _list_type(schema_type: str) -> str:
@@ -115,51 +107,207 @@ def _list_type(schema_type: str) -> str:
     return text[len("List[") : -1] if text.startswith("List[") else ""
 
 
-def _call(node: fx.Node) -> str:
-    target = node.target
-    if target is torch.ops.aten.sym_size.int:
-        return f"{_literal(node.args[0])}.size({node.args[1]})"
-    if target is torch.ops.aten.sym_numel.default:
-        return f"{_literal(node.args[0])}.numel()"
-    if target is torch.ops.aten._local_scalar_dense.default:
-        return f"{node.meta.get('script_type', 'int')}({_literal(node.args[0])}.item())"
-    if target is operator.getitem:
-        return f"{_literal(node.args[0])}[{node.args[1]}]"
-    if target in _INFIX:
-        return f"{_literal(node.args[0])} {_INFIX[target]} {_literal(node.args[1])}"
-    if target in _CALLS:
-        return f"{_CALLS[target]}({', '.join(_literal(arg) for arg in node.args)})"
-    if isinstance(target, torch._ops.OpOverload):
-        arguments = target._schema.arguments
-        parts = [_literal(arg, str(arguments[index].type)) for index, arg in enumerate(node.args)]
-        types = {argument.name: str(argument.type) for argument in arguments}
-        parts += [f"{name}={_literal(arg, types[name])}" for name, arg in node.kwargs.items()]
-        namespace = target.namespace
-        return f"torch.ops.{namespace}.{target._schema.name.split('::')[1]}({', '.join(parts)})"
-    raise NotScriptableError(f"{node.op} {target}")
+def scalar_type(value: Any) -> str:
+    """The TorchScript type of a Python constant."""
+    for kind in (bool, int, float, str):  # a bool is an int, too
+        if isinstance(value, kind):
+            return kind.__name__
+    if value is None:
+        return "Optional[Tensor]"
+    raise NotScriptableError(f"a constant of type {type(value).__name__}")
 
 
-def block_source(module: fx.GraphModule) -> str:
-    """The block as the source of a TorchScript function ``block``."""
-    lines: list[str] = []
+class GraphWriter:
+    """Writes the statements of a graph; knows the type of every value."""
+
+    def __init__(self, functions: dict[str, str], attributes: Mapping[str, Any]) -> None:
+        self.lines: list[str] = []
+        self._functions = functions
+        self._attributes = attributes
+        self._types: dict[fx.Node, str] = {}
+        self._result_types: dict[fx.Node, Sequence[str]] = {}
+
+    def declare(self, node: fx.Node, kind: str) -> None:
+        """Says the type of a value that comes from outside."""
+        self._types[node] = kind
+
+    def type_of(self, value: Any) -> str:
+        if isinstance(value, fx.Node):
+            return self._types.get(value, "Tensor")
+        return scalar_type(value)
+
+    def literal(self, value: Any, type_text: str = "") -> str:
+        """A value as TorchScript source; `type_text`: the schema's type, which empty and mixed lists need."""
+        if isinstance(value, fx.Node):
+            return value.name
+        if value is None or isinstance(value, (bool, int, str)):
+            return repr(value)
+        if isinstance(value, float):
+            return f'float("{value}")' if math.isinf(value) or math.isnan(value) else repr(value)
+        if isinstance(value, torch.dtype):
+            if value not in _SCALAR_TYPES:
+                raise NotScriptableError(f"dtype {value}")
+            return str(_SCALAR_TYPES[value])
+        if isinstance(value, torch.memory_format):
+            return str(_MEMORY_FORMATS[value])
+        if isinstance(value, torch.layout):
+            if value is not torch.strided:
+                raise NotScriptableError(f"layout {value}")
+            return "0"
+        if isinstance(value, torch.device):
+            return f'torch.device("{value}")'
+        if isinstance(value, (list, tuple)):
+            text = "[" + ", ".join(self.literal(item) for item in value) + "]"
+            element = _list_type(type_text)
+            return f"torch.jit.annotate(List[{element}], {text})" if element else text
+        raise NotScriptableError(f"an argument of type {type(value).__name__}")
+
+    def write(self, node: fx.Node) -> None:
+        """One node that is neither an input nor the output."""
+        if node.op == "get_attr" and isinstance(self._attributes.get(str(node.target)), fx.GraphModule):
+            return  # a branch: written where it is called
+        if node.op != "call_function":
+            raise NotScriptableError(f"{node.op} {node.target}")
+        if node.target in _SKIPPED:
+            return
+        if node.target is torch.ops.aten._assert_scalar.default:
+            self.lines.append(f"assert bool({self.literal(node.args[0])}), {self.literal(node.args[1])}")
+        elif node.target is torch.ops.higher_order.cond:
+            self._write_branches(node)
+        elif node.target is torch.ops.higher_order.while_loop:
+            self._write_loop(node)
+        else:
+            self.lines.append(f"{node.name} = {self._call(node)}")
+
+    def _function(self, node: Any, types: Sequence[str]) -> tuple[str, list[str]]:
+        """Writes the function of a branch or a loop; its name, and the types of its results."""
+        module = self._attributes.get(str(node.target)) if isinstance(node, fx.Node) else None
+        if not isinstance(module, fx.GraphModule):
+            raise NotScriptableError(f"a branch that is a {type(node).__name__}")
+        name = f"{node.target}_{len(self._functions)}".replace(".", "_")
+        return name, write_function(name, module, types, self._functions)
+
+    def _write_branches(self, node: fx.Node) -> None:
+        predicate, if_true, if_false = node.args[:3]
+        operands: Any = node.args[3] if len(node.args) > 3 else ()
+        types = [self.type_of(item) for item in operands]
+        arguments = ", ".join(self.literal(item) for item in operands)
+        first, results = self._function(if_true, types)
+        second, _ = self._function(if_false, types)
+        self.lines += [
+            f"if bool({self.literal(predicate)}):",
+            f"    {node.name} = {first}({arguments})",
+            "else:",
+            f"    {node.name} = {second}({arguments})",
+        ]
+        self._result_types[node] = results
+
+    def _write_loop(self, node: fx.Node) -> None:
+        condition, body, carried = node.args[:3]
+        fixed: Any = node.args[3] if len(node.args) > 3 else ()
+        assert isinstance(carried, (list, tuple))
+        types = [self.type_of(item) for item in (*carried, *fixed)]
+        names = [f"{node.name}_{index}" for index in range(len(carried))]
+        arguments = ", ".join([*names, *(self.literal(item) for item in fixed)])
+        proceed, _ = self._function(condition, types)
+        step, _ = self._function(body, types)
+        self.lines += [f"{name} = {self.literal(item)}" for name, item in zip(names, carried, strict=True)]
+        self.lines += [f"while bool({proceed}({arguments})[0]):", f"    {node.name}_step = {step}({arguments})"]
+        self.lines += [f"    {name} = {node.name}_step[{index}]" for index, name in enumerate(names)]
+        self.lines += [f"{node.name} = ({', '.join(names)},)"]
+        self._result_types[node] = types[: len(carried)]
+
+    def _operand(self, value: Any) -> str:
+        text = self.literal(value)
+        return f"({text})" if text.startswith("-") else text
+
+    def _joint_type(self, values: Sequence[Any]) -> str:
+        types = {self.type_of(value) for value in values}
+        return "float" if "float" in types else "int" if "int" in types else types.pop()
+
+    def _call(self, node: fx.Node) -> str:
+        target, args = node.target, node.args
+        if target in _SIZE_METHODS:
+            self._types[node] = "int"
+            return f"{self.literal(args[0])}.{_SIZE_METHODS[target]}({', '.join(map(str, args[1:]))})"
+        if target is torch.ops.aten._local_scalar_dense.default:
+            self._types[node] = node.meta.get("script_type", "int")
+            return f"{self._types[node]}({self.literal(args[0])}.item())"
+        if target is operator.getitem:
+            assert isinstance(args[0], fx.Node)
+            if args[0] in self._result_types:
+                self._types[node] = self._result_types[args[0]][int(args[1])]  # type: ignore[arg-type]
+            return f"{self.literal(args[0])}[{args[1]}]"
+        if target in _COMPARISONS:
+            self._types[node] = "bool"
+            return f"{self._operand(args[0])} {_COMPARISONS[target]} {self._operand(args[1])}"
+        if target in _LOGIC:
+            self._types[node] = "bool" if self.type_of(args[0]) == "bool" else "int"
+            sign = _LOGIC[target][self._types[node] == "int"]
+            return f"{self._operand(args[0])} {sign} {self._operand(args[1])}"
+        if target in _ARITHMETIC:
+            kind = "float" if target is operator.truediv else self._joint_type(args)
+            self._types[node] = kind
+            text = f"{self._operand(args[0])} {_ARITHMETIC[target]} {self._operand(args[1])}"
+            return f"int({text})" if target is operator.pow and kind == "int" else text
+        if target in _CALLS:
+            name, kind = _CALLS[target]
+            self._types[node] = kind or self._joint_type(args)
+            return f"{name}({', '.join(self.literal(arg) for arg in args)})"
+        if target is torch.sym_sum:
+            assert isinstance(args[0], (list, tuple))
+            self._types[node] = "int"
+            return " + ".join(self._operand(item) for item in args[0])
+        if target is torch.sym_ite:
+            self._types[node] = self._joint_type(args[1:])
+            return f"{self.literal(args[1])} if {self.literal(args[0])} else {self.literal(args[2])}"
+        if isinstance(target, torch._ops.OpOverload):
+            arguments = target._schema.arguments
+            parts = [self.literal(arg, str(arguments[index].type)) for index, arg in enumerate(args)]
+            types = {argument.name: str(argument.type) for argument in arguments}
+            parts += [f"{name}={self.literal(arg, types[name])}" for name, arg in node.kwargs.items()]
+            namespace = target.namespace
+            return f"torch.ops.{namespace}.{target._schema.name.split('::')[1]}({', '.join(parts)})"
+        raise NotScriptableError(f"{node.op} {target}")
+
+
+def write_function(name: str, module: fx.GraphModule, types: Sequence[str], functions: dict[str, str]) -> list[str]:
+    """Adds the graph to `functions`, and those that it calls; gives the types of its results."""
+    functions[name] = ""  # the name is taken
+    writer = GraphWriter(functions, dict(module.named_children()))
     inputs: list[str] = []
+    results: list[str] = []
     for node in module.graph.nodes:
         if node.op == "placeholder":
-            kind = node.meta.get("script_type", "Tensor")
+            kind = types[len(inputs)]
+            writer.declare(node, kind)
             inputs.append(f"{node.name}: {kind}")
         elif node.op == "output":
             value = node.args[0]
             if isinstance(value, (list, tuple)):
-                text = ", ".join(_literal(item) for item in value)
-                lines.append(f"return ({text}{',' if len(value) == 1 else ''})")
+                text = ", ".join(writer.literal(item) for item in value)
+                results = [writer.type_of(item) for item in value]
+                writer.lines.append(f"return ({text}{',' if len(value) == 1 else ''})")
             else:
-                lines.append(f"return {_literal(value)}")
-        elif node.op == "call_function":
-            if node.target not in _SKIPPED:
-                lines.append(f"{node.name} = {_call(node)}")
+                results = [writer.type_of(value)]
+                # A condition of a loop gives one value: as a tuple here, so that all callers read results alike.
+                text = writer.literal(value)
+                writer.lines.append(f"return {text}" if name == BLOCK else f"return ({text},)")
         else:
-            raise NotScriptableError(f"{node.op} {node.target}")
-    return f"def block({', '.join(inputs)}):\n" + "".join(f"    {line}\n" for line in lines)
+            writer.write(node)
+    functions[name] = f"def {name}({', '.join(inputs)}):\n" + "".join(f"    {line}\n" for line in writer.lines)
+    return results
+
+
+BLOCK = "block"
+
+
+def block_source(module: fx.GraphModule) -> str:
+    """The block as the source of a TorchScript function ``block``, and of those that it calls."""
+    placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+    functions: dict[str, str] = {}
+    write_function(BLOCK, module, [node.meta.get("script_type", "Tensor") for node in placeholders], functions)
+    return "".join(functions.values())
 
 
 def script_block(module: fx.GraphModule) -> Callable[..., Any]:
@@ -181,7 +329,7 @@ def script_block(module: fx.GraphModule) -> Callable[..., Any]:
     exec(compile(source, file, "exec"), scope)
     script: Any = torch.jit.script
     try:
-        scripted: Callable[..., Any] = script(scope["block"])
+        scripted: Callable[..., Any] = script(scope[BLOCK])
     except RuntimeError as error:
         raise NotScriptableError(f"a PyTorch block cannot be written as TorchScript: {error}\n{source}") from error
     return scripted

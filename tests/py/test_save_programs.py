@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs of every shape in the formats without a compiler: what they take, return, assert and branch on."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from py_models import assert_same
+from torch import nn
+from torch.export import Dim
+from torch.utils import _pytree as pytree
+
+import torch_tensorrt
+
+FORMATS = {"exported_program": "m.ep.pt2", "torchscript": "m.ts"}
+Pair = namedtuple("Pair", "first second")
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(torch.relu(self.linear(x)) + 1)
+
+
+def in_format(module: Any, output_format: str, folder: Path) -> Any:
+    path = folder / FORMATS[output_format]
+    torch_tensorrt.save(module, path, output_format=output_format)
+    loaded = torch_tensorrt.load(path)
+    return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded
+
+
+def plain(value: Any) -> Any:
+    """TorchScript has no classes of Python's: a named tuple is a tuple there."""
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def batch(low: int = 1, high: int = 8, width: int = 4) -> torch_tensorrt.Input:
+    return torch_tensorrt.Input(min_shape=(low, width), opt_shape=(3, width), max_shape=(high, width))
+
+
+RESULTS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "a tensor": lambda y: y,
+    "a tuple of one": lambda y: (y,),
+    "a tuple": lambda y: (y, y * 2),
+    "a list": lambda y: [y, y * 2],
+    "a dict": lambda y: {"a": y, "b": y * 2},
+    "a dict in a dict": lambda y: {"a": {"b": y, "c": y * 2}, "d": {"b": y + 1, "c": y}},
+    "different things": lambda y: {"a": y, "b": [y * 2, (y + 1, y - 1)], "c": {"d": y}},
+    "sizes": lambda y: (y, y.shape[0], {"rows": y.shape[0] * 2 + 1}),
+    "constants": lambda y: {"a": y, "none": None, "number": 3, "real": 0.5, "flag": True},
+    "an empty list": lambda y: (y, []),
+    "a list of lists": lambda y: [[y], [y * 2, y + 1]],
+    "integers as keys": lambda y: {1: y, 2: y * 2},
+}
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_results(output_format: str, name: str, compiled: bool, tmp_path: Path) -> None:
+    model = Function(RESULTS[name]).eval()
+    module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1 if compiled else 1000)
+    run = in_format(module, output_format, tmp_path)
+    for rows in (1, 2, 8):
+        x = torch.rand(rows, 4)
+        with torch.no_grad():
+            actual, expected = run(x), model(x)
+            assert_same(actual, plain(expected) if output_format == "torchscript" else expected)
+    with pytest.raises(Exception, match="8"):
+        run(torch.rand(9, 4))
+
+
+def test_results_that_only_torchscript_or_nobody_can_say(tmp_path: Path) -> None:
+    text = torch_tensorrt.compile(Function(lambda y: (y, "it's")).eval(), arg_inputs=[batch()], min_block_size=1)
+    named = torch_tensorrt.compile(Function(lambda y: Pair(y, [y])).eval(), arg_inputs=[batch()], min_block_size=1)
+    x = torch.rand(2, 4)
+    for module in (text, named):
+        assert_same(in_format(module, "torchscript", tmp_path)(x), plain(module(x)))
+    with pytest.raises(ValueError, match=r"torch\.export cannot read a program back that returns text"):
+        in_format(text, "exported_program", tmp_path)
+    with pytest.raises(NotImplementedError, match=r"Pair.*register"):
+        in_format(named, "exported_program", tmp_path)
+
+
+class Inputs(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return self.function(a, b)
+
+
+ARGUMENTS: dict[str, tuple[Callable[..., Any], Any, Any]] = {
+    "tuple and dict": (
+        lambda a, b: torch.relu(a[0] + b["x"]) * a[1] + b["y"],
+        (torch.rand(3, 4), torch.rand(4)),
+        {"x": torch.rand(3, 4), "y": torch.rand(4)},
+    ),
+    "list and tensor": (lambda a, b: torch.relu(a[0] + a[1]) * b, [torch.rand(3, 4), torch.rand(4)], torch.rand(3, 4)),
+    "nested": (
+        lambda a, b: torch.relu(a[0][0] + a[1]["z"]) * b + 1,
+        ((torch.rand(3, 4),), {"z": torch.rand(4)}),
+        torch.rand(3, 4),
+    ),
+    "a number that is compiled in": (lambda a, b: torch.relu(a) * b + 1, torch.rand(3, 4), 2.5),
+    "nothing in a tuple": (
+        lambda a, b: torch.relu(a[0] if a[1] is None else a[1]) + b,
+        (torch.rand(3, 4), None),
+        torch.rand(4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_arguments(output_format: str, name: str, tmp_path: Path) -> None:
+    function, a, b = ARGUMENTS[name]
+    model = Inputs(function).eval()
+    module = torch_tensorrt.compile(model, arg_inputs=[a, b], min_block_size=1)
+    run = in_format(module, output_format, tmp_path)
+    is_tensor = isinstance(b, float) and output_format == "torchscript"  # then b is no parameter
+    assert_same(run(a) if is_tensor else run(a, b), model(a, b))
+
+
+def branch(y: torch.Tensor) -> Any:
+    def inner(a: torch.Tensor) -> Any:
+        return torch.cond(a.sum() > -100, lambda b: (b.cos(), b - 1), lambda b: (b * 2, b + 1), (a,))
+
+    u, v = torch.cond(y.sum() > 20, lambda a: (a.sin(), a + 1), inner, (y,))
+    return torch.relu(u) + v, u.shape[0]
+
+
+def loop(y: torch.Tensor) -> Any:
+    from torch._higher_order_ops.while_loop import while_loop
+
+    count, last = while_loop(lambda i, a: a.sum() < 100, lambda i, a: (i + 1, a * 1.5), (torch.tensor(0), y + 0.1))
+    return torch.relu(last) + 1, count
+
+
+@pytest.mark.parametrize("function", [branch, loop])
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_branches_and_loops(function: Callable[..., Any], output_format: str, tmp_path: Path) -> None:
+    model = Function(function).eval()
+    module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
+    run = in_format(module, output_format, tmp_path)
+    for x in (torch.rand(1, 4), torch.rand(8, 4) * 9, -torch.rand(4, 4)):
+        with torch.no_grad():
+            assert_same(run(x), model(x))
+
+
+def deferred(model: nn.Module, *shape: int, **dims: Any) -> Any:
+    axes = {int(name[1:]): dim for name, dim in dims.items()}
+    program = torch.export.export(
+        model, (torch.randn(*shape),), dynamic_shapes=((axes),), prefer_deferred_runtime_asserts_over_guards=True
+    )
+    return torch_tensorrt.dynamo.compile(program, min_block_size=1)
+
+
+class Half(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[x.shape[0] // 2 :] * 2
+
+
+class Divisible(nn.Module):
+    """Its author promises sizes that nothing checks in eager."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch._check(x.shape[0] % 3 == 0)
+        torch._check(x.shape[0] != 12)
+        return torch.relu(x.view(x.shape[0] // 3, -1)) * 2
+
+
+class UNet(nn.Module):
+    """Its sizes must be even: down and up again, and a sum with what was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(3, 4, 3, 2, 1), nn.ConvTranspose2d(4, 3, 4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.up(torch.relu(self.down(x))) + x
+
+
+ASSERTING: dict[
+    str, tuple[nn.Module, tuple[int, ...], dict[str, Any], list[tuple[int, ...]], list[tuple[int, ...]]]
+] = {
+    "a slice from the middle": (Half(), (24, 3), {"_0": Dim("n", min=4, max=64)}, [(9, 3), (64, 3)], [(65, 3)]),
+    "promises": (Divisible(), (9, 4), {"_0": Dim("n", min=3, max=60)}, [(6, 4), (30, 4)], [(10, 4), (12, 4)]),
+    "a U-Net": (
+        UNet(),
+        (1, 3, 64, 64),
+        {"_2": Dim("h", min=16, max=128), "_3": Dim("w", min=16, max=128)},
+        [(1, 3, 64, 64), (1, 3, 32, 48), (1, 3, 128, 16)],
+        [(1, 3, 33, 48), (1, 3, 32, 130)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASSERTING)
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_assertions_on_sizes(output_format: str, name: str, tmp_path: Path) -> None:
+    model, shape, dims, good, bad = ASSERTING[name]
+    module = deferred(model.eval(), *shape, **dims)
+    run = in_format(module, output_format, tmp_path)
+    for sizes in good:
+        x = torch.randn(*sizes)
+        with torch.no_grad():
+            assert_same(run(x), model(x))
+    for sizes in bad:
+        for form in (module, run):
+            with pytest.raises((RuntimeError, ValueError, AssertionError, torch.jit.Error)):
+                form(torch.randn(*sizes))
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("where", ["compiled and saved", "saved"])
+def test_inference_mode(output_format: str, where: str, tmp_path: Path) -> None:
+    model = Function(lambda y: torch.cummax(y, 0).values).eval()
+    with torch.inference_mode(where == "compiled and saved"):
+        module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
+    with torch.inference_mode():
+        run = in_format(module, output_format, tmp_path)
+        x = torch.rand(5, 4)
+        assert_same(run(x), model(x))
+
+
+def test_a_program_that_is_no_torchscript_says_why(tmp_path: Path) -> None:
+    class Custom:
+        def __init__(self, tensor: torch.Tensor) -> None:
+            self.tensor = tensor
+
+    pytree.register_pytree_node(Custom, lambda item: ([item.tensor], None), lambda items, _: Custom(next(iter(items))))
+    module = torch_tensorrt.compile(Function(lambda y: Custom(y * 2)).eval(), arg_inputs=[batch()], min_block_size=1)
+    with pytest.raises(ValueError, match="a result of type Custom; return tensors, tuples, lists or dicts"):
+        in_format(module, "torchscript", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_graph_module_is_not_run_on_the_callers_state(tmp_path: Path) -> None:
+    class Counting(nn.Module):
+        n: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("n", torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.n.add_(1)
+            x.mul_(2)
+            return x + self.n
+
+    x = torch.ones(2)
+    module = torch.export.export(Counting(), (x,)).module()
+    torch_tensorrt.save(module, tmp_path / "m.ts", output_format="torchscript", arg_inputs=[x])
+    assert module.n.item() == 0
+    assert torch.equal(x, torch.ones(2))
+    assert torch.equal(torch_tensorrt.load(tmp_path / "m.ts")(x), torch.full((2,), 3.0))
+    with pytest.raises(ValueError, match="does not know its inputs; pass arg_inputs"):
+        torch_tensorrt.save(module, tmp_path / "m.ts", output_format="torchscript")

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State that a model writes: only calls move it on, never what is done with the module, and a file holds it as it was
+when the file was written."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from py_models import assert_same
+from torch import nn
+
+import torch_tensorrt
+
+FORMATS = {"exported_program": "m.ep.pt2", "torchscript": "m.ts", "aot_inductor": "m.pt2"}
+ROWS, WIDTH = 3, 8
+
+
+class Counter(nn.Module):
+    """Counts its calls, in place and by assignment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("n", torch.tensor(0))
+        self.register_buffer("m", torch.zeros(1), persistent=False)
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.n += 1
+        self.m.add_(0.5)
+        self.calls += 1
+        return torch.relu(x) * self.n + self.m
+
+
+class RunningStatistics(nn.Module):
+    """A batch norm that still learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(WIDTH)
+
+    def train(self, mode: bool = True) -> RunningStatistics:
+        super().train(mode)
+        self.norm.train()
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.norm(x)) + 1
+
+
+class RingBuffer(nn.Module):
+    """The last four means of rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("ring", torch.zeros(4, WIDTH))
+        self.register_buffer("at", torch.zeros(1, dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.ring.index_copy_(0, self.at, x.mean(0, keepdim=True))
+        self.at.copy_((self.at + 1) % 4)
+        return torch.relu(x) + self.ring.sum(0)
+
+
+class Cache(nn.Module):
+    """Keys and values of earlier steps, as a decoder keeps them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.register_buffer("keys", torch.zeros(6, WIDTH))
+        self.register_buffer("values", torch.zeros(6, WIDTH))
+        self.register_buffer("position", torch.zeros(1, dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        self.keys.index_copy_(0, self.position, k[:1])
+        self.values.index_copy_(0, self.position, v[:1])
+        seen = torch.arange(6) <= self.position
+        scores = (q @ self.keys.t()).masked_fill(~seen, float("-inf"))
+        self.position += 1
+        return torch.softmax(scores, -1) @ self.values
+
+
+class Selected(nn.Module):
+    """Writes where its input is positive, and reads before and after it writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("h", torch.full((ROWS, WIDTH), 0.25))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        before = self.h * 2
+        self.h.copy_(torch.where(x > 0, x, self.h))
+        after = torch.tanh(self.h) + 1
+        self.h[0] = 1
+        return before, after
+
+
+class Everything(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList([kind() for kind in KINDS.values()])
+
+    def forward(self, x: torch.Tensor) -> list[Any]:
+        return [part(x) for part in self.parts]
+
+
+KINDS: dict[str, Callable[[], nn.Module]] = {
+    "counter": Counter,
+    "running statistics": RunningStatistics,
+    "ring buffer": RingBuffer,
+    "cache": Cache,
+    "where": Selected,
+}
+# A package takes half a minute: all kinds in one.
+CASES = [(kind, form) for kind in KINDS for form in ("exported_program", "torchscript")]
+CASES += [("everything", "aot_inductor")]
+
+
+def example(seed: int) -> torch.Tensor:
+    return torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(seed))
+
+
+def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+
+
+def made(kind: str) -> nn.Module:
+    return (Everything() if kind == "everything" else KINDS[kind]()).eval()
+
+
+def loaded(path: Path) -> Callable[..., Any]:
+    program = torch_tensorrt.load(path)
+    return program.module() if isinstance(program, torch.export.ExportedProgram) else program  # type: ignore[no-any-return]
+
+
+def follows(run: Callable[..., Any], model: nn.Module, seeds: range) -> None:
+    with torch.no_grad():
+        for seed in seeds:
+            actual, expected = run(example(seed)), model(example(seed))
+            assert_same(actual, expected)
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
+@pytest.mark.parametrize(("kind", "output_format"), CASES)
+def test_saving_moves_nothing_on(kind: str, output_format: str, compiled: bool, tmp_path: Path) -> None:
+    model, x = made(kind), example(0)
+    reference, before, random = copy.deepcopy(model), state_of(model), torch.get_rng_state()
+    module = torch_tensorrt.compile(model, arg_inputs=[x], min_block_size=1 if compiled else 1000)
+    assert bool(torch_tensorrt.runtime.engine_modules(module)) == compiled
+
+    def nothing_moved() -> None:
+        assert_same(state_of(model), before)
+        assert_same(x, example(0))
+        assert torch.equal(torch.get_rng_state(), random)
+        assert getattr(model, "calls", 0) == 0
+
+    nothing_moved()
+    held = state_of(module)
+    files = [tmp_path / name / FORMATS[output_format] for name in ("first", "second", "later")]
+    for path in files:
+        path.parent.mkdir()
+    for path in files[:2]:
+        torch_tensorrt.save(module, path, output_format=output_format, arg_inputs=[x])
+        nothing_moved()
+        assert_same(state_of(module), held)
+    for path in files[:2]:
+        follows(loaded(path), copy.deepcopy(reference), range(3))
+    follows(module, reference, range(2))
+    torch_tensorrt.save(module, files[2], output_format=output_format)
+    follows(loaded(files[2]), copy.deepcopy(reference), range(2, 4))
+    follows(module, reference, range(2, 4))
+
+
+def profiled(module: Any) -> None:
+    with torch_tensorrt.runtime.profile(module):
+        pass
+
+
+OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "export": lambda module: torch.export.export(module, (example(0),)),
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda module: pickle.loads(pickle.dumps(module)),
+    "profile": profiled,
+    "inspect": torch_tensorrt.runtime.inspect,
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_operations_move_nothing_on(kind: str, operation: str) -> None:
+    model = made(kind)
+    reference, before, random = copy.deepcopy(model), state_of(model), torch.get_rng_state()
+    module = torch_tensorrt.compile(model, arg_inputs=[example(0)], min_block_size=1)
+    held = state_of(module)
+    result = OPERATIONS[operation](module)
+    assert_same(state_of(model), before)
+    assert_same(state_of(module), held)
+    assert torch.equal(torch.get_rng_state(), random)
+    if isinstance(result, torch.export.ExportedProgram):
+        result = copy.deepcopy(result).module()
+    if callable(result):
+        follows(result, copy.deepcopy(reference), range(2))
+    follows(module, reference, range(2))
+
+
+def test_capture_draws_no_random_numbers() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout())
+    random = torch.get_rng_state()
+    batch = torch_tensorrt.Input(min_shape=(1, 4), opt_shape=(2, 4), max_shape=(3, 4))
+    torch_tensorrt.compile(model, arg_inputs=[batch], min_block_size=1)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_trace_by_hand_is_a_call() -> None:
+    """torch.jit.trace runs what it traces, as it does with any module."""
+    model = Counter().eval()
+    module = torch_tensorrt.compile(model, arg_inputs=[example(0)], min_block_size=1)
+    torch.jit.trace(module, (example(0),), check_trace=False)
+    assert model.n.item() == 1
