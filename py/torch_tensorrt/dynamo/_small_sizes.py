@@ -242,9 +242,9 @@ def _run(graph: fx.Graph, sizes: _Sizes, outputs: Collection[str] | None) -> _Ou
             if node.op == "output":
                 leaves = pytree.tree_leaves(node.args[0])
                 result.outputs = [
-                    _shape(env.get(leaf)) if isinstance(leaf, fx.Node) else None
+                    _shape(env.get(leaf))
                     for leaf in leaves
-                    if outputs is None or (isinstance(leaf, fx.Node) and leaf.name in outputs)
+                    if isinstance(leaf, fx.Node) and (outputs is None or leaf.name in outputs)
                 ]
                 break
             if any(operand is _UNKNOWN for operand in operands):
