@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,11 @@ def test_half_precision(dtype: torch.dtype) -> None:
     module = torch_tensorrt.compile(model, arg_inputs=[batch], min_block_size=1)
     x = torch.rand(5, 6).to(dtype)
     with torch.no_grad():
-        assert_same(module(x), model(x))
+        actual, eager, exact = module(x), model(x), copy.deepcopy(model).double()(x.double())
+    assert actual.dtype == dtype
+    # Engines keep more bits between operators than eager does, which rounds after each: they are at least as near.
+    error, allowed = ((result.double() - exact).abs().max() for result in (actual, eager))
+    assert error <= max(allowed, torch.finfo(dtype).eps * exact.abs().max())
 
 
 @pytest.mark.parametrize(
