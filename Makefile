@@ -47,7 +47,7 @@ install: build ## the relocatable tree with the CMake package, in install/
 	@cmake --install build --prefix install > build/install.log || { cat build/install.log; exit 1; }
 
 wheel: setup ## a Python wheel, in dist/
-	python -m pip wheel --no-deps --no-build-isolation -w dist .
+	python -m pip wheel -v --no-deps --no-build-isolation -w dist .
 
 # --- use and check ----------------------------------------------------------------------------------------------------
 demo: install ## compile a sentence encoder, save it, run it from C++ without Python

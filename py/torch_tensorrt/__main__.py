@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m torch_tensorrt rebuild in.ts out.ts [--targets openvino,tensorrt_rtx] [--force]``."""
+"""``python -m torch_tensorrt rebuild in.ts out.ts [--targets openvino,tensorrt_rtx] [--force]``, and
+``python -m torch_tensorrt --cmake-prefix-path``."""
 
 from __future__ import annotations
 
@@ -9,13 +10,19 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from ._library import library_directory
 from ._rebuild import rebuild
 from ._settings import TARGETS
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m torch_tensorrt", description="Tools for compiled programs.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument(
+        "--cmake-prefix-path",
+        action="store_true",
+        help="print the folder for CMake's -Dtorchtrt_ROOT, where find_package(torchtrt) finds this package",
+    )
+    commands = parser.add_subparsers(dest="command")
     command = commands.add_parser(
         "rebuild",
         help="build a program's engines again, for other targets or versions",
@@ -33,9 +40,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _print_cmake_prefix() -> int:
+    prefix = library_directory().parent
+    if not (prefix / "lib" / "cmake" / "torchtrt" / "torchtrtConfig.cmake").is_file():
+        print(
+            f"torch_tensorrt: {prefix} has no CMake package: it is a build folder; `make install` makes the tree that "
+            "has one, in install/",
+            file=sys.stderr,
+        )
+        return 1
+    print(prefix)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; 0 for success, 1 with one message for an error (2 for a command line that is none)."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.cmake_prefix_path:
+        return _print_cmake_prefix()
+    if options.command is None:
+        parser.error("a command, or --cmake-prefix-path, is required")
     targets = [target.strip() for target in options.targets.split(",") if target.strip()]
     warnings.simplefilter("ignore", FutureWarning)  # torch's, of the TorchScript functions
     try:

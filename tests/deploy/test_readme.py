@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -72,6 +73,47 @@ def test_runtime_modes(tmp_path: Path) -> None:
     (source,) = blocks("docs/runtime.md", "cpp")
     (tmp_path / "main.cpp").write_text(source)
     assert run_program(tmp_path).split() == ["[5,", "10]", "[7,", "10]"]
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "main.cpp").write_text(readme("cpp"))
+    with pytest.raises(AssertionError) as raised:
+        run_program(tmp_path)
+    (said,) = str(raised.value).splitlines()[:1]
+    assert "model.ts" in said
+    assert "Exception raised from" not in str(raised.value)
+
+
+def test_what_to_ship(tmp_path: Path) -> None:
+    """The recipe's folder is all that the program needs besides the C++ library and glibc, and has the size it says."""
+    (tmp_path / "example.py").write_text(readme("python"))
+    run([sys.executable, "example.py"], tmp_path)
+    (tmp_path / "main.cpp").write_text(readme("cpp"))
+    run_program(tmp_path)
+    (recipe,) = blocks("docs/deploy.md", "sh")
+    torch_folder = Path(torch.__file__).parent
+    if torch.version.cuda is None:
+        recipe = re.sub(r"(?m)^(cp -L .*nvidia.*|c\+\+ .*)$", 'cp "$TORCH"/lib/libtorch.so ship/lib/', recipe)
+    variables = f"TORCHTRT={install_tree()} TORCH={torch_folder}"
+    assert "[ CPUFloatType{5,10} ]" in run(["bash", "-ec", f"{variables}\n{recipe}"], tmp_path)
+    ship = tmp_path / "ship"
+    environment = {"LD_LIBRARY_PATH": str(ship / "lib"), "PATH": os.environ["PATH"]}
+    program = subprocess.run(
+        ["ldd", str(ship / "program")], env=environment, capture_output=True, text=True, check=True
+    )
+    outside = [line.split()[2] for line in program.stdout.splitlines() if "=>" in line and str(ship) not in line]
+    system = ("libstdc++", "libgcc_s", "libc.", "libm.", "libdl.", "librt.", "libpthread.", "libutil.")
+    assert all(Path(library).name.startswith(system) for library in outside), outside
+    megabytes = sum(file.stat().st_size for file in ship.rglob("*") if file.is_file()) / 1e6
+    (told,) = re.findall(r"that is about (\d+) MB", (ROOT / "docs/deploy.md").read_text())
+    assert abs(megabytes - int(told)) < 0.1 * int(told), megabytes
+
+
+def test_cmake_prefix() -> None:
+    command = [sys.executable, "-m", "torch_tensorrt", "--cmake-prefix-path"]
+    environment = {**os.environ, "TORCHTRT_LIBRARY_DIR": str(install_tree() / "lib")}
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert Path(said.strip()).samefile(install_tree())
 
 
 def test_several_machines(tmp_path: Path) -> None:

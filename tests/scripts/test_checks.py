@@ -75,3 +75,9 @@ def test_conventions() -> None:
 )
 def test_exported_symbols(symbol: str, ours: bool) -> None:
     assert bool(exports.OURS.match(symbol)) == ours
+
+
+def test_the_table_of_operators_is_up_to_date() -> None:
+    """docs/operators.md has the rows of the converters' tables: python scripts/generate_operator_table.py."""
+    operators = load("generate_operator_table")
+    assert operators.OUTPUT.read_text() == operators.table(ROOT / "src" / "converters")
