@@ -345,6 +345,8 @@ class Draw:
         terminal: bool = False,
     ) -> Any:
         """Adds a step; returns its value, or a tuple of `results` values, or None where eager PyTorch refuses it."""
+        if self.finished:
+            return None
         used = [index for index in range(len(args)) if f"{{{index}}}" in code]
         step = Step([], code, [value.name for value in args], noise, unspecified)
         if used != list(range(len(args))):  # an operand that this form does not take
@@ -391,6 +393,7 @@ class Draw:
                     return None
                 self.finished = True  # it fails in eager PyTorch too, at some sizes or values: the last step
                 results = [made[0][index].clone() for index in range(len(step.out))]
+                environment.update(zip(step.out, results, strict=True))
             if any(item.numel() > MOST_ELEMENTS for item in results):
                 return None
             if any(item.dtype not in _KNOWN for item in results):
