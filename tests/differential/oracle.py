@@ -44,6 +44,8 @@ PERTURBED_RUNS = 8
 ALLOWANCE = {torch.float32: 4.0, torch.float64: 4.0, torch.float16: 1.5, torch.bfloat16: 1.5}
 """A difference of this many times what the perturbed runs show is a find. Less for half precision: what is inside an
 operator is computed in float32 there, so only the results of steps are rounded."""
+SUM = 2.0
+"""The noise of steps that sum products or elements."""
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -198,8 +200,20 @@ class _Perturbed:
                 continue
             if any(_shares(tensor, other) for other in operands):
                 continue  # a view moves numbers and rounds nothing; and it must stay a view
+            tensor = self._summed(step, tensor, operands)
             eps = torch.finfo(tensor.dtype).eps
             values[name] = self._moved(tensor, step.noise * eps * _largest([tensor, *operands]) if step.noise else 0.0)
+
+    def _summed(self, step: Step, tensor: torch.Tensor, operands: Sequence[Any]) -> torch.Tensor:
+        """Sums whose terms reach the end of the range: whether a partial sum overflows, and then meets another infinity,
+        is for their order to decide."""
+        terms = _largest(operands) ** min(2, len(operands))
+        summed_in = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+        if step.noise != SUM or terms < torch.finfo(summed_in).max / 1e6:
+            return tensor
+        others = torch.tensor([float("nan"), float("inf"), float("-inf")], dtype=tensor.dtype)
+        drawn = others[torch.randint(0, 3, tensor.shape, generator=self._generator)]
+        return torch.where(tensor.isfinite(), tensor, drawn)
 
     def __call__(self, *inputs: torch.Tensor) -> list[Any]:
         program = self._program

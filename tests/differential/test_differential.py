@@ -371,3 +371,15 @@ def test_the_command_checks_programs_and_keeps_the_journal(tmp_path: Path) -> No
         )
         assert done.returncode in (0, 1), done.stderr
         assert f"journal: {total} programs" in done.stdout
+
+
+def test_the_order_of_a_sum_that_overflows_is_free(plant: Any) -> None:
+    """[3e38, 3e38, -3e38] summed from either end is infinite or 3e38; a lost NaN of finite sums is still a find."""
+    program = simple("{0}.sum(1)")
+    program.steps[0].noise = oracle.SUM
+    program.inputs = [Input("x0", "float32", [1, 3], fill=Fill("values", values=[3e38, 3e38, -3e38]))]
+    plant(lambda self, inputs: torch.full((1,), float("nan")))
+    assert not oracle.check(program).finds
+    program.inputs = [Input("x0", "float32", [1, 3], fill=Fill("values", values=[1.0, float("nan"), 2.0]))]
+    plant(lambda self, inputs: torch.full((1,), 3.0))
+    assert oracle.check(program).finds
