@@ -205,8 +205,7 @@ class _Perturbed:
             values[name] = self._moved(tensor, step.noise * eps * _largest([tensor, *operands]) if step.noise else 0.0)
 
     def _summed(self, step: Step, tensor: torch.Tensor, operands: Sequence[Any]) -> torch.Tensor:
-        """Sums whose terms reach the end of the range: whether a partial sum overflows, and then meets another infinity,
-        is for their order to decide."""
+        """Sums whose terms reach the end of the range: whether a partial sum overflows is for their order to decide."""
         terms = _largest(operands) ** min(2, len(operands))
         summed_in = torch.float64 if tensor.dtype == torch.float64 else torch.float32
         if step.noise != SUM or terms < torch.finfo(summed_in).max / 1e6:
