@@ -86,6 +86,28 @@ def test_too_little_to_compile_returns_the_original_graph(caplog: pytest.LogCapt
     assert_same(module(x), model(x))
 
 
+def test_full_compilation_leaves_assertions_beside_the_engine() -> None:
+    class Promises(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            torch._check(x.shape[0] % 3 == 0)
+            return torch.relu(x * 2) + 1
+
+    program = torch.export.export(
+        Promises(),
+        (torch.rand(9, 4),),
+        dynamic_shapes=({0: torch.export.Dim("n", min=3, max=60)},),
+        prefer_deferred_runtime_asserts_over_guards=True,
+    )
+    module = torch_tensorrt.dynamo.compile(program, require_full_compilation=True)
+    assert len(torch_tensorrt.runtime.engine_modules(module)) == 1
+    x = torch.rand(12, 4)
+    assert_same(module(x), Promises()(x))
+    with pytest.raises(RuntimeError, match="Runtime assertion failed"):
+        module(x[:10])
+    with pytest.raises(AssertionError, match="asserts something of its sizes"):
+        torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(program)
+
+
 def test_require_full_compilation() -> None:
     with pytest.raises(AssertionError, match=r"cummax.*NO_CONVERTER"):
         compiled(Split(), BATCH, require_full_compilation=True)

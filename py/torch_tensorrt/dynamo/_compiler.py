@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from .._device import Device
 from .._library import load_binding
 from .._settings import CompilationSettings, log_unused, make_settings
-from ..runtime._module import CompiledModule, EngineModule
+from ..runtime._module import CompiledModule, EngineModule, TorchBlock
 from ._assemble import Assembly, CallingConvention
 from ._graph import Program, Refusal, block_graph, query, refusal
 from ._lowering import UnreliableCaptureError, lower
@@ -230,8 +230,15 @@ def _compile_lowered(
     return module
 
 
+_ASSERTIONS = frozenset(
+    {torch.ops.aten._assert_scalar.default, torch.ops.aten._assert_async.default, torch.ops.aten._assert_async.msg}
+)
+
+
 def _require_one_engine(partition: Partition) -> None:
-    if len(partition.blocks) == 1 and partition.blocks[0].engine:
+    """AssertionError unless there is one engine, and besides it at most assertions, which compute nothing."""
+    computing = [block for block in partition.blocks if any(node.target not in _ASSERTIONS for node in block.nodes)]
+    if len(computing) == 1 and computing[0].engine:
         return
     lines = [f"  {item.node} ({item.target}): {item.reason}: {item.message}" for item in partition.refusals.values()]
     raise AssertionError(
@@ -360,5 +367,10 @@ def convert_exported_program_to_serialized_trt_engine(
     if inputs is not None or arg_inputs is not None or kwarg_inputs is not None:
         specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
     module = compile_program(exported_program, resolved, specs)
+    if any(isinstance(child, TorchBlock) for child in module.modules()):
+        raise AssertionError(
+            "the program asserts something of its sizes or values, which an engine by itself does not: use "
+            "torch_tensorrt.compile, whose module does"
+        )
     engine = next(child for child in module.modules() if isinstance(child, EngineModule))
     return bytes(load_binding().package_bytes(engine.engine.metadata(), engine.engine.payload()))
