@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from py_models import Mlp, Split, assert_same
+from py_models import Counter, Mlp, Split, assert_same
 
 import torch_tensorrt
 from torch_tensorrt import runtime
@@ -288,6 +289,19 @@ def test_whole_graphs_fall_back_once(split: tuple[Split, Any], caplog: pytest.Lo
             x = torch.rand(2, 12)
             assert_same(whole(x), model(x))
     assert sum("cannot be recorded into a CUDA graph" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_recording_does_not_move_state_on(fails: bool) -> None:
+    model = Counter().eval()
+    expected = copy.deepcopy(model)
+    module = torch_tensorrt.compile(model, arg_inputs=[torch.rand(2, 8)], min_block_size=1)
+    whole = CudaGraphsTorchTensorRTModule(module, FakeRecorder(fails))
+    with torch.no_grad():
+        for _ in range(3):
+            x = torch.rand(2, 8)
+            assert_same(whole(x), expected(x))
+    assert_same(dict(module.named_buffers()), dict(expected.named_buffers()))
 
 
 def test_whole_graphs_pass_bad_inputs_errors_on(split: tuple[Split, Any]) -> None:

@@ -187,8 +187,22 @@ class CudaGraphsTorchTensorRTModule(torch.nn.Module):
             own = [leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         args, kwargs = pytree.tree_unflatten(own, spec)
         memory = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
-        replay, results = self._recorder.record(lambda: self.compiled_module(*args, **kwargs), memory)
+        with _unchanged_buffers(self.compiled_module):
+            replay, results = self._recorder.record(lambda: self.compiled_module(*args, **kwargs), memory)
         return _Recording(memory, replay, results)
+
+
+@contextmanager
+def _unchanged_buffers(module: Any) -> Iterator[None]:
+    """A block whose runs of the module, such as warm-ups, leave its state as it is."""
+    buffers = list(module.buffers()) if isinstance(module, torch.nn.Module) else []
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        with torch.inference_mode():  # in which every tensor may be written
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
 
 
 @contextmanager
