@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, TensorArgument
+from torch.fx import Node
 from torch.fx.immutable_collections import immutable_dict, immutable_list
 from torch.utils import _pytree as pytree
 
@@ -33,7 +34,7 @@ from .dynamo._counts import selections_may_be_empty
 from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device
 from .dynamo._trace import trace as _trace
 from .runtime import CudaGraphsTorchTensorRTModule
-from .runtime._module import CompiledModule
+from .runtime._module import CompiledModule, TorchBlock
 from .runtime._scripted import script_program
 from .runtime._torchscript import NotScriptableError
 
@@ -114,6 +115,21 @@ def _mutable(spec: pytree.TreeSpec) -> pytree.TreeSpec:
     return pytree.TreeSpec(kind, spec.context, [_mutable(child) for child in spec.children()])
 
 
+def _drop_new_assertions(program: ExportedProgram, module: torch.fx.GraphModule) -> None:
+    """Removes what exporting the module again asserts of its inputs' sizes beyond what the module asserts: torch.export
+    takes sizes for 2 or more where it chooses a memory layout, and the module is right for all sizes in its ranges."""
+    target = torch.ops.aten._assert_scalar.default
+    blocks = [child.graph_module.graph for child in module.modules() if isinstance(child, TorchBlock)]
+    own = {node.args[1] for graph in blocks for node in graph.nodes if node.target is target}
+    for node in list(program.graph.nodes):
+        condition = node.args[0].meta.get("val") if node.target is target and isinstance(node.args[0], Node) else None
+        if isinstance(condition, torch.SymBool) and node.args[1] not in own:
+            symbols = condition.node.expr.free_symbols
+            if not any(symbol.name.startswith("u") for symbol in symbols):
+                program.graph.erase_node(node)
+    program.graph_module.recompile()
+
+
 def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any) -> ExportedProgram:
     known = _known_inputs(module)
     if known is not None and dynamic_shapes is None:
@@ -125,9 +141,10 @@ def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, 
                 kwargs,
                 dynamic_shapes=shapes,
                 strict=False,
-                # What the compiled program assumes of its sizes, it asserts.
+                # What the compiled program assumes of its sizes, it asserts itself: nothing new is to be decided.
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
+        _drop_new_assertions(program, module)
         signature = program.module_call_graph[0].signature
         assert signature is not None
         signature.out_spec = _mutable(signature.out_spec)

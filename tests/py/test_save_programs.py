@@ -226,6 +226,28 @@ def test_assertions_on_sizes(output_format: str, name: str, tmp_path: Path) -> N
                 form(torch.randn(*sizes))
 
 
+SHRINKING: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "every second": lambda x: torch.relu(x[:, 1::2]) * 2 + 1,
+    "half": lambda x: torch.relu(x[:, : x.shape[1] // 2]) * 2 + 1,
+    "half, from PyTorch": lambda x: torch.cummax(x[:, : x.shape[1] // 2], 0).values * 2,
+    "pooled": lambda x: nn.functional.avg_pool1d(torch.relu(x), 2) + 1,
+}
+
+
+@pytest.mark.parametrize("name", SHRINKING)
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_saving_decides_nothing_anew(output_format: str, name: str, tmp_path: Path) -> None:
+    """Sizes that become 1 within the model, which torch.export takes for 2 or more where it lays out memory."""
+    model = Inputs(lambda a, b: SHRINKING[name](a) + b).eval()
+    dims = ({1: Dim.DYNAMIC(min=2, max=16)}, None)
+    program = torch.export.export(model, (torch.randn(3, 6), torch.ones(1)), dynamic_shapes=dims)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    run = in_format(module, output_format, tmp_path)
+    for size in (2, 3, 4, 16):
+        x = torch.randn(3, size)
+        assert_same(run(x, torch.ones(1)), model(x, torch.ones(1)))
+
+
 @pytest.mark.parametrize("output_format", FORMATS)
 @pytest.mark.parametrize("where", ["compiled and saved", "saved"])
 def test_inference_mode(output_format: str, where: str, tmp_path: Path) -> None:
