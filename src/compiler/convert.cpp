@@ -63,6 +63,7 @@ class Driver {
       net_.rollback(before);
       forget_constants_after(before);
     }
+    for (std::size_t i = before.layers; i < net_.layers().size(); ++i) nodes_[net_.layers()[i].name] = node.name;
     return refusal;
   }
 
@@ -84,7 +85,7 @@ class Driver {
     network::remove_dead_layers(net_);
     net_.verify();
     const bool has_data_dependent_outputs = net_.has_data_dependent_outputs();
-    return {std::move(net_), requires_output_allocator_ || has_data_dependent_outputs};
+    return {std::move(net_), requires_output_allocator_ || has_data_dependent_outputs, std::move(nodes_)};
   }
 
  private:
@@ -251,6 +252,7 @@ class Driver {
   bool requires_output_allocator_ = false;
   std::unordered_map<std::string, const graph::Constant*> constants_;
   std::vector<std::string> bound_constants_;
+  std::unordered_map<std::string, std::string> nodes_;  // by layer
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <torchtrt/backend/builder.h>
@@ -41,6 +42,8 @@ struct Converted {
   network::Network network;
   /// Some output's shape is known only after a run, or a user's converter asked for the output allocator.
   bool requires_output_allocator = false;
+  /// The name of the graph's node that a layer was made for, by the layer's name.
+  std::unordered_map<std::string, std::string> nodes{};
 };
 /// Converts a graph of which every node is supported by every one of `backends`; ConversionError for the first that is
 /// not. The result is verified and has no dead layers. `narrow_int64_inputs`: require 32-bit values of int64 inputs even

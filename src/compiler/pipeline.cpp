@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compiler/pipeline.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include <torchtrt/backend/layer_error.h>
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 
@@ -215,8 +217,16 @@ CompiledEngine compile(const graph::Graph& graph, const CompileSettings& setting
   metadata.device = settings.device;
   metadata.producer = {{"torchtrt", TORCHTRT_VERSION}, {"torch", settings.torch_version}};
   metadata.requires_output_allocator = converted.requires_output_allocator;
-  return build_package(converted.network, std::move(metadata), settings.build, settings.rebuildable, builders, left_out,
-                       former ? former_engines(*former) : FormerEngines{});
+  try {
+    return build_package(converted.network, std::move(metadata), settings.build, settings.rebuildable, builders,
+                         left_out, former ? former_engines(*former) : FormerEngines{});
+  } catch (const backend::LayerError& error) {
+    const auto name = converted.nodes.find(error.layer());
+    if (name == converted.nodes.end()) throw;
+    const auto node = std::ranges::find(graph.nodes, name->second, &graph::Node::name);
+    const backend::Refusal refusal{backend::Reason::kBuildFailure, error.what()};
+    throw ConversionError({node->name, node->target, refusal, node->source});
+  }
 }
 
 CompiledEngine rebuild(std::string_view metadata_text, std::span<const std::byte> payload,

@@ -5,8 +5,12 @@
 #include <string>
 
 #include <torchtrt/backend/builder.h>
+#include <torchtrt/backend/layer_error.h>
 #include <torchtrt/base/error.h>
+#include <torchtrt/base/log.h>
 #include <openvino/pass/serialize.hpp>
+#include <openvino/runtime/core.hpp>
+#include <openvino/runtime/properties.hpp>
 
 #include "backends/openvino/builder/check.h"
 #include "backends/openvino/builder/lowering.h"
@@ -56,6 +60,65 @@ backend::Section section(const std::string& name, std::string bytes) {
   return {name, owner, owner->data(), owner->size()};
 }
 
+// The CPU plugin; nullptr where it does not open, as on a machine that only builds. Never destroyed: its threads may
+// outlive main's statics.
+ov::Core* cpu() {
+  static ov::Core* const instance = []() -> ov::Core* {
+    try {
+      auto made = std::make_unique<ov::Core>();
+      made->get_versions("CPU");
+      return made.release();
+    } catch (const std::exception& error) {
+      TORCHTRT_LOG(kInfo,
+                   "OpenVINO's CPU plugin does not open here, so that engines are built untried: ", error.what());
+      return nullptr;
+    }
+  }();
+  return instance;
+}
+
+// Why the plugin does not take the model; "" if it does.
+std::string fault_of(ov::Core& core, const std::shared_ptr<const ov::Model>& model, const std::string& precision) {
+  try {
+    core.compile_model(model, "CPU",
+                       {ov::hint::inference_precision(precision == "bf16" ? ov::element::bf16 : ov::element::f32),
+                        ov::num_streams(1), ov::hint::enable_cpu_pinning(false)});
+    return "";
+  } catch (const std::exception& error) {
+    const std::string message = error.what();
+    return message.empty() ? "it gives no reason" : message;
+  }
+}
+
+// Compiles the model as an executor will, since the plugin has limits that are written nowhere. Of a model that it does
+// not take, the first layer with which it stops taking it is to blame.
+void check_loads(const network::Network& net, const Lowering& lowering, const std::shared_ptr<const ov::Model>& model,
+                 const std::string& precision) {
+  const bool has_plugins = std::any_of(net.layers().begin(), net.layers().end(), [](const network::Layer& layer) {
+    return std::holds_alternative<network::Plugin>(layer.op);
+  });
+  if (has_plugins) return;  // They get their code where the engine runs, and do not compile before.
+  ov::Core* const core = cpu();
+  if (core == nullptr) return;
+  std::string fault = fault_of(*core, model, precision);
+  if (fault.empty()) return;
+  std::size_t good = 0;
+  std::size_t bad = net.layers().size();
+  while (bad - good > 1) {
+    const std::size_t middle = good + (bad - good) / 2;
+    std::string found = fault_of(*core, lowering.prefix(middle), precision);
+    if (found.empty()) {
+      good = middle;
+    } else {
+      bad = middle;
+      fault = std::move(found);
+    }
+  }
+  const network::Layer& layer = net.layers().at(bad - 1);
+  throw backend::LayerError(layer.name, detail::concat("OpenVINO does not compile the ", network::kind_name(layer.op),
+                                                       " layer \"", layer.name, "\": ", fault));
+}
+
 class OpenVinoBuilder final : public backend::Builder {
  public:
   [[nodiscard]] std::string_view name() const override { return "openvino"; }
@@ -71,8 +134,10 @@ class OpenVinoBuilder final : public backend::Builder {
     const std::string precision = inference_precision(net, settings.inference_precision);
     const ClassicNumbers classic;
     try {
-      const std::shared_ptr<ov::Model> model = Lowering(net, precision == "bf16").run();
+      Lowering lowering(net, precision == "bf16");
+      const std::shared_ptr<ov::Model> model = lowering.run();
       make_exact_for_finite_inputs(*model);
+      check_loads(net, lowering, model, precision);
       std::ostringstream xml;
       std::ostringstream weights(reserved(weight_bytes(net)));
       ov::pass::Serialize(xml, weights).run_on_model(model);

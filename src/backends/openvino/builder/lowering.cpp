@@ -10,6 +10,7 @@
 #include <openvino/op/result.hpp>
 #include <openvino/op/roll.hpp>
 
+#include <torchtrt/backend/layer_error.h>
 #include <torchtrt/base/error.h>
 
 namespace torchtrt::openvino {
@@ -82,8 +83,8 @@ void Lowering::lower(const Layer& layer) {
   try {
     outputs = std::visit([&](const auto& op) { return lower(layer, op); }, layer.op);
   } catch (const ov::Exception& error) {
-    fail(ErrorCode::kUnsupported, "OpenVINO refuses the ", network::kind_name(layer.op), " layer \"", layer.name,
-         "\": ", error.what());
+    throw backend::LayerError(layer.name, detail::concat("OpenVINO refuses the ", network::kind_name(layer.op),
+                                                         " layer \"", layer.name, "\": ", error.what()));
   }
   TORCHTRT_CHECK(outputs.size() == layer.outputs.size(), kInternal, "the lowering of ", network::kind_name(layer.op),
                  " gives ", outputs.size(), " outputs");
@@ -181,6 +182,20 @@ std::shared_ptr<ov::Model> Lowering::run() {
     }
     results.push_back(std::make_shared<ov::op::v0::Result>(value));
     results.back()->set_friendly_name(output.name);
+  }
+  return std::make_shared<ov::Model>(results, parameters_, net_.name());
+}
+
+std::shared_ptr<ov::Model> Lowering::prefix(std::size_t layers) const {
+  std::set<network::ValueId> read;
+  for (std::size_t i = 0; i < layers; ++i) {
+    read.insert(net_.layers()[i].inputs.begin(), net_.layers()[i].inputs.end());
+  }
+  ov::ResultVector results;
+  for (std::size_t i = 0; i < layers; ++i) {
+    for (const network::ValueId output : net_.layers()[i].outputs) {
+      if (!read.contains(output)) results.push_back(std::make_shared<ov::op::v0::Result>(values_.at(output.index)));
+    }
   }
   return std::make_shared<ov::Model>(results, parameters_, net_.name());
 }

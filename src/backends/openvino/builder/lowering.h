@@ -22,8 +22,10 @@ class Lowering {
  public:
   /// `in_bfloat16`: the model will be compiled to compute in bfloat16.
   Lowering(const network::Network& net, bool in_bfloat16) : net_(net), in_bfloat16_(in_bfloat16) {}
-  /// Error(kUnsupported) names the layer that has no counterpart.
+  /// backend::LayerError for a layer that has no counterpart.
   std::shared_ptr<ov::Model> run();
+  /// After run(): the first `layers` layers alone. Its outputs are what none of them reads.
+  [[nodiscard]] std::shared_ptr<ov::Model> prefix(std::size_t layers) const;
 
  private:
   using Output = ov::Output<ov::Node>;
@@ -98,6 +100,8 @@ class Lowering {
   std::map<std::string, Output> expressions_;  // by text
 };
 
+/// Whether float32 holds every integer of the range.
+inline bool is_exact_in_float(const Interval& range) { return range.min >= -(1 << 24) && range.max <= (1 << 24); }
 /// An i64 constant of shape [values.size()].
 std::shared_ptr<ov::Node> int_constant(const std::vector<std::int64_t>& values);
 /// A 0-d constant of the type of `like`; infinities and NaN too.

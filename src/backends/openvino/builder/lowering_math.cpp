@@ -182,12 +182,8 @@ ov::Output<ov::Node> Lowering::compare(const Layer& layer, network::ElementWiseO
   const bool equal = operation == network::ElementWiseOperation::kEqual;
   // The plugin's Greater is true where an operand is NaN, its Less is not.
   if (operation == network::ElementWiseOperation::kGreater) std::swap(a, b);
-  const auto exact_in_float = [&](std::size_t i) {
-    const Interval& range = value_of(layer, i).range;
-    return range.min >= -(1 << 24) && range.max <= (1 << 24);
-  };
   const bool wide = a.get_element_type().is_integral_number() && a.get_element_type().size() >= 4;
-  if (!wide || (exact_in_float(0) && exact_in_float(1))) {
+  if (!wide || (is_exact_in_float(value_of(layer, 0).range) && is_exact_in_float(value_of(layer, 1).range))) {
     if (equal) return std::make_shared<op::Equal>(a, b);
     return std::make_shared<op::Less>(a, b);
   }
