@@ -137,13 +137,14 @@ class Check {
       return refuse(Reason::kDynamicShape, "the CPU plugin makes bfloat16 of ", to_string(dtype(0)),
                     " by cutting bits off where a shape is dynamic, and this one is ", to_string(dims(0)));
     }
-    if (is_floating(op.to) && is_floating(dtype(0)) && size_of(op.to) > size_of(dtype(0)) && is_rounded(0)) {
+    if (is_floating(op.to) && op.to != dtype(0) && is_floating(dtype(0)) && is_rounded(0)) {
       return refuse(Reason::kDataType, "the value was rounded to ", to_string(dtype(0)),
                     " before; the CPU plugin keeps such values in float32 and forgets the rounding");
     }
     return std::nullopt;
   }
-  // Whether the operand is the result of a cast from a wider floating type, maybe moved around since.
+  // Whether the operand is the result of a cast from a floating type that holds other numbers (of the two halves either
+  // has some that the other has not), maybe moved around since.
   bool is_rounded(std::size_t index) const {
     network::ValueId id = layer_.inputs[index];
     for (const Layer* from = net_.producer(id); from != nullptr; from = net_.producer(id)) {
@@ -156,7 +157,9 @@ class Check {
       if (!moves && !casts) return false;
       id = from->inputs[0];
       const DataType before = net_.value(id).dtype;
-      if (casts) return is_floating(before) && size_of(before) > size_of(dtype(index));
+      if (casts && before != net_.value(from->outputs[0]).dtype) {
+        return is_floating(before) && dtype(index) != DataType::kFloat32 && before != dtype(index);
+      }
     }
     return false;
   }
@@ -189,7 +192,13 @@ class Check {
     }
     return std::nullopt;
   }
-  Verdict check(const network::TopK&) const {
+  Verdict check(const network::TopK& op) const {
+    const Expr& dim = dims(0)[static_cast<std::size_t>(op.axis)];
+    if (net_.bounds(dim).min < 1) {
+      return refuse(
+          Reason::kDynamicShape, "the first elements along dimension ", op.axis, " of size ", dim,
+          ", which may be 0: PyTorch then raises or gives nothing, the CPU plugin gives whatever memory holds");
+    }
     if (dtype(0) == DataType::kBool || dtype(0) == DataType::kInt16) {
       return refuse(Reason::kDataType, "the CPU plugin orders no ", to_string(dtype(0)));
     }
@@ -260,6 +269,10 @@ class Check {
     return std::nullopt;
   }
   Verdict check(const network::Slice& op) const {
+    if (layer_.inputs.size() > 1 && is_integral(dtype(1)) && !within(range(1), kExactInFloat)) {
+      return refuse(Reason::kDataType, "the CPU plugin takes what it pads with in float32, and a number in ",
+                    text_of(range(1)), " may not be exact there");
+    }
     for (std::size_t i = 0; i < op.stride.size(); ++i) {
       if (op.mode != network::SliceMode::kStrict && op.stride[i] != 1) {
         return refuse(Reason::kBackend, "the CPU plugin pads without a stride only, not with ", op.stride[i]);

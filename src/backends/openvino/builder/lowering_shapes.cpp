@@ -28,6 +28,7 @@
 #include <openvino/op/squeeze.hpp>
 #include <openvino/op/subtract.hpp>
 #include <openvino/op/transpose.hpp>
+#include <openvino/op/unsqueeze.hpp>
 
 #include <torchtrt/base/error.h>
 
@@ -184,7 +185,18 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const netw
 }
 
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Select&) {
-  return {std::make_shared<op::v1::Select>(operand(layer, 0), operand(layer, 1), operand(layer, 2))};
+  Output condition = operand(layer, 0);
+  const network::Value& value = net_.value(layer.outputs[0]);
+  // With what computes the condition the plugin makes one kernel, which may choose in float32.
+  if (is_integral(value.dtype) && !is_exact_in_float(value.range) && net_.producer(layer.inputs[0]) != nullptr) {
+    if (value.dims.empty()) {
+      condition = std::make_shared<op::v0::Squeeze>(
+          copied(std::make_shared<op::v0::Unsqueeze>(condition, int_constant({0}))), int_constant({0}));
+    } else {
+      condition = copied(condition);
+    }
+  }
+  return {std::make_shared<op::v1::Select>(condition, operand(layer, 1), operand(layer, 2))};
 }
 
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Identity&) {

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dimensions that may be 0: eager's answer or eager's error, and other sizes go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.export import Dim
+from torch.nn import functional as F
+
+from .harness import Outcome, assert_same, compile_function
+
+# Over the dimension that may be 0: PyTorch raises for some.
+ALONG: dict[str, Callable[[Tensor], Any]] = {
+    "sum": lambda x: x.sum(0),
+    "prod": lambda x: x.prod(0),
+    "mean": lambda x: x.mean(0),
+    "var": lambda x: x.var(0),
+    "amax": lambda x: x.amax(0),
+    "max": lambda x: x.max(0),
+    "max_of_all": lambda x: x.max(),
+    "argmax": lambda x: x.argmax(0),
+    "argmin_of_all": lambda x: x.argmin(),
+    "any": lambda x: x.bool().any(0),
+    "all": lambda x: x.bool().all(0),
+    "cumsum": lambda x: x.cumsum(0),
+    "sort": lambda x: x.sort(0),
+    "topk": lambda x: x.topk(1, 0),
+    "softmax": lambda x: x.softmax(0),
+    "log_softmax": lambda x: x.log_softmax(0),
+    "logsumexp": lambda x: x.logsumexp(0),
+    "norm": lambda x: x.norm(dim=0),
+}
+# Beside it, as of a batch.
+BESIDE: dict[str, Callable[[Tensor], Any]] = {
+    "amax": lambda x: x.amax(1),
+    "argmax": lambda x: x.argmax(1),
+    "topk": lambda x: x.topk(2, 1),
+    "sort": lambda x: x.sort(1),
+    "softmax": lambda x: x.softmax(1),
+    "layer_norm": lambda x: F.layer_norm(x, (6,)),
+    "rms_norm": lambda x: F.rms_norm(x, (6,)),
+    "normalize": lambda x: F.normalize(x, dim=1),
+    "group_norm": lambda x: F.group_norm(x[:, :, None] * 2, 3),
+    "linear": lambda x: F.linear(x, torch.ones(3, 6)),
+    "conv": lambda x: F.conv1d(x[:, None], torch.ones(2, 1, 3)),
+    "pad": lambda x: F.pad(x, (1, 1), value=2.0),
+    "gather": lambda x: x[:, torch.tensor([1, 3])],
+    "cat": lambda x: torch.cat([x, x * 2], 1),
+    "attention": lambda x: F.scaled_dot_product_attention(
+        x[:, None, :, None], x[:, None, :, None], x[:, None, :, None]
+    ),
+    "avg_pool": lambda x: F.avg_pool1d(x[:, None], 2),
+    "resize": lambda x: F.interpolate(x[:, None], scale_factor=2.0, mode="nearest"),
+}
+
+
+def _result(run: Callable[[Tensor], Any], x: Tensor) -> Any:
+    try:
+        return run(x)
+    except (RuntimeError, IndexError, ValueError) as error:
+        return type(error)
+
+
+def _check(outcome: Outcome, x: Tensor) -> None:
+    expected = _result(outcome.reference, x)
+    actual = _result(outcome.answer, x)
+    if isinstance(expected, type) or isinstance(actual, type):
+        assert actual == expected
+    else:
+        assert_same(
+            tuple(actual) if isinstance(actual, tuple) else actual,
+            expected if isinstance(actual, Tensor) else tuple(expected),
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32], ids=str)
+@pytest.mark.parametrize("name", ALONG)
+def test_along(name: str, dtype: torch.dtype) -> None:
+    x = torch.arange(18).reshape(3, 6).to(dtype)
+    try:
+        outcome = compile_function(ALONG[name], x, dynamic=({0: Dim("n", min=0, max=8)},))
+    except Exception:
+        if dtype.is_floating_point:
+            raise
+        return  # eager has no such function of integers
+    for rows in (3, 0, 5, 1):
+        _check(outcome, torch.arange(rows * 6).reshape(rows, 6).to(dtype))
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_beside(name: str) -> None:
+    outcome = compile_function(BESIDE[name], torch.randn(3, 6), dynamic=({0: Dim("n", min=0, max=8)},))
+    for rows in (3, 0, 5):
+        _check(outcome, torch.randn(rows, 6))
+
+
+def test_static() -> None:
+    def function(x: Tensor) -> dict[str, Any]:
+        return {name: BESIDE[name](x) for name in BESIDE}
+
+    x = torch.randn(0, 6)
+    outcome = compile_function(function, x)
+    for name, expected in outcome.reference(x).items():
+        assert_same(outcome.answer(x)[name], expected)
