@@ -60,12 +60,14 @@ void convert_logical(Context& ctx, const Node& node) {
   ctx.set_output(node, ctx.cast(reduce(ctx, numbers, operation, axes, keep), ctx.meta(node).dtype));
 }
 
-// E[(x - E[x])^2] * n / (n - correction)
+// E[(x - E[x])^2] * n / (n - correction), of half precision in float32 as PyTorch computes it: a mean that is rounded is
+// wrong by a multiple of what is looked for.
 template <bool root>
 void convert_variance(Context& ctx, const Node& node) {
   Network& net = ctx.net();
-  const ValueId x = ctx.tensor(node, 0, "self");
-  const DataType dtype = ctx.dtype_of(x);
+  const DataType given = ctx.dtype_of(ctx.tensor(node, 0, "self"));
+  const DataType dtype = given == DataType::kFloat64 ? given : DataType::kFloat32;
+  const ValueId x = ctx.cast(ctx.tensor(node, 0, "self"), dtype);
   const std::size_t rank = ctx.rank_of(x);
   if (rank == 0) refuse(Reason::kAttribute, node.target, " of a 0-d tensor");
   const std::vector<std::int64_t> axes = axes_argument(ctx, node, 1, rank);
@@ -81,7 +83,7 @@ void convert_variance(Context& ctx, const Node& node) {
   const ValueId sum = net.add_reduce(squares, ReduceOperation::kAvg, axes, ctx.boolean(node, 3, "keepdim", false));
   const ValueId factor = net.add_scalar(dtype, static_cast<double>(count.value()) / freedom, ctx.rank_of(sum));
   const ValueId variance = net.add_elementwise(sum, factor, ElementWiseOperation::kProd);
-  ctx.set_output(node, root ? net.add_unary(variance, UnaryOperation::kSqrt) : variance);
+  ctx.set_output(node, ctx.cast(root ? net.add_unary(variance, UnaryOperation::kSqrt) : variance, given));
 }
 
 // softmax.int(self, dim, dtype), _softmax(self, dim, half_to_float)
