@@ -57,10 +57,33 @@ class Check {
         if (Verdict verdict = check_type(net_.value(id))) return verdict;
       }
     }
+    if (Verdict verdict = check_elements()) return verdict;
     return std::visit([this](const auto& op) { return check(op); }, layer_.op);
   }
 
  private:
+  // Some kernels divide by a static size that is 0 (broadcasting, gathering), which ends the process. Nothing is gained by
+  // asking which: what computes nothing may stay in PyTorch. Elementwise layers, reductions and moves are right.
+  Verdict check_elements() const {
+    if (is_any<network::Constant, network::Identity, network::Concatenation, network::Slice, network::Shuffle,
+               network::Cast, network::Activation, network::Unary, network::ElementWise, network::Select,
+               network::Reduce>()) {
+      return std::nullopt;
+    }
+    for (const auto* ids : {&layer_.inputs, &layer_.outputs}) {
+      for (const network::ValueId id : *ids) {
+        const Value& value = net_.value(id);
+        if (std::find(value.dims.begin(), value.dims.end(), Expr(0)) == value.dims.end()) continue;
+        return refuse(Reason::kBackend, "\"", value.name, "\" of shape ", to_string(value.dims),
+                      " has no elements, and the CPU plugin divides by such sizes");
+      }
+    }
+    return std::nullopt;
+  }
+  template <typename... Ops>
+  [[nodiscard]] bool is_any() const {
+    return (std::holds_alternative<Ops>(layer_.op) || ...);
+  }
   static Verdict check_type(const Value& value) {
     if (value.dtype == DataType::kFloat64) {
       return refuse(Reason::kDataType, "\"", value.name, "\" is float64, which the CPU plugin computes in float32");
@@ -194,7 +217,8 @@ class Check {
   }
   Verdict check(const network::TopK& op) const {
     const Expr& dim = dims(0)[static_cast<std::size_t>(op.axis)];
-    if (net_.bounds(dim).min < 1) {
+    // A sort of nothing is nothing.
+    if (op.k != dim && net_.bounds(dim).min < 1) {
       return refuse(
           Reason::kDynamicShape, "the first elements along dimension ", op.axis, " of size ", dim,
           ", which may be 0: PyTorch then raises or gives nothing, the CPU plugin gives whatever memory holds");
@@ -258,16 +282,6 @@ class Check {
   }
 
   // --- elements that only move
-  Verdict check(const network::Broadcast&) const {
-    for (const Expr& dim : net_.value(layer_.outputs[0]).dims) {
-      if (dim == Expr(0)) {
-        return refuse(Reason::kBackend,
-                      "the CPU plugin divides by zero when it broadcasts a static shape without "
-                      "elements");
-      }
-    }
-    return std::nullopt;
-  }
   Verdict check(const network::Slice& op) const {
     if (layer_.inputs.size() > 1 && is_integral(dtype(1)) && !within(range(1), kExactInFloat)) {
       return refuse(Reason::kDataType, "the CPU plugin takes what it pads with in float32, and a number in ",
