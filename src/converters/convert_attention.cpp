@@ -93,7 +93,25 @@ void convert_flash_attention(Context& ctx, const Node& node) {
   set_attention(ctx, node, arguments);
 }
 
+// aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, return_debug_mask, *, scale), with
+// `has_mask` aten._scaled_dot_product_{efficient,cudnn}_attention(query, key, value, attn_bias, compute_log_sumexp,
+// dropout_p, is_causal, .., *, scale) -> (output, ..), the others for training only: what PyTorch chooses for a GPU
+template <bool has_mask>
+void convert_gpu_attention(Context& ctx, const Node& node) {
+  Arguments arguments{ctx.tensor(node, 0, "query"), ctx.tensor(node, 1, "key"), ctx.tensor(node, 2, "value"),
+                      std::nullopt};
+  if (has_mask) arguments.mask = ctx.optional_tensor(node, 3, "attn_bias");
+  arguments.dropout = ctx.number(node, has_mask ? 5 : 3, "dropout_p", 0);
+  arguments.is_causal = ctx.boolean(node, has_mask ? 6 : 4, "is_causal", false);
+  constexpr std::size_t kByName = 100;
+  if (!ctx.is_none(node, kByName, "scale")) arguments.scale = ctx.number(node, kByName, "scale");
+  set_attention(ctx, node, arguments);
+}
+
 constexpr TableRow kRows[]{
+    {"aten._scaled_dot_product_cudnn_attention.default", convert_gpu_attention<true>},
+    {"aten._scaled_dot_product_efficient_attention.default", convert_gpu_attention<true>},
+    {"aten._scaled_dot_product_flash_attention.default", convert_gpu_attention<false>},
     {"aten.scaled_dot_product_attention.default", convert_attention},
     {"aten._scaled_dot_product_flash_attention_for_cpu.default", convert_flash_attention},
 };

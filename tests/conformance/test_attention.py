@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.export import Dim
 
-from .harness import FLOATS, check
+from .harness import FLOATS, assert_same, check, compile_function
 
 attention = F.scaled_dot_product_attention
 
@@ -83,3 +84,27 @@ def test_modules() -> None:
     x = torch.randn(2, 5, 16)
     check(nn.MultiheadAttention(16, 4, batch_first=True), x, x.clone(), x.clone())
     check(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), x)
+
+
+# What PyTorch chooses for a GPU; results for training, such as a uint64 seed, are read by nobody.
+CHOSEN: dict[str, Callable[..., torch.Tensor]] = {
+    "flash": lambda q, k, v, causal, scale: torch.ops.aten._scaled_dot_product_flash_attention(
+        q, k, v, 0.0, causal, scale=scale
+    )[0],
+    "efficient": lambda q, k, v, causal, scale: torch.ops.aten._scaled_dot_product_efficient_attention(
+        q, k, v, None, False, 0.0, causal, scale=scale
+    )[0],
+    "cudnn": lambda q, k, v, causal, scale: torch.ops.aten._scaled_dot_product_cudnn_attention(
+        q, k, v, None, False, 0.0, causal, scale=scale
+    )[0],
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_kernels_for_gpus(name: str) -> None:
+    q, k, v = (torch.randn(2, 4, 8, 16) for _ in range(3))
+    for causal, scale in ((False, None), (True, None), (False, 0.5)):
+        outcome = compile_function(lambda q, k, v, c=causal, s=scale: CHOSEN[name](q, k, v, c, s), q, k, v)
+        assert not outcome.refusals
+        # The operator itself does not run here.
+        assert_same(outcome.answer(q, k, v), F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale))

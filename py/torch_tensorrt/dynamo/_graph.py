@@ -131,12 +131,24 @@ def argument(value: Any) -> Any:
     raise RefusedError("ATTRIBUTE", f"an argument is a {type(value).__name__}, which engines do not have")
 
 
+def _is_read(node: Node, result: str) -> bool:
+    return result == node.name or any(user.name == result for user in node.users)
+
+
+def _is_tensor_of_engines(value: torch.Tensor) -> bool:
+    try:
+        check_tensor(value)
+    except RefusedError:
+        return False
+    return True
+
+
 def _add_node(graph: Any, node: Node) -> None:
     if not isinstance(node.target, torch._ops.OpOverload):
         raise RefusedError("NO_CONVERTER", f"{node.target} is not an ATen operator")
     outputs: list[tuple[str, torch.dtype | None, list[int | str] | None]] = []
     for name, value in results(node):
-        if value is None:
+        if value is None or not (_is_tensor_of_engines(value) or _is_read(node, name)):
             outputs.append((name, None, None))
         else:
             check_tensor(value)
