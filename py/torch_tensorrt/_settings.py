@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import logging
 import os
 import warnings
@@ -293,13 +294,18 @@ def make_settings(
     TypeError for a name that nobody knows (with the names that look like it), ValueError for a value that cannot be
     honoured, DeprecationWarning for names of the past.
     """
+    return CompilationSettings(**_sorted_keywords(keywords, context, also_known))
+
+
+def _sorted_keywords(keywords: Mapping[str, Any], context: str, also_known: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields' values, with all that has no effect under "accepted"."""
     own: dict[str, Any] = {}
-    accepted: dict[str, Any] = {}
+    accepted: dict[str, Any] = dict(keywords.get("accepted", {}))
     known = known_keywords()
     for name, value in keywords.items():
         if name in DEPRECATED:
             warnings.warn(
-                f"torch_tensorrt: {name!r} is deprecated: {DEPRECATED[name]}", DeprecationWarning, stacklevel=3
+                f"torch_tensorrt: {name!r} is deprecated: {DEPRECATED[name]}", DeprecationWarning, stacklevel=4
             )
             if name in ("refit", "make_refittable"):
                 own.setdefault("immutable_weights", not value)
@@ -312,11 +318,24 @@ def make_settings(
                 raise ValueError(f"torch_tensorrt.{context}: {name}={value!r} is not available: {reason}")
         elif name in known:
             own[name] = _normalize(name, value)
-        else:
+        elif name != "accepted":
             near = difflib.get_close_matches(name, [*known, *also_known], n=3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise TypeError(f"torch_tensorrt.{context}() got an unexpected keyword argument {name!r}{hint}")
-    return CompilationSettings(**own, accepted=accepted)
+    return {**own, "accepted": accepted}
+
+
+def _takes_every_keyword(initialize: Any) -> Any:
+    """Scripts make the settings themselves, too, with every keyword that ``compile`` takes."""
+
+    @functools.wraps(initialize)
+    def initialize_sorted(self: CompilationSettings, *values: Any, **keywords: Any) -> None:
+        initialize(self, *values, **_sorted_keywords(keywords, "dynamo.CompilationSettings"))
+
+    return initialize_sorted
+
+
+CompilationSettings.__init__ = _takes_every_keyword(CompilationSettings.__init__)  # type: ignore[method-assign]
 
 
 def log_unused(settings: CompilationSettings, targets: Sequence[str]) -> None:

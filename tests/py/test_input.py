@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -133,3 +135,43 @@ def test_executed_ops_by_any_name() -> None:
         {"torch_executed_ops": {torch.ops.aten.add.Tensor, torch.ops.aten.relu, "torch.ops.aten.sin", "aten::exp"}}
     )
     assert settings.torch_executed_ops == {"aten.add.Tensor", "aten.relu", "aten.sin", "aten.exp"}
+
+
+def test_settings_take_what_compile_takes() -> None:
+    """Scripts make CompilationSettings themselves, and copy them with other values."""
+    made = CompilationSettings(cache_built_engines=True, lazy_engine_init=False, torch_executed_ops={"aten.add"})
+    assert made.accepted == {"cache_built_engines": True, "lazy_engine_init": False}
+    assert made.torch_executed_ops == frozenset({"aten.add"})
+    copied = dataclasses.replace(made, min_block_size=2)
+    assert (copied.min_block_size, copied.accepted) == (2, made.accepted)
+    assert made == make_settings({"torch_executed_ops": {"aten.add"}})
+    with pytest.warns(DeprecationWarning, match="'debug' is deprecated"):
+        CompilationSettings(debug=True)
+    with pytest.raises(TypeError, match="did you mean 'min_block_size'"):
+        CompilationSettings(min_blok_size=1)
+    with pytest.raises(ValueError, match="no engine cache is kept"):
+        CompilationSettings(custom_engine_cache=object())
+
+
+@pytest.mark.parametrize("name", [*ACCEPTED, *REFUSED])
+def test_settings_know_every_keyword(name: str) -> None:
+    value = REFUSED[name][0] if name in REFUSED else None
+    assert CompilationSettings(**{name: value}) == CompilationSettings()
+
+
+@pytest.mark.parametrize("ir", ["dynamo", "default"])
+def test_ir_is_passed_on(ir: str) -> None:
+    model, x = torch.nn.Linear(3, 3).eval(), torch.rand(2, 3)
+    program = torch_tensorrt.dynamo.trace(model, [x], ir=ir)
+    module = torch_tensorrt.dynamo.compile(program, [x], ir=ir, min_block_size=1)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x), model(x))
+    assert torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(program, ir=ir)
+
+
+def test_other_front_ends_are_not_passed_on() -> None:
+    model, x = torch.nn.Linear(3, 3).eval(), torch.rand(2, 3)
+    with pytest.raises(ValueError, match=r"dynamo\.trace: ir must be"):
+        torch_tensorrt.dynamo.trace(model, [x], ir="torchscript")
+    with pytest.raises(ValueError, match=r"dynamo\.compile: ir must be"):
+        torch_tensorrt.dynamo.compile(torch.export.export(model, (x,)), ir="fx")

@@ -26,7 +26,7 @@ from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
 from ._symbols import NotRepresentableError, size_expr, size_text, sizes
-from ._trace import InputSpecs, collect_inputs, user_input_names
+from ._trace import InputSpecs, check_ir, collect_inputs, user_input_names
 from .conversion._registry import conversion_scope
 
 _LOGGER = logging.getLogger("torch_tensorrt")
@@ -49,6 +49,7 @@ def compile(
     *,
     arg_inputs: Any = None,
     kwarg_inputs: Mapping[str, Any] | None = None,
+    ir: str = "dynamo",
     **settings: Any,
 ) -> fx.GraphModule:
     """Compiles an exported program.
@@ -56,6 +57,7 @@ def compile(
     Args:
         exported_program: from ``torch_tensorrt.dynamo.trace`` or ``torch.export.export``; its ranges are kept.
         inputs: or `arg_inputs`, `kwarg_inputs`: the same inputs, for their ``opt_shape`` and profiles; optional.
+        ir: "dynamo" or "default", which are the same here; scripts pass on what ``torch_tensorrt.compile`` takes.
         **settings: fields of ``CompilationSettings``.
     Returns:
         A GraphModule of engines and PyTorch blocks; the program's own module where too little can be compiled.
@@ -63,6 +65,7 @@ def compile(
         AssertionError: require_full_compilation, and something cannot be compiled.
         TypeError, ValueError: unknown or impossible settings.
     """
+    check_ir(ir, "dynamo.compile")
     resolved = make_settings(settings, context="dynamo.compile")
     if not isinstance(exported_program, ExportedProgram):
         raise TypeError(f"expected a torch.export.ExportedProgram, got {type(exported_program).__name__}")
@@ -353,12 +356,14 @@ def convert_exported_program_to_serialized_trt_engine(
     *,
     arg_inputs: Any = None,
     kwarg_inputs: Mapping[str, Any] | None = None,
+    ir: str = "dynamo",
     **settings: Any,
 ) -> bytes:
     """Compiles the whole program into one engine and returns its package as bytes.
 
     Raises AssertionError, with every operator and the reason, where it cannot be one engine.
     """
+    check_ir(ir, "dynamo.convert_exported_program_to_serialized_trt_engine")
     resolved = make_settings(
         {**settings, "require_full_compilation": True},
         context="dynamo.convert_exported_program_to_serialized_trt_engine",

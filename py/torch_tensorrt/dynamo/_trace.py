@@ -152,6 +152,12 @@ def _shape_environment(values: Iterable[Any]) -> Any:
     return None
 
 
+def check_ir(ir: str, context: str) -> None:
+    """ValueError for a front end that is not this one."""
+    if ir not in ("dynamo", "default"):
+        raise ValueError(f'torch_tensorrt.{context}: ir must be "dynamo" or "default" here, got {ir!r}')
+
+
 def trace(
     mod: torch.nn.Module | torch.fx.GraphModule,
     inputs: Any = None,
@@ -161,6 +167,7 @@ def trace(
     dynamic_shapes: Any = None,
     strict: bool = False,
     device: Any = None,
+    ir: str = "dynamo",
     **unused: Any,
 ) -> ExportedProgram:
     """Exports the module.
@@ -170,15 +177,16 @@ def trace(
         inputs: or `arg_inputs`: positional inputs as tensors, ``Input`` or nested structures of them.
         kwarg_inputs: keyword inputs.
         dynamic_shapes: as in ``torch.export.export``; replaces what the ``Input`` ranges say. One symbol is made for
-        every
-            dynamic dimension; dimensions that the model forces to be equal share one.
+            every dynamic dimension; dimensions that the model forces to be equal share one.
         strict: as in ``torch.export.export``.
+        ir: "dynamo" or "default", which are the same here; scripts pass on what ``torch_tensorrt.compile`` takes.
     Raises:
         AssertionError: both or neither of `inputs` and `arg_inputs`.
         torch._dynamo.exc.UserError: PyTorch cannot export the module with these dynamic dimensions.
     """
     from .._settings import make_settings
 
+    check_ir(ir, "dynamo.trace")
     make_settings(unused, context="dynamo.trace")
     specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
     specs.profile_count()
