@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -18,9 +19,16 @@ def _overload(target: str) -> torch._ops.OpOverload | None:
     return getattr(found, overload, None) if found is not None else None
 
 
+@functools.lru_cache(maxsize=1)
+def _pytorch_table(operators: int) -> dict[Any, Callable[..., Any]]:
+    """PyTorch's table; `operators`: how many are registered, since the table names all that can be taken apart."""
+    return dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
+
+
 def decomposition_table(decompose_attention: bool = False) -> MutableMapping[Any, Callable[..., Any]]:
     """PyTorch's core ATen table without the operators that the converters know: engines do those better whole."""
-    table: MutableMapping[Any, Callable[..., Any]] = torch.export.default_decompositions()
+    # Half a second, which a process pays again only where it has got to know more operators.
+    table = dict(_pytorch_table(len(torch._C._dispatch_get_all_op_names())))
     attention = torch.ops.aten.scaled_dot_product_attention.default
     for target in load_binding().supported_targets():
         op = _overload(target)
