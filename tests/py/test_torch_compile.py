@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -51,6 +52,29 @@ def test_changed_weights_are_noticed() -> None:
         assert_same(fast(x), model(x))
 
 
+CHANGES: dict[str, Callable[[torch.nn.Module], Any]] = {
+    "written": lambda model: model.second.weight.mul_(3),
+    "copied": lambda model: model.second.weight.copy_(torch.rand_like(model.second.weight)),
+    "other memory": lambda model: setattr(model.second.weight, "data", torch.rand_like(model.second.weight)),
+    "other memory of a bias": lambda model: setattr(model.first.bias, "data", model.first.bias + 1),
+    "another layer": lambda model: setattr(model, "first", torch.nn.Linear(16, 32)),
+    "another parameter": lambda model: setattr(model.first, "bias", torch.nn.Parameter(torch.rand(32))),
+    "loaded": lambda model: model.load_state_dict(Mlp().state_dict()),
+    "assigned": lambda model: model.load_state_dict(Mlp().state_dict(), assign=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_of_weights_is_noticed(change: str) -> None:
+    model, x = Mlp().eval(), torch.rand(4, 16)
+    fast = torch.compile(model, backend="torch_tensorrt", options=OPTIONS)
+    with torch.no_grad():
+        for _ in range(3):
+            assert_same(fast(x), model(x))
+            CHANGES[change](model)
+        assert_same(fast(x), model(x))
+
+
 def test_two_instances_do_not_share_weights() -> None:
     first, second = Mlp().eval(), Mlp().eval()
     x = torch.rand(4, 16)
@@ -86,7 +110,7 @@ def test_unknown_options() -> None:
         fast(torch.rand(4, 16))
 
 
-@pytest.mark.parametrize("dynamic", [None])
+@pytest.mark.parametrize("dynamic", [None, True])
 def test_numbers_as_arguments(dynamic: bool | None) -> None:
     """Also 0, 1, negative ones, and ones beyond a tensor's size."""
 
