@@ -116,8 +116,35 @@ def _refuse_meta(inputs: list[torch.Tensor]) -> None:
             raise ValueError(f"input {index} is a tensor without data, on device meta; give it data before the call")
 
 
+def _batched(info: Any, in_dims: Any, inputs: list[torch.Tensor], engine: Any) -> tuple[list[torch.Tensor], list[int]]:
+    """vmap: one run for each element of the batch."""
+    runs = [
+        torch.ops.tensorrt.execute_engine(
+            [
+                tensor if dim is None else tensor.select(dim, index)
+                for tensor, dim in zip(inputs, in_dims[0], strict=True)
+            ],
+            engine,
+        )
+        for index in range(info.batch_size)
+    ]
+    results = [torch.stack(parts) for parts in zip(*runs, strict=True)]
+    return results, [0] * len(results)
+
+
+def _check_batched(
+    info: Any, in_dims: Any, inputs: list[torch.Tensor], expected: str, contiguous: bool = False
+) -> tuple[None, None]:
+    for index in range(info.batch_size):
+        own = [t if dim is None else t.select(dim, index) for t, dim in zip(inputs, in_dims[0], strict=True)]
+        torch.ops.tensorrt.check_inputs(own, expected, contiguous)
+    return None, None
+
+
 def register() -> None:
-    """Registers what tracing needs; called once, when the package is imported."""
+    """Registers what tracing and vmap need; called once, when the package is imported."""
+    torch.library.register_vmap("tensorrt::execute_engine", _batched)
+    torch.library.register_vmap("tensorrt::check_inputs", _check_batched)
     torch.library.register_fake("tensorrt::execute_engine", fake_execute_engine)
     torch.library.register_fake("tensorrt::check_inputs", fake_check_inputs)
     # Without a result it would be dropped as dead code.

@@ -60,6 +60,11 @@ bool is_plain(const at::Tensor& tensor) {
   return !tensor.key_set().has_any(kWrappers) && !tensor.is_meta();
 }
 
+/// Whether somebody may ask for a derivative by this input; only the operator says that there is none.
+bool is_differentiated(const at::Tensor& tensor) {
+  return (tensor.requires_grad() && at::GradMode::is_enabled()) || tensor._fw_grad(/*level=*/0).defined();
+}
+
 PyObject* wrap(EngineCall* self, std::vector<at::Tensor>& outputs) {
   if (self->single_output) return THPVariable_Wrap(std::move(outputs.at(0)));
   PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(outputs.size()));
@@ -81,8 +86,13 @@ PyObject* call(PyObject* object, PyObject* const* args, std::size_t flags, PyObj
   bool direct = names == nullptr && !observed();
   c10::SmallVector<at::Tensor, 8> inputs;
   for (std::size_t i = 0; direct && i < count; ++i) {
-    direct = THPVariable_CheckExact(args[i]) && is_plain(THPVariable_Unpack(args[i]));
-    if (direct) inputs.push_back(THPVariable_Unpack(args[i]));
+    if (!THPVariable_CheckExact(args[i])) {
+      direct = false;
+      break;
+    }
+    const at::Tensor& input = THPVariable_Unpack(args[i]);
+    direct = is_plain(input) && !is_differentiated(input);
+    if (direct) inputs.push_back(input);
   }
   if (!direct) return PyObject_Vectorcall(self->dispatch, args, flags, names);
   try {

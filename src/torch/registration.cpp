@@ -2,13 +2,17 @@
 // The torch class `tensorrt.Engine` and the operators `tensorrt::*`, under the names that saved programs hold.
 #include <climits>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <torch/csrc/autograd/functions/basic_ops.h>
+#include <torch/csrc/autograd/functions/utils.h>
 #include <torch/library.h>
 
 #include <torchtrt/base/log.h>
@@ -42,14 +46,40 @@ std::vector<at::Tensor> execute_engine(at::TensorList inputs, const EnginePointe
   return translate([&] { return run_engine(*engine, inputs); });
 }
 
-/// Engines have no derivative. Registering the autograd key says so at once: the results do not require gradients,
-/// instead of warning when somebody runs backward through them.
+constexpr const char* kNoDerivative =
+    "a compiled engine computes no gradient: it is for inference. Differentiate the original model, or detach the "
+    "inputs, or call the compiled one under torch.no_grad()";
+
+/// A node of the autograd graph. PyTorch holds them by std::shared_ptr, from 2.15 on by c10::intrusive_ptr.
+template <class Node, class Pointer, class... Arguments>
+Pointer make_node(Arguments&&... arguments) {
+  if constexpr (std::is_constructible_v<Pointer, std::shared_ptr<Node>>) {
+    return std::make_shared<Node>(std::forward<Arguments>(arguments)...);
+  } else {
+    return c10::make_intrusive<Node>(std::forward<Arguments>(arguments)...);
+  }
+}
+
+/// Engines have no derivative: asking for one is an error, not a gradient of zero. A result depends on the inputs that
+/// require a gradient, by a node that raises when backward reaches it; forward mode raises at once.
 std::vector<at::Tensor> execute_engine_autograd(at::TensorList inputs, const EnginePointer& engine) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
+  for (const at::Tensor& input : inputs) {
+    TORCH_CHECK_NOT_IMPLEMENTED(!input._fw_grad(/*level=*/0).defined(), kNoDerivative);
+  }
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("tensorrt::execute_engine", "")
                              .typed<std::vector<at::Tensor>(at::TensorList, const EnginePointer&)>();
-  return op.call(inputs, engine);
+  std::vector<at::Tensor> outputs;
+  {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    outputs = op.call(inputs, engine);
+  }
+  if (torch::autograd::compute_requires_grad(inputs)) {
+    const auto node = make_node<torch::autograd::Error, decltype(torch::autograd::Edge::function)>(
+        kNoDerivative, torch::autograd::collect_next_edges(inputs));
+    for (at::Tensor& output : outputs) torch::autograd::set_history(output, node);
+  }
+  return outputs;
 }
 
 void check_program_inputs(at::TensorList inputs, std::string_view expected, bool contiguous) {

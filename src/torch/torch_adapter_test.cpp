@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -108,12 +109,29 @@ TEST_F(TorchAdapter, InputsThatAreNotPlainAreCopied) {
   EXPECT_TRUE(at::equal(run_engine(*engine, {negated})[0], negated + 1.5));
 }
 
-TEST_F(TorchAdapter, OutputsAreNewTensorsWithoutGradient) {
+TEST_F(TorchAdapter, OutputsAreNewTensors) {
   const Pointer engine = make();
-  const at::Tensor x = at::randn({4, 3}).requires_grad_(true);
+  const at::Tensor x = at::randn({4, 3});
   const at::Tensor first = call(engine, {x})[0], second = call(engine, {x})[0];
   EXPECT_FALSE(first.requires_grad());
   EXPECT_NE(first.data_ptr(), second.data_ptr());
+}
+
+TEST_F(TorchAdapter, AGradientIsAnErrorWhereItIsAskedFor) {
+  const Pointer engine = make();
+  const at::Tensor x = at::randn({4, 3}).requires_grad_(true);
+  {
+    const at::NoGradGuard no_grad;
+    EXPECT_FALSE(call(engine, {x})[0].requires_grad());
+  }
+  const at::Tensor result = call(engine, {x})[0];
+  EXPECT_TRUE(result.requires_grad());
+  try {
+    result.sum().backward();
+    FAIL() << "backward went through an engine";
+  } catch (const std::exception& error) {
+    EXPECT_NE(std::string_view(error.what()).find("computes no gradient"), std::string_view::npos);
+  }
 }
 
 TEST_F(TorchAdapter, AdoptedOutputsOutliveTheEngine) {
