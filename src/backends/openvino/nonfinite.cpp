@@ -2,16 +2,20 @@
 #include "backends/openvino/nonfinite.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <unordered_map>
+#include <memory>
+#include <numeric>
+#include <optional>
 #include <vector>
 
 #include <openvino/core/graph_util.hpp>
 #include <openvino/op/ops.hpp>
 
-#include "backends/openvino/plugin_operation.h"
+#include "backends/openvino/bounds.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -20,146 +24,63 @@ using Output = ov::Output<ov::Node>;
 namespace v0 = ov::op::v0;
 namespace v1 = ov::op::v1;
 
-// What a value may hold besides finite numbers, in the order of generality.
-enum class Holds : std::uint8_t { kFinite, kNegativeInfinity, kAnything };
-
 template <typename... Ops>
 bool is_any(const ov::Node& node) {
   return (ov::is_type<Ops>(&node) || ...);
 }
 
-template <typename Bits, Bits kExponent>
-bool any_with_exponent(const void* data, std::size_t count) {
+template <typename Bits>
+bool all_within(const void* data, std::size_t count, Bits limit) {
+  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();  // all but the sign
   const auto* values = static_cast<const Bits*>(data);
   // Blocks without an early exit inside vectorize.
   constexpr std::size_t kBlock = 1024;
   for (std::size_t i = 0; i < count; i += kBlock) {
     Bits found = 0;
     const std::size_t end = std::min(count, i + kBlock);
-    for (std::size_t j = i; j < end; ++j) found |= static_cast<Bits>((values[j] & kExponent) == kExponent);
-    if (found != 0) return true;
+    for (std::size_t j = i; j < end; ++j) found |= static_cast<Bits>((values[j] & kMagnitude) > limit);
+    if (found != 0) return false;
   }
-  return false;
-}
-
-Holds in_constant(const v0::Constant& constant) {
-  const ov::element::Type type = constant.get_element_type();
-  if (!any_nonfinite(type, constant.get_data_ptr(), ov::shape_size(constant.get_shape()))) return Holds::kFinite;
-  const std::vector<float> values = constant.cast_vector<float>();
-  const bool only_negative = std::all_of(values.begin(), values.end(), [](float value) {
-    return std::isfinite(value) || value == -std::numeric_limits<float>::infinity();
-  });
-  return only_negative ? Holds::kNegativeInfinity : Holds::kAnything;
-}
-
-// --- signs: enough to see that the root of a variance plus epsilon is a positive number
-
-bool is_positive_constant(const Output& value, bool or_zero) {
-  const auto constant = ov::as_type_ptr<v0::Constant>(value.get_node_shared_ptr());
-  if (constant == nullptr || ov::shape_size(constant->get_shape()) > 4096) return false;
-  const std::vector<float> values = constant->cast_vector<float>();
-  return std::all_of(values.begin(), values.end(), [or_zero](float x) { return x > 0 || (or_zero && x == 0); });
-}
-
-bool is_nonzero_constant(const Output& value) {
-  const auto constant = ov::as_type_ptr<v0::Constant>(value.get_node_shared_ptr());
-  if (constant == nullptr || ov::shape_size(constant->get_shape()) > 4096) return false;
-  const std::vector<float> values = constant->cast_vector<float>();
-  return std::all_of(values.begin(), values.end(), [](float x) { return x != 0; });
-}
-
-bool is_nonnegative(const Output& value);
-
-bool is_positive(const Output& value) {
-  const ov::Node& node = *value.get_node();
-  if (is_any<v0::Convert, v0::Sqrt, v1::Reshape, v0::Unsqueeze, ov::op::v3::Broadcast>(node)) {
-    return is_positive(node.input_value(0));
-  }
-  if (is_any<v1::Add>(node)) {
-    const Output a = node.input_value(0);
-    const Output b = node.input_value(1);
-    return (is_positive(a) && is_nonnegative(b)) || (is_nonnegative(a) && is_positive(b));
-  }
-  return is_positive_constant(value, /*or_zero=*/false);
-}
-
-bool is_nonnegative(const Output& value) {
-  const ov::Node& node = *value.get_node();
-  if (is_any<v0::Abs, v0::Relu, v0::Exp, v0::Sigmoid, ov::op::v8::Softmax>(node)) return true;
-  if (is_any<v0::Convert, v0::Sqrt, v1::Reshape, v0::Unsqueeze, ov::op::v3::Broadcast, v1::ReduceMean, v1::ReduceSum>(
-          node)) {
-    return is_nonnegative(node.input_value(0));
-  }
-  if (is_any<v1::Multiply>(node) && node.input_value(0) == node.input_value(1)) return true;
-  if (is_any<v1::Power>(node)) {
-    const auto exponent = ov::as_type_ptr<v0::Constant>(node.get_input_node_shared_ptr(1));
-    return exponent != nullptr && ov::shape_size(exponent->get_shape()) == 1 &&
-           exponent->cast_vector<float>().front() == 2;
-  }
-  return is_positive_constant(value, /*or_zero=*/true) || is_positive(value);
-}
-
-// Whether the operation may make NaN or an infinity of finite operands.
-bool is_source(const ov::Node& node) {
-  if (ov::is_type<PluginOperation>(&node)) return true;  // nobody knows
-  if (is_any<v0::Exp, v0::Sinh, v0::Cosh, v0::Tan, v0::Acos, v0::Asin, ov::op::v3::Acosh, ov::op::v3::Atanh, v1::Mod,
-             v1::FloorMod>(node)) {
-    return true;
-  }
-  if (is_any<v0::Sqrt>(node)) return !is_nonnegative(node.input_value(0));
-  if (is_any<v0::Log>(node)) return !is_positive(node.input_value(0));
-  if (is_any<v1::Divide>(node)) return !is_positive(node.input_value(1)) && !is_nonzero_constant(node.input_value(1));
-  if (is_any<v1::Power>(node)) {
-    const auto exponent = ov::as_type_ptr<v0::Constant>(node.get_input_node_shared_ptr(1));
-    if (exponent == nullptr || ov::shape_size(exponent->get_shape()) != 1) return true;
-    const float value = exponent->cast_vector<float>().front();
-    const bool always = value >= 0 && value == std::floor(value);
-    return !always && !is_positive(node.input_value(0)) && !(value >= 0 && is_nonnegative(node.input_value(0)));
-  }
-  return false;
+  return true;
 }
 
 // --- the operations that need finite operands
 
 bool is_attention(const ov::Node& node) { return is_any<ov::op::v13::ScaledDotProductAttention>(node); }
 
-// The operations that need finite operands: what the operands hold that they cannot bear.
-bool needs_replacing(const ov::Node& node, const std::vector<Holds>& operands) {
-  if (is_any<v0::Relu, v0::HardSigmoid, ov::op::v14::MaxPool>(node)) return operands[0] != Holds::kFinite;
-  if (is_any<ov::op::v8::Softmax>(node)) return operands[0] == Holds::kAnything;
+bool may_be_softened(const Bounds& x) { return !x.nan && x.most <= Bounds::kLargest; }  // -inf is a mask
+
+// Whether the fast operation is right for such operands, so far as an exact one could replace it.
+bool is_exact(const ov::Node& node, const BoundsOf& bounds) {
+  const auto x = [&](std::size_t index) { return bounds[node.input_value(index)]; };
+  if (is_any<v0::Relu, v0::HardSigmoid, v0::PRelu, ov::op::v14::MaxPool>(node)) return x(0).is_finite();
+  if (is_any<ov::op::v8::Softmax>(node)) return may_be_softened(x(0));
   if (is_attention(node)) {
-    return std::any_of(operands.begin(), operands.begin() + 3, [](Holds x) { return x != Holds::kFinite; }) ||
-           (operands.size() > 3 && operands[3] == Holds::kAnything);
+    return x(0).is_finite() && x(1).is_finite() && x(2).is_finite() && may_be_softened(x(3));
   }
-  return false;
+  return true;
 }
 
-template <typename Visit>
-void visit_sensitive(const ov::Model& model, Holds inputs, const Visit& visit) {
-  std::unordered_map<const ov::Node*, Holds> held;
-  for (const std::shared_ptr<ov::Node>& node : model.get_ordered_ops()) {
-    Holds result = Holds::kFinite;
-    std::vector<Holds> operands;
-    for (const Output& operand : node->input_values()) {
-      operands.push_back(operand.get_element_type().is_real() ? held.at(operand.get_node()) : Holds::kFinite);
-      result = std::max(result, operands.back());
-    }
-    if (is_any<v0::Parameter>(*node)) {
-      result = inputs;
-    } else if (const auto constant = ov::as_type_ptr<v0::Constant>(node)) {
-      result = constant->get_element_type().is_real() ? in_constant(*constant) : Holds::kFinite;
-    } else if (is_source(*node)) {
-      result = Holds::kAnything;
-    } else if ((is_any<ov::op::v8::Softmax>(*node) || is_attention(*node)) && result == Holds::kNegativeInfinity) {
-      result = Holds::kFinite;
-    } else if (result == Holds::kNegativeInfinity &&
-               !is_any<v1::Add, v1::Select, v1::Reshape, v1::Transpose, v0::Unsqueeze, v0::Squeeze, v0::Concat,
-                       v0::Convert, ov::op::v3::Broadcast, ov::op::v8::Slice, ov::op::v8::Gather>(*node)) {
-      result = Holds::kAnything;  // times a negative number, minus itself, ...
-    }
-    held[node.get()] = result;
-    if (needs_replacing(*node, operands)) visit(node);
+// The operations that give numbers where eager's overflow inside, and gives NaN or an infinity.
+bool hides_overflow(const ov::Node& node) {
+  return is_any<ov::op::v6::MVN, ov::op::v12::GroupNormalization, ov::op::v4::HSwish>(node);
+}
+
+// Whether overflow must be kept from the operation.
+bool is_sensitive(const ov::Node& node) {
+  return is_attention(node) || hides_overflow(node) ||
+         is_any<v0::Relu, v0::HardSigmoid, ov::op::v14::MaxPool, ov::op::v8::Softmax, v0::PRelu, v0::MatMul,
+                v1::Convolution, v1::GroupConvolution, v1::ConvolutionBackpropData, v1::GroupConvolutionBackpropData>(
+             node);
+}
+
+bool is_kept_from_overflow(const ov::Node& node, const BoundsOf& bounds) {
+  if (is_any<ov::op::v8::Softmax>(node)) return is_exact(node, bounds);
+  if (is_attention(node)) return is_exact(node, bounds) && bounds.of_result(node).is_finite();
+  for (const Output& operand : node.input_values()) {
+    if (operand.get_element_type().is_real() && !bounds[operand].is_finite()) return false;
   }
+  return bounds.of_result(node).is_finite();
 }
 
 // --- exact forms
@@ -255,8 +176,64 @@ Output exact_attention(const ov::op::v13::ScaledDotProductAttention& attention) 
   return std::make_shared<v0::Convert>(result, type);
 }
 
+// Slopes of one dimension are of the channels, which are x's second.
+Output exact_leaky_relu(const Output& x, Output slope) {
+  const ov::Rank rank = x.get_partial_shape().rank();
+  const ov::PartialShape& slopes = slope.get_partial_shape();
+  if (slopes.size() == 1 && slopes[0] != 1 && rank.get_length() > 2) {
+    std::vector<std::int64_t> axes(static_cast<std::size_t>(rank.get_length()) - 2);
+    std::iota(axes.begin(), axes.end(), 1);
+    slope = std::make_shared<v0::Unsqueeze>(slope, v0::Constant::create(ov::element::i64, {axes.size()}, axes));
+  }
+  return select(std::make_shared<v1::Less>(x, number(x, 0)), std::make_shared<v1::Multiply>(x, slope), x);
+}
+
+// 0 where the squares of the differences from the mean can be summed up, and NaN where that overflows, of `axes`, whose
+// dimensions are kept as 1: what eager's statistics are there.
+Output zero_or_nan(const Output& x, const Output& axes) {
+  const Output mean = std::make_shared<v1::ReduceMean>(x, axes, /*keep_dims=*/true);
+  const Output difference = std::make_shared<v1::Subtract>(x, mean);
+  const Output squares = std::make_shared<v1::Multiply>(difference, difference);
+  const Output sum = std::make_shared<v1::ReduceSum>(squares, axes, /*keep_dims=*/true);
+  return select(std::make_shared<v1::Less>(sum, number(x, INFINITY)), number(x, 0), number(x, NAN));
+}
+
+Output exact_group_normalization(const ov::op::v12::GroupNormalization& node) {
+  const Output x = node.input_value(0);
+  const std::int64_t groups = node.get_num_groups();
+  const std::int64_t channels = x.get_partial_shape()[1].get_length();
+  const auto ints = [](const std::vector<std::int64_t>& values) {
+    return v0::Constant::create(ov::element::i64, {values.size()}, values);
+  };
+  const auto reshaped = [&](const Output& value, const std::vector<std::int64_t>& shape) -> Output {
+    return std::make_shared<v1::Reshape>(value, ints(shape), /*special_zero=*/true);
+  };
+  const Output by_group = zero_or_nan(reshaped(x, {0, groups, -1}), ints({2}));  // [n, groups, 1]
+  const ov::Shape spread{1, static_cast<std::size_t>(groups), static_cast<std::size_t>(channels / groups)};
+  const Output zeros = std::make_shared<v0::Convert>(
+      v0::Constant::create(ov::element::f32, spread, std::vector<float>(static_cast<std::size_t>(channels))),
+      x.get_element_type());
+  std::vector<std::int64_t> shape(x.get_partial_shape().size(), 1);
+  shape[0] = 0;
+  shape[1] = channels;
+  const Output by_channel = reshaped(std::make_shared<v1::Add>(zeros, by_group), shape);
+  return std::make_shared<v1::Add>(node.clone_with_new_inputs(node.input_values()), by_channel);
+}
+
 Output exact(const ov::Node& node) {
   const Output x = node.input_value(0);
+  if (is_any<ov::op::v6::MVN>(node)) {
+    return std::make_shared<v1::Add>(node.clone_with_new_inputs(node.input_values()),
+                                     zero_or_nan(x, node.input_value(1)));
+  }
+  if (const auto* group = ov::as_type<const ov::op::v12::GroupNormalization>(&node)) {
+    return exact_group_normalization(*group);
+  }
+  if (is_any<ov::op::v4::HSwish>(node)) {
+    const Output gate = at_most(at_least(std::make_shared<v1::Add>(x, number(x, 3)), 0), 6);
+    return std::make_shared<v1::Divide>(std::make_shared<v1::Multiply>(x, gate), number(x, 6));
+  }
+  if (is_any<v0::PRelu>(node)) return exact_leaky_relu(x, node.input_value(1));
   if (is_any<v0::Relu>(node)) return at_least(x, 0);
   if (is_any<v0::HardSigmoid>(node)) {
     const Output scaled = std::make_shared<v1::Multiply>(x, node.input_value(1));
@@ -269,9 +246,16 @@ Output exact(const ov::Node& node) {
   return exact_attention(*ov::as_type<const ov::op::v13::ScaledDotProductAttention>(&node));
 }
 
-std::size_t make_exact(ov::Model& model, Holds inputs) {
+std::size_t make_exact(ov::Model& model, const BoundsOf::Known& inputs, bool overflow) {
   ov::NodeVector found;
-  visit_sensitive(model, inputs, [&](const std::shared_ptr<ov::Node>& node) { found.push_back(node); });
+  {
+    BoundsOf bounds(model);
+    bounds.compute(inputs, overflow);
+    for (const std::shared_ptr<ov::Node>& node : bounds.order()) {
+      const bool overflows = overflow && hides_overflow(*node) && !bounds.of_result(*node).is_finite();
+      if (!is_exact(*node, bounds) || overflows) found.push_back(node);
+    }
+  }
   for (const std::shared_ptr<ov::Node>& node : found) {
     const Output replacement = exact(*node);
     replacement.get_node()->set_friendly_name(node->get_friendly_name());
@@ -281,23 +265,213 @@ std::size_t make_exact(ov::Model& model, Holds inputs) {
   return found.size();
 }
 
-}  // namespace
-
-std::size_t make_exact_for_finite_inputs(ov::Model& model) { return make_exact(model, Holds::kFinite); }
-
-bool needs_finite_inputs(const ov::Model& model) {
-  bool found = false;
-  visit_sensitive(model, Holds::kAnything, [&](const std::shared_ptr<ov::Node>&) { found = true; });
-  return found;
+BoundsOf::Known finite_inputs(const ov::Model& model) {
+  BoundsOf::Known known;
+  for (const auto& parameter : model.get_parameters()) {
+    if (parameter->get_element_type().is_real()) known[parameter->output(0)] = Bounds::within(Bounds::kLargest);
+  }
+  return known;
 }
 
-void make_exact_for_all_inputs(ov::Model& model) { make_exact(model, Holds::kAnything); }
+// --- guards
 
-bool any_nonfinite(const ov::element::Type& type, const void* data, std::size_t count) {
-  if (type == ov::element::f32) return any_with_exponent<std::uint32_t, 0x7f800000>(data, count);
-  if (type == ov::element::f16) return any_with_exponent<std::uint16_t, 0x7c00>(data, count);
-  if (type == ov::element::bf16) return any_with_exponent<std::uint16_t, 0x7f80>(data, count);
-  return false;
+// Inputs beyond such limits and values beyond this one run the exact form: far above what models compute with.
+constexpr std::array<double, 4> kInputLimits{0x1p64, 0x1p48, 0x1p32, 0x1p24};
+constexpr double kLimit = 0x1p24;
+
+class Overflow {
+ public:
+  explicit Overflow(ov::Model& model) : model_(model), bounds_(model), known_(finite_inputs(model)) {
+    bounds_.compute(known_, /*overflow=*/false);
+    for (const auto& node : bounds_.order()) {
+      concerned_.push_back(is_sensitive(*node) && is_kept_from_overflow(*node, bounds_));
+    }
+  }
+
+  Guards guard() {
+    Guards guards;
+    guards.inputs.assign(model_.get_parameters().size(), std::numeric_limits<float>::infinity());
+    bounds_.compute({}, /*overflow=*/false);
+    if (next(0) == bounds_.order().size()) return guards;  // whatever the inputs hold
+    bounds_.compute(known_, /*overflow=*/true);
+    for (std::size_t i = next(0); i < bounds_.order().size(); i = next(i)) {
+      if (!tighten(i)) concerned_[i] = false;  // nothing bounds it
+    }
+    for (std::size_t i = 0; i < guards.inputs.size(); ++i) {
+      const auto found = known_.find(model_.get_parameters()[i]->output(0));
+      if (found != known_.end()) guards.inputs[i] = static_cast<float>(found->second.most);
+    }
+    for (const Measured& measured : measured_) guards.limits.push_back(measure(measured));
+    return guards;
+  }
+
+ private:
+  struct Measured {
+    Output value;
+    bool is_finite;  // if all that is checked before holds
+  };
+
+  // The first operation from `begin` on that overflow may reach.
+  [[nodiscard]] std::size_t next(std::size_t begin) const {
+    while (begin < concerned_.size() &&
+           (!concerned_[begin] || is_kept_from_overflow(*bounds_.order()[begin], bounds_))) {
+      ++begin;
+    }
+    return begin;
+  }
+
+  // From the operation's largest operand back to an input, always by the largest operand.
+  [[nodiscard]] std::vector<Output> path_to(const ov::Node& node) const {
+    std::vector<Output> path;
+    for (const ov::Node* at = &node; at != nullptr;) {
+      const Output* largest = nullptr;
+      const ov::OutputVector operands = at->input_values();
+      for (const Output& operand : operands) {
+        if (!operand.get_element_type().is_real() || is_any<v0::Constant>(*operand.get_node())) continue;
+        if (largest == nullptr || size(*largest) < size(operand)) largest = &operand;
+      }
+      at = nullptr;
+      if (largest != nullptr) {
+        path.push_back(*largest);
+        at = path.back().get_node();
+      }
+    }
+    return path;
+  }
+  [[nodiscard]] double size(const Output& value) const {
+    return bounds_[value].nan ? Bounds::kInfinity : bounds_[value].magnitude();
+  }
+
+  // Whether the layer before would no longer be one with what follows, if the value had another user.
+  static bool is_fused(const Output& value) {
+    return value.get_target_inputs().size() < 2 &&
+           is_any<v0::MatMul, v1::Convolution, v1::GroupConvolution, v1::ConvolutionBackpropData,
+                  v1::GroupConvolutionBackpropData, v1::Add, v1::Subtract, v1::Multiply, v1::Divide>(*value.get_node());
+  }
+  static double elements(const Output& value) {
+    double count = 1;
+    for (const ov::Dimension& dim : value.get_partial_shape()) {
+      count *= dim.is_static() ? static_cast<double>(dim.get_length()) : 64;
+    }
+    return count;
+  }
+
+  // If the value within the bounds keeps overflow from the operation at `index`: how many times its result could be
+  // doubled before it overflows.
+  std::optional<double> room_with(std::size_t index, const Output& value, const Bounds& bounds) {
+    BoundsOf::Known known = known_;
+    known[value] = bounds;
+    const std::size_t begin = position(value.get_node());
+    bounds_.compute(known, /*overflow=*/true, begin, index + 1);
+    std::optional<double> room;
+    const ov::Node& node = *bounds_.order()[index];
+    if (is_kept_from_overflow(node, bounds_)) {
+      room = std::log2(Bounds::kLargest / std::max(bounds_.of_result(node).magnitude(), 1.0));
+    }
+    bounds_.compute(known_, /*overflow=*/true, begin, index + 1);
+    return room;
+  }
+  [[nodiscard]] std::size_t position(const ov::Node* node) const {
+    const auto& order = bounds_.order();
+    return static_cast<std::size_t>(
+        std::find_if(order.begin(), order.end(), [node](const auto& other) { return other.get() == node; }) -
+        order.begin());
+  }
+
+  // Bounds an input, if that is enough, or the smallest value between that is.
+  bool tighten(std::size_t index) {
+    const std::vector<Output> path = path_to(*bounds_.order()[index]);
+    if (path.empty()) return false;
+    if (is_any<v0::Parameter>(*path.back().get_node())) {
+      for (const double limit : kInputLimits) {
+        if (bounds_[path.back()].magnitude() <= limit) continue;
+        if (!room_with(index, path.back(), Bounds::within(limit))) continue;
+        known_[path.back()] = Bounds::within(limit);
+        bounds_.compute(known_, /*overflow=*/true);
+        return true;
+      }
+    }
+    struct Candidate {
+      Output value;
+      Bounds bounds;
+      double cost;
+    };
+    std::optional<Candidate> best;
+    for (const Output& value : path) {
+      const Bounds now = bounds_[value];
+      if (is_any<v0::Parameter>(*value.get_node()) || is_fused(value) || size(value) <= kLimit) continue;
+      // A mask may be as small as it likes.
+      const bool may_be_mask = !now.nan && now.least < -kLimit;
+      for (const Bounds& wanted : {Bounds{now.least, kLimit, false}, Bounds::within(kLimit)}) {
+        if (wanted.least < -kLimit && !may_be_mask) continue;
+        const std::optional<double> room = room_with(index, value, wanted);
+        if (!room) continue;
+        const double cost = elements(value) / (*room + 1);
+        if (!best || cost < best->cost) best = {value, wanted, cost};
+        break;
+      }
+    }
+    if (best) {
+      measured_.push_back({best->value, bounds_[best->value].is_finite()});
+      known_[best->value] = best->bounds;
+      bounds_.compute(known_, /*overflow=*/true);
+      return true;
+    }
+    // Several large values meet: one after the other.
+    for (const Output& value : {path.front(), path.back()}) {
+      const bool is_input = is_any<v0::Parameter>(*value.get_node());
+      const double limit = is_input ? kInputLimits.back() : kLimit;
+      if (size(value) <= limit) continue;
+      if (!is_input) measured_.push_back({value, bounds_[value].is_finite()});
+      known_[value] = Bounds::within(limit);
+      bounds_.compute(known_, /*overflow=*/true);
+      return true;
+    }
+    return false;
+  }
+
+  // Adds the result that measures the value, and returns its limit.
+  float measure(const Measured& measured) {
+    const Bounds& bound = known_.at(measured.value);
+    Output x = measured.value;
+    if (x.get_element_type() != ov::element::f32) x = std::make_shared<v0::Convert>(x, ov::element::f32);
+    const bool one_sided = bound.least < -bound.most;  // what is checked is the upper end only
+    if (!one_sided) x = std::make_shared<v0::Abs>(x);
+    // The plugin's maximum passes over NaN: a comparison with it is false.
+    if (!measured.is_finite) {
+      const auto holds = std::make_shared<v1::LessEqual>(x, number(x, static_cast<float>(bound.most)));
+      x = select(holds, x, number(x, INFINITY));
+    }
+    std::vector<std::int64_t> axes(static_cast<std::size_t>(x.get_partial_shape().rank().get_length()));
+    std::iota(axes.begin(), axes.end(), 0);
+    const auto all = v0::Constant::create(ov::element::i64, {axes.size()}, axes);
+    model_.add_results({std::make_shared<v0::Result>(std::make_shared<v1::ReduceMax>(x, all, /*keep_dims=*/false))});
+    return static_cast<float>(bound.most);
+  }
+
+  ov::Model& model_;
+  BoundsOf bounds_;
+  BoundsOf::Known known_;
+  std::vector<bool> concerned_;  // by position: right without overflow, so that overflow is what to guard against
+  std::vector<Measured> measured_;
+};
+
+}  // namespace
+
+std::size_t make_exact_for_finite_inputs(ov::Model& model) {
+  return make_exact(model, finite_inputs(model), /*overflow=*/false);
+}
+
+void make_exact_for_all_inputs(ov::Model& model) { make_exact(model, {}, /*overflow=*/true); }
+
+Guards add_guards(ov::Model& model) { return Overflow(model).guard(); }
+
+bool all_within(const ov::element::Type& type, const void* data, std::size_t count, float limit) {
+  const auto bits = std::bit_cast<std::int32_t>(std::min(limit, std::numeric_limits<float>::max()));
+  if (type == ov::element::f32) return all_within<std::int32_t>(data, count, bits);
+  if (type == ov::element::bf16) return all_within<std::int16_t>(data, count, static_cast<std::int16_t>(bits >> 16));
+  if (type == ov::element::f16) return all_within<std::int16_t>(data, count, 0x7bff);  // the largest number
+  return true;
 }
 
 }  // namespace torchtrt::openvino

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -41,13 +42,14 @@ void guarded(const std::string& engine, const char* doing, const Action& action)
 }  // namespace
 
 void OpenVinoContext::run(const backend::RunRequest& run) {
-  const bool exact = engine_.needs_finite_inputs() && any_input_nonfinite(run);
   allocate_outputs(run);
-  if (run.layer_times != nullptr) [[unlikely]] {
-    run_profiled(run, exact);
-  } else {
-    run_on(exact ? exact_ : plain_, exact, run);
-  }
+  const auto run_form = [&](bool exact) {
+    if (run.layer_times != nullptr) [[unlikely]]
+      return run_profiled(run, exact);
+    return run_on(exact ? exact_ : plain_, exact, run);
+  };
+  if (are_inputs_within_limits(run) && run_form(/*exact=*/false)) return;
+  run_form(/*exact=*/true);
 }
 
 void OpenVinoContext::allocate_outputs(const backend::RunRequest& run) {
@@ -57,7 +59,7 @@ void OpenVinoContext::allocate_outputs(const backend::RunRequest& run) {
   }
 }
 
-void OpenVinoContext::run_on(Place& place, bool exact, const backend::RunRequest& run) {
+bool OpenVinoContext::run_on(Place& place, bool exact, const backend::RunRequest& run) {
   for (bool again = false;; again = true) {
     if (place.pool == nullptr || place.pool->is_spoiled()) [[unlikely]] {
       place.request.reset();
@@ -65,7 +67,9 @@ void OpenVinoContext::run_on(Place& place, bool exact, const backend::RunRequest
     }
     if (try_on(place, /*alone=*/again, run)) break;
   }
+  if (!place.pool->is_within_limits(*place.request)) return false;
   deliver(run, *place.pool, place.request);
+  return true;
 }
 
 bool OpenVinoContext::try_on(Place& place, bool alone, const backend::RunRequest& run) {
@@ -81,7 +85,7 @@ bool OpenVinoContext::try_on(Place& place, bool alone, const backend::RunRequest
   return counts;
 }
 
-void OpenVinoContext::run_profiled(const backend::RunRequest& run, bool exact) {
+bool OpenVinoContext::run_profiled(const backend::RunRequest& run, bool exact) {
   std::vector<ov::ProfilingInfo> layers;
   std::shared_ptr<ProfiledForm> form;
   std::unique_lock<std::mutex> turn;
@@ -95,7 +99,8 @@ void OpenVinoContext::run_profiled(const backend::RunRequest& run, bool exact) {
     counts = try_on(place, /*alone=*/true, run);
   }
   guarded(engine_.name(), "measuring", [&] { layers = place.request->infer.get_profiling_info(); });
-  deliver(run, *form->pool, place.request);
+  const bool is_right = form->pool->is_within_limits(*place.request);
+  if (is_right) deliver(run, *form->pool, place.request);
   if (place.request != nullptr) form->pool->release(std::move(place.request));  // otherwise its outputs are lent
   ++form->runs;
   for (const ov::ProfilingInfo& layer : layers) {
@@ -107,16 +112,19 @@ void OpenVinoContext::run_profiled(const backend::RunRequest& run, bool exact) {
     const std::chrono::duration<double, std::milli> mean = layer.real_time;
     run.layer_times->add(found->second.name, added.count(), mean.count());
   }
+  return is_right;
 }
 
-bool OpenVinoContext::any_input_nonfinite(const backend::RunRequest& run) const {
-  for (std::size_t i = 0; i < run.inputs.size(); ++i) {
+bool OpenVinoContext::are_inputs_within_limits(const backend::RunRequest& run) const {
+  const std::vector<float>& limits = engine_.input_limits();
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    if (std::isinf(limits[i])) continue;
     const DLTensor& tensor = run.inputs[i];
     const auto* data = static_cast<const std::byte*>(tensor.data) + tensor.byte_offset;
     const std::size_t count = volume(tensor.shape, static_cast<std::size_t>(tensor.ndim));
-    if (any_nonfinite(engine_.inputs()[i].type, data, count)) return true;
+    if (!all_within(engine_.inputs()[i].type, data, count, limits[i])) return false;
   }
-  return false;
+  return true;
 }
 
 void OpenVinoContext::bind_input(Request& request, std::size_t index, const DLTensor& tensor) {

@@ -32,14 +32,15 @@ class OpenVinoContext final : public backend::Context {
     std::unique_ptr<Request> request;  // destroyed before its pool
   };
 
-  /// Runs the plain form or the exact one, where it ran before, until a run counts.
-  void run_on(Place& place, bool exact, const backend::RunRequest& run);
+  /// Runs the plain form or the exact one, where it ran before, until a run counts. False: something overflowed, or came
+  /// near it, so that the exact form has to run.
+  bool run_on(Place& place, bool exact, const backend::RunRequest& run);
   /// False: the run does not count, see RequestPool::infer.
   bool try_on(Place& place, bool alone, const backend::RunRequest& run);
   void allocate_outputs(const backend::RunRequest& run);
   /// Runs the form of the engine that measures its layers, and says how long they took.
-  void run_profiled(const backend::RunRequest& run, bool exact);
-  [[nodiscard]] bool any_input_nonfinite(const backend::RunRequest& run) const;
+  bool run_profiled(const backend::RunRequest& run, bool exact);
+  [[nodiscard]] bool are_inputs_within_limits(const backend::RunRequest& run) const;
   void bind_input(Request& request, std::size_t index, const DLTensor& tensor);
   void bind_output(Request& request, std::size_t index);
   /// Takes `request` where outputs are lent.

@@ -184,21 +184,29 @@ OpenVinoEngine::OpenVinoEngine(const backend::LoadRequest& load) : load_(load), 
   const std::shared_ptr<ov::Model> model = read(load);
   inputs_ = match_ports(load, model->inputs(), load.inputs, "input");
   outputs_ = match_ports(load, model->outputs(), load.outputs, "output");
-  needs_finite_inputs_ = openvino::needs_finite_inputs(*model);
-  pools_[0] = make_pool(model, /*profiled=*/false);
+  Guards guards = add_guards(*model);
+  input_limits_ = std::move(guards.inputs);
+  pools_[0] = make_pool(model, std::move(guards.limits), /*profiled=*/false);
 }
 
-std::shared_ptr<RequestPool> OpenVinoEngine::make_pool(const std::shared_ptr<ov::Model>& model, bool profiled) const {
-  PoolModel made{{}, inputs_.size(), outputs_.size(), keeps_state(*model), nullptr, load_.owner};
+std::shared_ptr<RequestPool> OpenVinoEngine::make_pool(const std::shared_ptr<ov::Model>& model,
+                                                       std::vector<float> limits, bool profiled) const {
+  PoolModel made;
+  made.inputs = inputs_.size();
+  made.outputs = outputs_.size();
+  made.limits = std::move(limits);
+  made.keeps_state = keeps_state(*model);
+  made.owner = load_.owner;
   if (profiled || load_.settings.streams == 1) made.failure = keep_failures_of(*model);  // before it is copied
   made.compiled = compile(load_, model, profiled);
   return std::make_shared<RequestPool>(std::move(made));
 }
 
-std::shared_ptr<ov::Model> OpenVinoEngine::model_of(bool exact) const {
+std::shared_ptr<RequestPool> OpenVinoEngine::make_pool(bool exact, bool profiled) const {
   const std::shared_ptr<ov::Model> model = read(load_);
-  if (exact) make_exact_for_all_inputs(*model);
-  return model;
+  if (!exact) return make_pool(model, add_guards(*model).limits, profiled);
+  make_exact_for_all_inputs(*model);
+  return make_pool(model, {}, profiled);
 }
 
 std::shared_ptr<RequestPool> OpenVinoEngine::pool(bool exact) const {
@@ -207,8 +215,10 @@ std::shared_ptr<RequestPool> OpenVinoEngine::pool(bool exact) const {
   if (pool == nullptr) {
     TORCHTRT_LOG(
         kWarning, "engine \"", name_,
-        "\": an input holds NaN or an infinity. Such calls run a slower form of the engine that treats them as "
-        "PyTorch does; it is compiled now and takes the engine's memory once more.");
+        "\": an input holds NaN, an infinity, or a number so large that something may overflow. Such calls run a "
+        "slower "
+        "form of the engine that treats them as PyTorch does; it is compiled now and takes the engine's memory once "
+        "more.");
   } else if (!pool->is_spoiled()) {
     return pool;
   } else if (!pool->is_left_behind()) {
@@ -216,7 +226,7 @@ std::shared_ptr<RequestPool> OpenVinoEngine::pool(bool exact) const {
                  "\": OpenVINO failed in a run, after which what it compiled cannot be trusted; it is compiled again");
   }
   pool = nullptr;  // its memory first
-  return pool = make_pool(model_of(exact), /*profiled=*/false);
+  return pool = make_pool(exact, /*profiled=*/false);
 }
 
 std::shared_ptr<ProfiledForm> OpenVinoEngine::profiled_form(bool exact) const {
@@ -224,7 +234,7 @@ std::shared_ptr<ProfiledForm> OpenVinoEngine::profiled_form(bool exact) const {
   std::shared_ptr<ProfiledForm>& form = profiled_[exact ? 1 : 0];
   if (form == nullptr || form->pool->is_spoiled()) {
     auto made = std::make_shared<ProfiledForm>();
-    made->pool = make_pool(model_of(exact), /*profiled=*/true);
+    made->pool = make_pool(exact, /*profiled=*/true);
     made->layers = layers_of(*made->pool, exact);
     form = std::move(made);
   }

@@ -49,9 +49,9 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   [[nodiscard]] const std::vector<Port>& outputs() const { return outputs_; }
   std::string inspect() override;
 
-  /// Whether requests of the plain form are right for finite inputs only (nonfinite.h); those of the exact form are right
-  /// for all.
-  [[nodiscard]] bool needs_finite_inputs() const { return needs_finite_inputs_; }
+  /// By input: what the magnitude of its elements must not exceed for the plain form to be right (nonfinite.h); the exact
+  /// form is right for all.
+  [[nodiscard]] const std::vector<float>& input_limits() const { return input_limits_; }
   /// Of the plain form or of the exact one, which is made at the first call. A spoiled pool is replaced: its model is
   /// compiled again.
   std::shared_ptr<RequestPool> pool(bool exact) const;
@@ -64,9 +64,10 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   const backend::LoadRequest load_;
   std::string name_;
   std::vector<Port> inputs_, outputs_;
-  bool needs_finite_inputs_ = false;
-  [[nodiscard]] std::shared_ptr<ov::Model> model_of(bool exact) const;
-  [[nodiscard]] std::shared_ptr<RequestPool> make_pool(const std::shared_ptr<ov::Model>& model, bool profiled) const;
+  std::vector<float> input_limits_;
+  [[nodiscard]] std::shared_ptr<RequestPool> make_pool(bool exact, bool profiled) const;
+  [[nodiscard]] std::shared_ptr<RequestPool> make_pool(const std::shared_ptr<ov::Model>& model,
+                                                       std::vector<float> limits, bool profiled) const;
   [[nodiscard]] std::map<std::string, ProfiledForm::Layer> layers_of(const RequestPool& pool, bool exact) const;
 
   mutable std::mutex mutex_;                                         // of what follows

@@ -56,6 +56,10 @@ std::unique_ptr<Request> RequestPool::make() {
   const Closed closed = close(lock);
   ov::CompiledModel compiled = model_.compiled;
   request->infer = compiled.create_infer_request();
+  for (std::size_t i = 0; i < model_.limits.size(); ++i) {
+    request->measured.emplace_back(ov::element::f32, ov::Shape{});
+    request->infer.set_output_tensor(model_.outputs + i, request->measured.back());
+  }
   return request;
 }
 
@@ -127,6 +131,14 @@ bool RequestPool::run_beside_others(Request& request, bool alone) {
   // Of several failures all but the first may come from the first.
   if (error != nullptr && failures_ == 1) std::rethrow_exception(error);
   return failures_ == 0;
+}
+
+bool RequestPool::is_within_limits(const Request& request) const {
+  for (std::size_t i = 0; i < model_.limits.size(); ++i) {
+    const bool holds = *request.measured[i].data<const float>() <= model_.limits[i];  // false for NaN
+    if (!holds) return false;
+  }
+  return true;
 }
 
 std::shared_ptr<Request> RequestPool::lend(std::unique_ptr<Request> request) {

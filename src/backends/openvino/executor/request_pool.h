@@ -32,12 +32,16 @@ struct Request {
   };
   ov::InferRequest infer;
   std::vector<Binding> inputs, outputs;
+  std::vector<ov::Tensor> measured;  ///< The results behind the outputs, bound to the request.
 };
 
 /// What a pool is made of.
 struct PoolModel {
   ov::CompiledModel compiled;
   std::size_t inputs = 0, outputs = 0;
+  /// Behind the outputs are as many results of the model: float32 of no dimensions, which must not exceed these, or the
+  /// run's outputs are not right (nonfinite.h).
+  std::vector<float> limits;
   /// The model was compiled from one with dynamic shapes, or with plugins: its runs are told apart.
   bool keeps_state = false;
   /// Where the model's plugin operations leave their errors. Null with several streams, where nothing says which run an
@@ -80,6 +84,8 @@ class RequestPool : public std::enable_shared_from_this<RequestPool> {
   /// The request as the owner of its outputs' memory: comes back to the pool with the last copy of the pointer.
   std::shared_ptr<Request> lend(std::unique_ptr<Request> request);
   void release(std::unique_ptr<Request> request) noexcept;
+  /// Whether a run of the request that counts kept to the limits.
+  [[nodiscard]] bool is_within_limits(const Request& request) const;
   [[nodiscard]] const ov::CompiledModel& model() const { return model_.compiled; }
 
  private:
