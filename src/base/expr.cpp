@@ -1,67 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
+// The algebra of expressions; expr_parse.cpp reads their text.
 #include <torchtrt/base/expr.h>
 
 #include <algorithm>
-#include <limits>
+#include <iterator>
 #include <optional>
 #include <ostream>
-#include <sstream>
 #include <utility>
 
 #include <torchtrt/base/error.h>
 
+#include "base/expr_budget.h"
+#include "base/integers.h"
+
 namespace torchtrt {
 
-// A factor that polynomials cannot look into: a symbol, or one of // % max min over two expressions.
+// A factor that polynomials cannot look into: a symbol, or one of // % max min over two expressions. Terms share it.
 struct Expr::Atom {
   Kind kind = Kind::kSymbol;
   std::string key;  // the symbol's name, or the operation's text: identity and order
-  std::shared_ptr<const std::pair<Expr, Expr>> operands;
-
-  bool operator==(const Atom& other) const { return key == other.key; }
-  bool operator<(const Atom& other) const { return key < other.key; }
+  std::optional<std::pair<Expr, Expr>> operands = std::nullopt;
+  std::size_t nesting = 0;  // of operations in their operands
 };
 
-// coefficient * product of factors (sorted, repeated for powers). No factors: the constant term.
+// coefficient * product of factors (sorted by key, repeated for powers). No factors: the constant term.
 struct Expr::Term {
   std::int64_t coefficient = 0;
-  std::vector<Atom> factors;
-
-  bool same_factors(const Term& other) const { return factors == other.factors; }
+  std::vector<std::shared_ptr<const Atom>> factors;
 };
 
 namespace {
 
-// Bounds the expansion of products: text from a file must not be able to ask for 2^n terms.
-constexpr std::size_t kMaxTerms = 4096;
-constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t kMinInt = std::numeric_limits<std::int64_t>::min();
+// Bounds of one expression, far beyond any shape's, because operations expand: what comes from a file must not be able
+// to ask for 2^n terms.
+constexpr std::size_t kMaxNesting = 100;
+constexpr std::size_t kMaxProducts = 4096;  // of terms, when two sums are multiplied
 
-std::int64_t checked_add(std::int64_t a, std::int64_t b) {
-  std::int64_t result = 0;
-  TORCHTRT_CHECK(!__builtin_add_overflow(a, b, &result), kOutOfRange, "dimension arithmetic overflows: ", a, " + ", b);
-  return result;
-}
-
-std::int64_t checked_mul(std::int64_t a, std::int64_t b) {
-  std::int64_t result = 0;
-  TORCHTRT_CHECK(!__builtin_mul_overflow(a, b, &result), kOutOfRange, "dimension arithmetic overflows: ", a, " * ", b);
-  return result;
-}
-
-std::int64_t floor_div_values(std::int64_t a, std::int64_t b) {
-  TORCHTRT_CHECK(b != 0, kOutOfRange, "division by zero in dimension arithmetic: ", a, " // 0");
-  TORCHTRT_CHECK(!(a == kMinInt && b == -1), kOutOfRange, "dimension arithmetic overflows: ", a, " // -1");
-  const std::int64_t quotient = a / b;
-  return quotient * b != a && (a < 0) != (b < 0) ? quotient - 1 : quotient;
-}
-
-std::int64_t mod_values(std::int64_t a, std::int64_t b) { return a - floor_div_values(a, b) * b; }
+// The order of factors, and whether they are the same.
+constexpr auto kBefore = [](const auto& a, const auto& b) { return a != b && a->key < b->key; };
+constexpr auto kSame = [](const auto& a, const auto& b) { return a == b || a->key == b->key; };
 
 std::int64_t apply(Expr::Kind kind, std::int64_t a, std::int64_t b) {
   switch (kind) {
-    case Expr::Kind::kFloorDiv: return floor_div_values(a, b);
-    case Expr::Kind::kMod: return mod_values(a, b);
+    case Expr::Kind::kFloorDiv: return checked_floor_div(a, b);
+    case Expr::Kind::kMod: return checked_mod(a, b);
     case Expr::Kind::kMax: return std::max(a, b);
     case Expr::Kind::kMin: return std::min(a, b);
     default: break;
@@ -69,154 +51,61 @@ std::int64_t apply(Expr::Kind kind, std::int64_t a, std::int64_t b) {
   fail(ErrorCode::kInternal, "not an opaque operation");
 }
 
-// Interval arithmetic that treats both ends of int64 as infinite.
-std::int64_t saturating_add(std::int64_t a, std::int64_t b) {
-  std::int64_t result = 0;
-  if (a == kMaxInt || b == kMaxInt) return kMaxInt;
-  if (a == kMinInt || b == kMinInt) return kMinInt;
-  if (__builtin_add_overflow(a, b, &result)) return a > 0 ? kMaxInt : kMinInt;
-  return result;
-}
+// --- intervals: the lower end INT64_MIN and the upper end INT64_MAX stand for no limit; other ends are numbers
+// ------------------------------------------------------------------------------------------------------------
 
-std::int64_t saturating_mul(std::int64_t a, std::int64_t b) {
-  if (a == 0 || b == 0) return 0;
-  std::int64_t result = 0;
-  const bool infinite = a == kMaxInt || a == kMinInt || b == kMaxInt || b == kMinInt;
-  if (infinite || __builtin_mul_overflow(a, b, &result)) return (a < 0) == (b < 0) ? kMaxInt : kMinInt;
-  return result;
+Interval add(const Interval& a, const Interval& b) {
+  return {a.min == INT64_MIN || b.min == INT64_MIN ? INT64_MIN : clamp_to_int64(Wide{a.min} + b.min),
+          a.max == INT64_MAX || b.max == INT64_MAX ? INT64_MAX : clamp_to_int64(Wide{a.max} + b.max)};
 }
 
 Interval multiply(const Interval& a, const Interval& b) {
-  const auto [low, high] = std::minmax({saturating_mul(a.min, b.min), saturating_mul(a.min, b.max),
-                                        saturating_mul(a.max, b.min), saturating_mul(a.max, b.max)});
-  return {low, high};
+  // No limit is one more than the largest number: its multiples are outside of int64, as those of INT64_MIN are.
+  const auto upper = [](const Interval& x) { return Wide{x.max} + (x.max == INT64_MAX ? 1 : 0); };
+  const auto [low, high] =
+      std::minmax({Wide{a.min} * b.min, Wide{a.min} * upper(b), upper(a) * b.min, upper(a) * upper(b)});
+  return {clamp_to_int64(low), clamp_to_int64(high)};
+}
+
+// By a divisor > 0. The quotients are furthest from zero where the divisor is least.
+Interval floor_divide(const Interval& a, const Interval& b) {
+  const auto quotient = [&](std::int64_t value, bool least) {
+    if (least) return checked_floor_div(value, b.min);
+    return b.max != INT64_MAX ? checked_floor_div(value, b.max) : value < 0 ? -1 : 0;
+  };
+  return {a.min == INT64_MIN ? INT64_MIN : quotient(a.min, a.min < 0),
+          a.max == INT64_MAX ? INT64_MAX : quotient(a.max, a.max >= 0)};
+}
+
+// By a divisor > 0.
+Interval remainder(const Interval& a, const Interval& b) {
+  return {0, std::min(b.max == INT64_MAX ? INT64_MAX : b.max - 1, a.min >= 0 ? a.max : INT64_MAX)};
 }
 
 Interval bounds_of(Expr::Kind kind, const Interval& a, const Interval& b) {
   switch (kind) {
     case Expr::Kind::kMax: return {std::max(a.min, b.min), std::max(a.max, b.max)};
     case Expr::Kind::kMin: return {std::min(a.min, b.min), std::min(a.max, b.max)};
-    case Expr::Kind::kMod:
-      if (b.min > 0) {
-        return {0,
-                b.max == kMaxInt ? (a.min >= 0 ? a.max : kMaxInt) : std::min(b.max - 1, a.min >= 0 ? a.max : kMaxInt)};
-      }
-      return {kMinInt, kMaxInt};
-    case Expr::Kind::kFloorDiv:
-      if (b.min > 0) {
-        const auto divide = [](std::int64_t value, std::int64_t by) {
-          if (value == kMaxInt || value == kMinInt) return by == kMaxInt ? (value > 0 ? kMaxInt : -1) : value;
-          return by == kMaxInt ? (value < 0 ? -1 : 0) : floor_div_values(value, by);
-        };
-        return {std::min(divide(a.min, b.min), divide(a.min, b.max)),
-                std::max(divide(a.max, b.min), divide(a.max, b.max))};
-      }
-      return {kMinInt, kMaxInt};
+    case Expr::Kind::kFloorDiv: return b.min > 0 ? floor_divide(a, b) : Interval{INT64_MIN, INT64_MAX};
+    case Expr::Kind::kMod: return b.min > 0 ? remainder(a, b) : Interval{INT64_MIN, INT64_MAX};
     default: break;
   }
   fail(ErrorCode::kInternal, "not an opaque operation");
 }
 
-bool is_identifier_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+// Python's text of a coefficient's magnitude. The smallest int64 has no positive counterpart: it is a sum, in
+// parentheses, that is negative itself.
+constexpr std::string_view kSmallest = "(-9223372036854775807 - 1)";
 
-// Recursive descent over Python's grammar for the few operators we have.
-class Parser {
- public:
-  explicit Parser(std::string_view text) : text_(text) {}
+std::string magnitude_text(std::int64_t value) {
+  return value == INT64_MIN ? std::string(kSmallest) : std::to_string(value < 0 ? -value : value);
+}
 
-  Expr parse_all() {
-    Expr result = parse_sum();
-    skip_spaces();
-    check(position_ == text_.size(), "the end");
-    return result;
-  }
-
- private:
-  static constexpr int kMaxDepth = 200;  // input may be hostile; the stack is not endless
-
-  void skip_spaces() {
-    while (position_ < text_.size() && (text_[position_] == ' ' || text_[position_] == '\t')) ++position_;
-  }
-  bool accept(std::string_view token) {
-    skip_spaces();
-    if (text_.substr(position_, token.size()) != token) return false;
-    position_ += token.size();
-    return true;
-  }
-  void check(bool condition, std::string_view expected) const {
-    TORCHTRT_CHECK(condition, kInvalidArgument, "dimension expression \"", text_.substr(0, 200), "\": expected ",
-                   expected, " at position ", position_);
-  }
-  Expr parse_sum() {
-    check(++depth_ <= kMaxDepth, "fewer nested parentheses");
-    Expr result = parse_product();
-    while (true) {
-      if (accept("+")) {
-        result = result + parse_product();
-      } else if (accept("-")) {
-        result = result - parse_product();
-      } else {
-        --depth_;
-        return result;
-      }
-    }
-  }
-  Expr parse_product() {
-    Expr result = parse_unary();
-    while (true) {
-      if (accept("//")) {
-        result = floor_div(result, parse_unary());
-      } else if (accept("*")) {
-        result = result * parse_unary();
-      } else if (accept("%")) {
-        result = mod(result, parse_unary());
-      } else {
-        return result;
-      }
-    }
-  }
-  Expr parse_unary() {
-    bool negative = false;
-    while (accept("-")) negative = !negative;
-    Expr operand = parse_primary();
-    return negative ? Expr(0) - operand : operand;
-  }
-  Expr parse_primary() {
-    if (accept("(")) {
-      Expr inner = parse_sum();
-      check(accept(")"), "')'");
-      return inner;
-    }
-    skip_spaces();
-    check(position_ < text_.size(), "a number, a name or '('");
-    if (is_digit(text_[position_])) {
-      std::int64_t value = 0;
-      while (position_ < text_.size() && is_digit(text_[position_])) {
-        value = checked_add(checked_mul(value, 10), text_[position_++] - '0');
-      }
-      return Expr(value);
-    }
-    check(is_identifier_start(text_[position_]), "a number, a name or '('");
-    const std::size_t start = position_;
-    while (position_ < text_.size() && (is_identifier_start(text_[position_]) || is_digit(text_[position_])))
-      ++position_;
-    std::string name(text_.substr(start, position_ - start));
-    if (!accept("(")) {
-      return Expr::symbol(std::move(name));
-    }
-    check(name == "max" || name == "min", "max(..) or min(..)");
-    Expr first = parse_sum();
-    check(accept(","), "','");
-    Expr second = parse_sum();
-    check(accept(")"), "')'");
-    return name == "max" ? max(first, second) : min(first, second);
-  }
-
-  std::string_view text_;
-  std::size_t position_ = 0;
-  int depth_ = 0;
-};
+bool is_name(std::string_view name) {
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  return !name.empty() && is_letter(name.front()) &&
+         std::all_of(name.begin(), name.end(), [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
+}
 
 }  // namespace
 
@@ -228,32 +117,51 @@ Expr::Expr(std::int64_t value) {
 }
 
 Expr::Expr(Terms terms) {
+  ExprBudget::spend(steps_of(terms));
   std::sort(terms.begin(), terms.end(), [](const Term& a, const Term& b) {
     if (a.factors.size() != b.factors.size()) return a.factors.size() > b.factors.size();
-    return std::lexicographical_compare(a.factors.begin(), a.factors.end(), b.factors.begin(), b.factors.end());
+    return std::lexicographical_compare(a.factors.begin(), a.factors.end(), b.factors.begin(), b.factors.end(),
+                                        kBefore);
   });
   Terms merged;
   for (Term& term : terms) {
-    if (!merged.empty() && merged.back().same_factors(term)) {
+    if (!merged.empty() && has_same_factors(merged.back(), term)) {
       merged.back().coefficient = checked_add(merged.back().coefficient, term.coefficient);
     } else {
       merged.push_back(std::move(term));
     }
   }
   std::erase_if(merged, [](const Term& term) { return term.coefficient == 0; });
+  std::size_t size = 0;
+  for (const Term& term : merged) size += text_size(term);
+  TORCHTRT_CHECK(size <= kMaxText, kOutOfRange, "a dimension expression of ", size,
+                 " characters is too large; at most ", kMaxText, " are allowed");
   if (!merged.empty()) {
     terms_ = std::make_shared<const Terms>(std::move(merged));
   }
 }
 
-Expr Expr::symbol(std::string name) {
-  bool valid = !name.empty() && is_identifier_start(name.front());
-  for (const char c : name) valid = valid && (is_identifier_start(c) || is_digit(c));
-  TORCHTRT_CHECK(valid, kInvalidArgument, "a symbol is named like an identifier, not \"", name, "\"");
-  return Expr(Terms{Term{1, {Atom{Kind::kSymbol, std::move(name), nullptr}}}});
+bool Expr::has_same_factors(const Term& a, const Term& b) {
+  return std::equal(a.factors.begin(), a.factors.end(), b.factors.begin(), b.factors.end(), kSame);
 }
 
-Expr Expr::parse(std::string_view text) { return Parser(text).parse_all(); }
+// Of its text within a sum, or a little more.
+std::size_t Expr::text_size(const Term& term) {
+  std::size_t size = 3 + (term.coefficient == 1 ? 0 : magnitude_text(term.coefficient).size());
+  for (const auto& atom : term.factors) size += 1 + atom->key.size();
+  return size;
+}
+
+std::size_t Expr::steps_of(const Terms& terms) {
+  std::size_t steps = terms.size();
+  for (const Term& term : terms) steps += term.factors.size();
+  return steps;
+}
+
+Expr Expr::symbol(std::string name) {
+  TORCHTRT_CHECK(is_name(name), kInvalidArgument, "a symbol is named like an identifier, not \"", name, "\"");
+  return Expr(Terms{Term{1, {std::make_shared<const Atom>(Atom{Kind::kSymbol, std::move(name)})}}});
+}
 
 Expr Expr::from_atom(Kind kind, const Expr& a, const Expr& b) {
   const auto parenthesized = [](const Expr& expr) {
@@ -268,7 +176,19 @@ Expr Expr::from_atom(Kind kind, const Expr& a, const Expr& b) {
     case Kind::kMin: key = "min(" + a.str() + ", " + b.str() + ")"; break;
     default: fail(ErrorCode::kInternal, "not an opaque operation");
   }
-  return Expr(Terms{Term{1, {Atom{kind, std::move(key), std::make_shared<const std::pair<Expr, Expr>>(a, b)}}}});
+  const std::size_t nesting = 1 + std::max(a.nesting(), b.nesting());
+  TORCHTRT_CHECK(nesting <= kMaxNesting, kOutOfRange, "a dimension expression with more than ", kMaxNesting,
+                 " nested operations");
+  return Expr(Terms{Term{1, {std::make_shared<const Atom>(Atom{kind, std::move(key), std::pair(a, b), nesting})}}});
+}
+
+std::size_t Expr::nesting() const {
+  std::size_t deepest = 0;
+  if (!terms_) return deepest;
+  for (const Term& term : *terms_) {
+    for (const auto& atom : term.factors) deepest = std::max(deepest, atom->nesting);
+  }
+  return deepest;
 }
 
 bool Expr::is_constant() const { return !terms_ || (terms_->size() == 1 && terms_->front().factors.empty()); }
@@ -282,18 +202,19 @@ bool Expr::is_symbol() const { return kind() == Kind::kSymbol; }
 
 const std::string& Expr::symbol_name() const {
   TORCHTRT_CHECK(is_symbol(), kInternal, "not a lone symbol: ", str());
-  return terms_->front().factors.front().key;
+  return terms_->front().factors.front()->key;
 }
 
 void Expr::collect_symbols(std::set<std::string>& names) const {
   if (!terms_) return;
+  ExprBudget::spend(steps_of(*terms_));
   for (const Term& term : *terms_) {
-    for (const Atom& atom : term.factors) {
-      if (atom.kind == Kind::kSymbol) {
-        names.insert(atom.key);
+    for (const auto& atom : term.factors) {
+      if (atom->kind == Kind::kSymbol) {
+        names.insert(atom->key);
       } else {
-        atom.operands->first.collect_symbols(names);
-        atom.operands->second.collect_symbols(names);
+        atom->operands->first.collect_symbols(names);
+        atom->operands->second.collect_symbols(names);
       }
     }
   }
@@ -301,29 +222,22 @@ void Expr::collect_symbols(std::set<std::string>& names) const {
 
 std::string Expr::str() const {
   if (!terms_) return "0";
-  std::ostringstream out;
-  bool first = true;
+  std::string text;
   for (const Term& term : *terms_) {
-    // The magnitude in unsigned arithmetic: the smallest int64 has no positive counterpart.
-    const std::uint64_t magnitude = term.coefficient < 0 ? 0 - static_cast<std::uint64_t>(term.coefficient)
-                                                         : static_cast<std::uint64_t>(term.coefficient);
-    if (first) {
-      out << (term.coefficient < 0 ? "-" : "");
-    } else {
-      out << (term.coefficient < 0 ? " - " : " + ");
-    }
-    first = false;
+    const bool minus = term.coefficient < 0 && term.coefficient != INT64_MIN;
+    text += text.empty() ? (minus ? "-" : "") : (minus ? " - " : " + ");
     const char* separator = "";
-    if (magnitude != 1 || term.factors.empty()) {
-      out << magnitude;
+    if ((term.coefficient != 1 && term.coefficient != -1) || term.factors.empty()) {
+      text += magnitude_text(term.coefficient);
       separator = "*";
     }
-    for (const Atom& atom : term.factors) {
-      out << separator << atom.key;
+    for (const auto& atom : term.factors) {
+      text += separator;
+      text += atom->key;
       separator = "*";
     }
   }
-  return out.str();
+  return text;
 }
 
 std::int64_t Expr::evaluate(const std::function<std::int64_t(const std::string&)>& lookup) const {
@@ -331,10 +245,11 @@ std::int64_t Expr::evaluate(const std::function<std::int64_t(const std::string&)
   if (!terms_) return sum;
   for (const Term& term : *terms_) {
     std::int64_t product = term.coefficient;
-    for (const Atom& atom : term.factors) {
-      const std::int64_t factor = atom.kind == Kind::kSymbol ? lookup(atom.key)
-                                                             : apply(atom.kind, atom.operands->first.evaluate(lookup),
-                                                                     atom.operands->second.evaluate(lookup));
+    for (const auto& atom : term.factors) {
+      const std::int64_t factor =
+          atom->kind == Kind::kSymbol
+              ? lookup(atom->key)
+              : apply(atom->kind, atom->operands->first.evaluate(lookup), atom->operands->second.evaluate(lookup));
       product = checked_mul(product, factor);
     }
     sum = checked_add(sum, product);
@@ -345,18 +260,19 @@ std::int64_t Expr::evaluate(const std::function<std::int64_t(const std::string&)
 Interval Expr::bounds(const std::map<std::string, Interval>& ranges) const {
   Interval sum{0, 0};
   if (!terms_) return sum;
+  ExprBudget::spend(steps_of(*terms_));
   for (const Term& term : *terms_) {
     Interval product{term.coefficient, term.coefficient};
-    for (const Atom& atom : term.factors) {
-      Interval factor{0, kMaxInt};
-      if (atom.kind != Kind::kSymbol) {
-        factor = bounds_of(atom.kind, atom.operands->first.bounds(ranges), atom.operands->second.bounds(ranges));
-      } else if (const auto found = ranges.find(atom.key); found != ranges.end()) {
+    for (const auto& atom : term.factors) {
+      Interval factor{0, INT64_MAX};
+      if (atom->kind != Kind::kSymbol) {
+        factor = bounds_of(atom->kind, atom->operands->first.bounds(ranges), atom->operands->second.bounds(ranges));
+      } else if (const auto found = ranges.find(atom->key); found != ranges.end()) {
         factor = found->second;
       }
       product = multiply(product, factor);
     }
-    sum = {saturating_add(sum.min, product.min), saturating_add(sum.max, product.max)};
+    sum = add(sum, product);
   }
   return sum;
 }
@@ -366,14 +282,14 @@ Expr Expr::substitute(const std::function<Expr(const std::string&)>& replacement
   if (!terms_) return sum;
   for (const Term& term : *terms_) {
     Expr product(term.coefficient);
-    for (const Atom& atom : term.factors) {
-      if (atom.kind == Kind::kSymbol) {
-        product = product * replacement(atom.key);
+    for (const auto& atom : term.factors) {
+      if (atom->kind == Kind::kSymbol) {
+        product = product * replacement(atom->key);
         continue;
       }
-      const Expr a = atom.operands->first.substitute(replacement);
-      const Expr b = atom.operands->second.substitute(replacement);
-      switch (atom.kind) {
+      const Expr a = atom->operands->first.substitute(replacement);
+      const Expr b = atom->operands->second.substitute(replacement);
+      switch (atom->kind) {
         case Kind::kFloorDiv: product = product * floor_div(a, b); break;
         case Kind::kMod: product = product * mod(a, b); break;
         case Kind::kMax: product = product * max(a, b); break;
@@ -390,7 +306,7 @@ Expr::Kind Expr::kind() const {
   if (terms_->size() > 1) return Kind::kAdd;
   const Term& term = terms_->front();
   if (term.coefficient != 1 || term.factors.size() > 1) return Kind::kMul;
-  return term.factors.front().kind;
+  return term.factors.front()->kind;
 }
 
 std::vector<Expr> Expr::operands() const {
@@ -404,12 +320,12 @@ std::vector<Expr> Expr::operands() const {
     case Kind::kMul: {
       const Term& term = terms_->front();
       if (term.coefficient != 1) result.emplace_back(term.coefficient);
-      for (const Atom& atom : term.factors) result.push_back(Expr(Terms{Term{1, {atom}}}));
+      for (const auto& atom : term.factors) result.push_back(Expr(Terms{Term{1, {atom}}}));
       break;
     }
     default: {
-      const Atom& atom = terms_->front().factors.front();
-      result = {atom.operands->first, atom.operands->second};
+      const auto& [a, b] = *terms_->front().factors.front()->operands;
+      result = {a, b};
     }
   }
   return result;
@@ -417,9 +333,10 @@ std::vector<Expr> Expr::operands() const {
 
 bool operator==(const Expr& a, const Expr& b) {
   if (!a.terms_ || !b.terms_) return !a.terms_ && !b.terms_;
-  return std::equal(
-      a.terms_->begin(), a.terms_->end(), b.terms_->begin(), b.terms_->end(),
-      [](const Expr::Term& x, const Expr::Term& y) { return x.coefficient == y.coefficient && x.same_factors(y); });
+  return std::equal(a.terms_->begin(), a.terms_->end(), b.terms_->begin(), b.terms_->end(),
+                    [](const Expr::Term& x, const Expr::Term& y) {
+                      return x.coefficient == y.coefficient && Expr::has_same_factors(x, y);
+                    });
 }
 
 Expr operator+(const Expr& a, const Expr& b) {
@@ -432,14 +349,17 @@ Expr operator+(const Expr& a, const Expr& b) {
 Expr operator*(const Expr& a, const Expr& b) {
   Expr::Terms terms;
   if (!a.terms_ || !b.terms_) return Expr(0);
-  TORCHTRT_CHECK(a.terms_->size() <= kMaxTerms / b.terms_->size(), kOutOfRange,
+  // Before anything is made.
+  TORCHTRT_CHECK(a.terms_->size() <= kMaxProducts / b.terms_->size(), kOutOfRange,
                  "a product of dimension expressions of ", a.terms_->size(), " and ", b.terms_->size(),
                  " terms is too large");
+  ExprBudget::spend(Expr::steps_of(*a.terms_) * b.terms_->size() + Expr::steps_of(*b.terms_) * a.terms_->size());
   for (const Expr::Term& x : *a.terms_) {
     for (const Expr::Term& y : *b.terms_) {
-      Expr::Term product{checked_mul(x.coefficient, y.coefficient), x.factors};
-      product.factors.insert(product.factors.end(), y.factors.begin(), y.factors.end());
-      std::sort(product.factors.begin(), product.factors.end());
+      Expr::Term product{checked_mul(x.coefficient, y.coefficient), {}};
+      product.factors.reserve(x.factors.size() + y.factors.size());
+      std::merge(x.factors.begin(), x.factors.end(), y.factors.begin(), y.factors.end(),
+                 std::back_inserter(product.factors), kBefore);
       terms.push_back(std::move(product));
     }
   }
@@ -448,55 +368,55 @@ Expr operator*(const Expr& a, const Expr& b) {
 
 Expr operator-(const Expr& a, const Expr& b) { return a + Expr(-1) * b; }
 
-Expr floor_div(const Expr& a, const Expr& b) {
-  TORCHTRT_CHECK(!(b.is_constant() && b.value() == 0), kOutOfRange, "division by zero: ", a, " // 0");
-  if (a.is_constant() && b.is_constant()) return Expr(floor_div_values(a.value(), b.value()));
-  if (b == Expr(1)) return a;
-  if (a == Expr(0)) return a;
-  // Exact division by a single product: every term of the dividend is a multiple of it. (A divisor with symbols is not
-  // zero where the division has a value at all.)
-  if (b.terms_->size() == 1) {
-    const Expr::Term& divisor = b.terms_->front();
-    Expr::Terms quotient;
-    for (const Expr::Term& term : *a.terms_) {
-      if (term.coefficient % divisor.coefficient != 0 ||
-          !std::includes(term.factors.begin(), term.factors.end(), divisor.factors.begin(), divisor.factors.end())) {
-        return Expr::from_atom(Expr::Kind::kFloorDiv, a, b);
-      }
-      Expr::Term part{term.coefficient / divisor.coefficient, {}};
-      std::set_difference(term.factors.begin(), term.factors.end(), divisor.factors.begin(), divisor.factors.end(),
-                          std::back_inserter(part.factors));
-      quotient.push_back(std::move(part));
+// a / b where the quotient is an expression: b is 1, or a itself, or a single product that every term of a is a multiple
+// of. (A divisor with symbols is not zero where the division has a value at all.)
+std::optional<Expr> Expr::exact_quotient(const Expr& a, const Expr& b) {
+  if (!a.terms_ || b == Expr(1)) return a;
+  if (b.terms_->size() > 1) return a == b ? std::optional(Expr(1)) : std::nullopt;
+  const Term& divisor = b.terms_->front();
+  ExprBudget::spend(steps_of(*a.terms_) + a.terms_->size() * divisor.factors.size());
+  Terms quotient;
+  for (const Term& term : *a.terms_) {
+    const bool overflows = term.coefficient == INT64_MIN && divisor.coefficient == -1;
+    if (overflows || term.coefficient % divisor.coefficient != 0 ||
+        !std::includes(term.factors.begin(), term.factors.end(), divisor.factors.begin(), divisor.factors.end(),
+                       kBefore)) {
+      return std::nullopt;
     }
-    return Expr(std::move(quotient));
+    Term part{term.coefficient / divisor.coefficient, {}};
+    std::set_difference(term.factors.begin(), term.factors.end(), divisor.factors.begin(), divisor.factors.end(),
+                        std::back_inserter(part.factors), kBefore);
+    quotient.push_back(std::move(part));
   }
-  if (a == b) return Expr(1);
+  return Expr(std::move(quotient));
+}
+
+Expr floor_div(const Expr& a, const Expr& b) {
+  TORCHTRT_CHECK(b != Expr(0), kOutOfRange, "division by zero: ", a, " // 0");
+  if (a.is_constant() && b.is_constant()) return Expr(checked_floor_div(a.value(), b.value()));
+  if (std::optional<Expr> quotient = Expr::exact_quotient(a, b)) return *std::move(quotient);
   return Expr::from_atom(Expr::Kind::kFloorDiv, a, b);
 }
 
 Expr mod(const Expr& a, const Expr& b) {
-  TORCHTRT_CHECK(!(b.is_constant() && b.value() == 0), kOutOfRange, "division by zero: ", a, " % 0");
-  if (a.is_constant() && b.is_constant()) return Expr(mod_values(a.value(), b.value()));
-  const Expr quotient = floor_div(a, b);
-  if (quotient * b == a) return Expr(0);  // exact, or a < b never known: only exact quotients multiply back to a
+  TORCHTRT_CHECK(b != Expr(0), kOutOfRange, "division by zero: ", a, " % 0");
+  if (a.is_constant() && b.is_constant()) return Expr(checked_mod(a.value(), b.value()));
+  if (Expr::exact_quotient(a, b)) return Expr(0);
   return Expr::from_atom(Expr::Kind::kMod, a, b);
 }
 
-Expr max(const Expr& a, const Expr& b) {
-  const Expr difference = a - b;
-  const Interval range = difference.bounds({});
-  if (range.min >= 0) return a;
-  if (range.max <= 0) return b;
-  return b.str() < a.str() ? Expr::from_atom(Expr::Kind::kMax, b, a) : Expr::from_atom(Expr::Kind::kMax, a, b);
+// max and min, which are symmetric: the operands are ordered before anything depends on their order.
+Expr Expr::extreme(Kind kind, const Expr& a, const Expr& b) {
+  if (a.is_constant() && b.is_constant()) return Expr(apply(kind, a.value(), b.value()));
+  if (b.str() < a.str()) return extreme(kind, b, a);
+  const Interval difference = (a - b).bounds({});
+  if (difference.min >= 0) return kind == Kind::kMax ? a : b;
+  if (difference.max <= 0) return kind == Kind::kMax ? b : a;
+  return from_atom(kind, a, b);
 }
 
-Expr min(const Expr& a, const Expr& b) {
-  const Expr difference = a - b;
-  const Interval range = difference.bounds({});
-  if (range.min >= 0) return b;
-  if (range.max <= 0) return a;
-  return b.str() < a.str() ? Expr::from_atom(Expr::Kind::kMin, b, a) : Expr::from_atom(Expr::Kind::kMin, a, b);
-}
+Expr max(const Expr& a, const Expr& b) { return Expr::extreme(Expr::Kind::kMax, a, b); }
+Expr min(const Expr& a, const Expr& b) { return Expr::extreme(Expr::Kind::kMin, a, b); }
 
 std::ostream& operator<<(std::ostream& out, const Expr& expr) { return out << expr.str(); }
 

@@ -3,12 +3,17 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
 
 #include <gtest/gtest.h>
 #include <torchtrt/base/error.h>
+
+#include "base/integers.h"
+#include "base/testing/hostile.h"
+#include "base/testing/limits.h"
 
 namespace torchtrt {
 namespace {
@@ -69,6 +74,96 @@ TEST(ExprTest, OverflowIsAnError) {
   EXPECT_THROW(Expr(INT64_MAX) + Expr(1), Error);
 }
 
+// Every operation on every pair of numbers at the ends of int64: Python's result where it is an int64, else an error.
+TEST(ExprTest, NumbersAtTheEnds) {
+  const std::int64_t numbers[] = {
+      0, 1, -1, 2, -2, 3, INT64_C(1) << 62, INT64_MAX, INT64_MAX - 1, INT64_MIN, INT64_MIN + 1};
+  const auto expect = [](const std::string& text, std::optional<Wide> expected) {
+    try {
+      const Expr expr = Expr::parse(text);
+      ASSERT_TRUE(expected.has_value()) << text << " gives " << expr;
+      EXPECT_TRUE(Wide{expr.value()} == *expected) << text << " gives " << expr;
+      EXPECT_EQ(Expr::parse(expr.str()), expr);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kOutOfRange);
+      EXPECT_TRUE(!expected || *expected > INT64_MAX || *expected < INT64_MIN) << text << ": " << error.what();
+    }
+  };
+  for (const std::int64_t x : numbers) {
+    for (const std::int64_t y : numbers) {
+      const std::string a = "(" + Expr(x).str() + ")", b = "(" + Expr(y).str() + ")";
+      const Wide u = x, v = y;
+      expect(a + " + " + b, u + v);
+      expect(a + " * " + b, u * v);
+      expect("max(" + a + ", " + b + ")", std::max(u, v));
+      expect("min(" + a + ", " + b + ")", std::min(u, v));
+      std::optional<Wide> quotient, remainder;
+      if (v != 0) {
+        quotient = u / v - (u % v != 0 && (u < 0) != (v < 0) ? 1 : 0);
+        remainder = u - *quotient * v;
+      }
+      expect(a + " // " + b, quotient);
+      expect(a + " % " + b, remainder);
+      // The same with symbols, where the operations are the expressions' own.
+      for (const char* operation : {" + ", " - ", "*", " // ", " % "}) {
+        for (const std::string& text :
+             {a + "*s" + operation + b, a + operation + "(" + b + "*s)", a + "*s" + operation + "(" + b + "*t)",
+              a + "*s*t" + operation + "(" + b + "*t)"}) {
+          try {
+            const Expr expr = Expr::parse(text);
+            EXPECT_EQ(Expr::parse(expr.str()), expr) << text;
+            (void)expr.bounds({{"s", {1, INT64_MAX}}});
+            (void)at(expr, {{"s", 1}, {"t", 1}});
+          } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::kOutOfRange) << text << ": " << error.what();
+          }
+        }
+      }
+    }
+  }
+  EXPECT_EQ(Expr::parse("-9223372036854775808"), Expr(INT64_MIN));
+  EXPECT_EQ(at(floor_div(Expr(INT64_MIN) * Expr::symbol("s"), -1), {{"s", 0}}), 0);
+  EXPECT_EQ(at(mod(Expr(INT64_MIN) * Expr::symbol("s"), -1), {{"s", 1}}), 0);
+}
+
+// No limit is no number: an end of an interval must not become one by arithmetic.
+TEST(ExprTest, BoundsAtTheEndsHold) {
+  const Expr a = Expr::symbol("a"), b = Expr::symbol("b");
+  EXPECT_EQ((max(a, Expr(INT64_MAX)) - b).bounds({}).min, INT64_MIN);
+  EXPECT_EQ((a * -1).bounds({{"a", {INT64_MAX, INT64_MAX}}}), (Interval{INT64_MIN, -INT64_MAX}));
+  EXPECT_EQ((a - 5).bounds({{"a", {0, INT64_MAX}}}), (Interval{-5, INT64_MAX}));
+  EXPECT_EQ((a * b).bounds({{"a", {2, INT64_MAX}}, {"b", {3, 4}}}), (Interval{6, INT64_MAX}));
+  EXPECT_EQ(floor_div(a, b).bounds({{"a", {7, INT64_MAX}}, {"b", {2, INT64_MAX}}}), (Interval{0, INT64_MAX}));
+  EXPECT_EQ(mod(a, b).bounds({{"a", {7, 9}}, {"b", {2, INT64_MAX}}}), (Interval{0, 9}));
+}
+
+// Whatever an expression has become, its text is read back: as large and as deep as they are allowed to be.
+TEST(ExprTest, EverythingPrintedIsRead) {
+  const auto grow = [](const auto& step) {
+    Expr expr = Expr::symbol("a");
+    std::size_t steps = 0;
+    try {
+      for (;; ++steps) {
+        const std::string text = expr.str();
+        const bool is_read = steps % 64 == 0 || steps < 10 || text.size() > 16000;  // the others take time
+        EXPECT_TRUE(!is_read || Expr::parse(text) == expr) << text.size() << " characters";
+        expr = step(expr, Expr::symbol("s" + std::to_string(steps)));
+      }
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kOutOfRange) << error.what();
+      EXPECT_GT(steps, 5U) << error.what();
+    }
+  };
+  grow([](const Expr& x, const Expr& s) { return x + s * 3; });
+  grow([](const Expr& x, const Expr& s) { return x * s; });
+  grow([](const Expr& x, const Expr& s) { return x * (s + 1); });
+  grow([](const Expr& x, const Expr&) { return floor_div(x + 1, 2) + 1; });
+  grow([](const Expr& x, const Expr& s) { return mod(x + s, 7); });
+  grow([](const Expr& x, const Expr& s) { return max(x * 2, s) - 1; });
+  grow([](const Expr& x, const Expr& s) { return min(x + s, s * 2 + 100) + x; });
+  grow([](const Expr& x, const Expr& s) { return floor_div(max(x, s) * 3 + mod(x, 5), 2 + s); });
+}
+
 // Bounds hold for every choice within the ranges, and simplification never changes a value: random expressions.
 TEST(ExprTest, BoundsAndTextHoldForRandomExpressions) {
   std::mt19937 random(7);
@@ -97,6 +192,15 @@ TEST(ExprTest, BoundsAndTextHoldForRandomExpressions) {
         EXPECT_GE(bounds.max, value) << expr;
         EXPECT_EQ(at(reparsed, {{"a", a}, {"b", b}}), value) << expr;
       }
+    }
+  }
+}
+
+TEST(ExprTest, NoTextTakesMoreThanItsLengthAllows) {
+  for (const std::size_t size : {40, 200, 1000, 4000, 16000}) {
+    for (const auto& [name, text] : testing::hostile_expressions(size)) {
+      SCOPED_TRACE(name + ", " + std::to_string(text.size()) + " characters");
+      testing::expect_within_limits(text.size(), [&text = text] { (void)Expr::parse(text); });
     }
   }
 }

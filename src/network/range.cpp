@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/integers.h"
 #include "network/infer.h"
 
 namespace torchtrt::network {
@@ -13,8 +14,6 @@ namespace {
 constexpr Interval kUnknown{INT64_MIN, INT64_MAX};
 // Larger constants are weights, not indices; scanning them would only cost time.
 constexpr std::size_t kMaxScannedElements = 1 << 20;
-
-using Wide = __int128;
 
 // What does not fit int64 wraps around, so that nothing is known of it.
 Interval from_wide(Wide low, Wide high) {
@@ -51,10 +50,6 @@ Interval absolute(const Interval& x) {
   return from_wide(0, std::max(-Wide{x.min}, Wide{x.max}));
 }
 
-std::int64_t floor_divide(std::int64_t a, std::int64_t b) {  // b > 0
-  return a / b - (a % b < 0 ? 1 : 0);
-}
-
 // By a divisor > 0 both quotients grow with the dividend; they are furthest from zero where the divisor is least.
 Interval divide(const Interval& a, const Interval& b, std::int64_t (*quotient)(std::int64_t, std::int64_t)) {
   if (b.min <= 0) return kUnknown;
@@ -70,7 +65,7 @@ Interval modulo(const Interval& a, const Interval& b) {
 
 // The highest index into a dimension.
 std::int64_t last_index(const Interval& size) {
-  return size.max == Interval::kUnbounded ? INT64_MAX : std::max<std::int64_t>(size.max - 1, 0);
+  return size.max == Interval::kUnbounded ? INT64_MAX : std::max<std::int64_t>(size.max, 1) - 1;
 }
 
 class RangeInference {
@@ -108,7 +103,7 @@ class RangeInference {
       case kMax: return {std::max(a.min, b.min), std::max(a.max, b.max)};
       case kMin: return {std::min(a.min, b.min), std::min(a.max, b.max)};
       case kDiv: return divide(a, b, [](std::int64_t x, std::int64_t y) { return x / y; });
-      case kFloorDiv: return divide(a, b, floor_divide);
+      case kFloorDiv: return divide(a, b, checked_floor_div);
       case kMod: return modulo(a, b);
       default: return kUnknown;
     }
@@ -153,10 +148,9 @@ class RangeInference {
     constexpr double kExact = 9007199254740992.0;
     const auto steps = static_cast<double>(last_index(network_.bounds(op.length)));
     const double last = op.start + op.step * steps;
-    const double low = std::floor(std::min(op.start, last));
-    const double high = std::ceil(std::max(op.start, last));
-    if (!(std::fabs(low) <= kExact && std::fabs(high) <= kExact)) return kUnknown;
-    return {static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)};
+    if (!(std::fabs(op.start) <= kExact && std::fabs(last) <= kExact)) return kUnknown;  // NaN too
+    return {static_cast<std::int64_t>(std::floor(std::min(op.start, last))),
+            static_cast<std::int64_t>(std::ceil(std::max(op.start, last)))};
   }
   Interval operator()(const ShapeOf& op) const {
     Interval all = op.values.empty() ? Interval{0, 0} : network_.bounds(op.values[0]);

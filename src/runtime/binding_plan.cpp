@@ -47,16 +47,18 @@ bool is_contiguous(const DLTensor& tensor) {
   if (tensor.strides == nullptr) {
     return true;
   }
-  std::int64_t expected = 1;
-  bool contiguous = true;
+  const Shape shape = shape_of(tensor);
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+    return true;
+  }
+  std::int64_t expected = 1;  // The elements of a contiguous tensor exist, so that their number fits.
   for (int i = tensor.ndim - 1; i >= 0; --i) {
-    if (tensor.shape[i] == 0) {
-      return true;
+    if (tensor.shape[i] != 1 && tensor.strides[i] != expected) {
+      return false;
     }
-    contiguous = contiguous && (tensor.shape[i] == 1 || tensor.strides[i] == expected);
     expected *= tensor.shape[i];
   }
-  return contiguous;
+  return true;
 }
 
 }  // namespace
@@ -200,7 +202,8 @@ BindingPlan::BindingPlan(const format::Metadata& metadata) : metadata_(metadata)
     for (const Expr& dim : output.dims) {
       dim.collect_symbols(used);
     }
-    outputs_known_ = outputs_known_ && std::includes(bound.begin(), bound.end(), used.begin(), used.end());
+    outputs_known_ = outputs_known_ && std::all_of(used.begin(), used.end(),
+                                                   [&](const std::string& symbol) { return bound.contains(symbol); });
   }
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -31,15 +33,22 @@ struct Interval {
 ///
 /// Text form: Python's syntax for `+ - * // %`, `max(a, b)`, `min(a, b)`, integers and identifiers; `str()` prints it
 /// and `parse()` reads it. Division rounds down and the remainder has the divisor's sign, as in Python.
+///
+/// Every operation is Error(kOutOfRange) where a coefficient leaves 64 bits, the text would exceed kMaxText, or more than
+/// 100 of the opaque operations would be nested.
 class TORCHTRT_API Expr {
  public:
+  /// The most characters that an expression's text may have.
+  static constexpr std::size_t kMaxText = 16384;
+
   Expr() : Expr(0) {}
   Expr(std::int64_t value);  // NOLINT(google-explicit-constructor): an integer is an expression
   Expr(int value) : Expr(static_cast<std::int64_t>(value)) {}  // NOLINT(google-explicit-constructor)
 
   /// A symbol, named like an identifier ("s0", "u1", "batch").
   static Expr symbol(std::string name);
-  /// Throws Error(kInvalidArgument) naming the position of the first thing that is not an expression.
+  /// Error(kInvalidArgument) naming the position of the first thing that is not an expression; Error(kOutOfRange) for a
+  /// text that asks for more than a multiple of its length, in time or in what comes out. Reads whatever str() printed.
   static Expr parse(std::string_view text);
 
   [[nodiscard]] bool is_constant() const;
@@ -80,7 +89,13 @@ class TORCHTRT_API Expr {
   struct Term;
   using Terms = std::vector<Term>;
   explicit Expr(Terms terms);
-  static Expr from_atom(Expr::Kind kind, const Expr& a, const Expr& b);
+  static Expr from_atom(Kind kind, const Expr& a, const Expr& b);
+  static Expr extreme(Kind kind, const Expr& a, const Expr& b);
+  static std::optional<Expr> exact_quotient(const Expr& a, const Expr& b);
+  static bool has_same_factors(const Term& a, const Term& b);
+  static std::size_t text_size(const Term& term);
+  static std::size_t steps_of(const Terms& terms);
+  [[nodiscard]] std::size_t nesting() const;
   std::shared_ptr<const Terms> terms_;
 };
 
