@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@ class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text) {}
 
+  /// Of the whole text, in bytes.
+  [[nodiscard]] std::size_t size() const { return text_.size(); }
   /// Moves to the next line that has anything on it but a comment ("# ..."); false at the end.
   bool next_line();
   /// Whether anything is left on the line.

@@ -13,6 +13,7 @@
 
 #include <torchtrt/base/error.h>
 
+#include "base/expr_budget.h"
 #include "network/digest.h"
 #include "network/elements.h"
 
@@ -123,6 +124,9 @@ class Reader {
     const std::string_view text = text_of(section(kNetworkSection));
     const Json index = Json::parse(text_of(section(kIndexSection)));
     const Bytes constants = section(kConstantsSection);
+    // By place. Constants that share their elements have one place, and places do not overlap: each byte is read once.
+    std::map<std::pair<std::size_t, std::size_t>, std::uint64_t> digests;
+    std::size_t unread = constants.size();
     const auto source = [&](const std::string& name, std::size_t bytes, std::uint64_t digest) {
       const auto found = index.find(name);
       TORCHTRT_CHECK(found != index.end() && found->is_number_unsigned(), kDataLoss, "constant \"", name,
@@ -133,11 +137,18 @@ class Reader {
       // No owner: the payload outlives the network.
       const network::Weights weights{std::shared_ptr<const void>(std::shared_ptr<void>(), constants.data() + offset),
                                      bytes};
-      TORCHTRT_CHECK(network::digest_of(weights) == digest, kDataLoss, "constant \"", name,
+      const auto [found_digest, is_new] = digests.try_emplace({offset, bytes});
+      if (is_new) {
+        TORCHTRT_CHECK(bytes <= unread, kDataLoss, "constant \"", name, "\" overlaps others in its section");
+        unread -= bytes;
+        found_digest->second = network::digest_of(weights);
+      }
+      TORCHTRT_CHECK(found_digest->second == digest, kDataLoss, "constant \"", name,
                      "\" has other elements than those that were packed");
       return weights;
     };
     UnpackedNetwork result{network::parse(text, source), from_map(metadata_.network->settings)};
+    const ExprBudget budget(text.size());  // to verify is to infer again
     result.network.verify();
     return result;
   }

@@ -12,12 +12,14 @@
 
 #include <torchtrt/base/error.h>
 
+#include "base/expr_budget.h"
 #include "format/package.h"
 
 namespace torchtrt::format {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;  // what is written keeps its order
+using Json = nlohmann::json;                 // what is read is searched, which an ordered object does in linear time
 
 constexpr std::string_view kChecksumPrefix = R"({"crc32c":")";
 constexpr std::size_t kChecksumDigits = 8;
@@ -26,7 +28,6 @@ constexpr std::string_view kChecksumSuffix = R"(",)";
 constexpr std::size_t kMaxText = std::size_t{64} << 20;
 constexpr int kMaxDepth = 16;
 constexpr std::size_t kMaxRank = 64;
-constexpr std::size_t kMaxExpression = 1024;  // characters
 
 std::uint32_t checksum_of(std::string_view text) {
   return crc32c(std::as_bytes(std::span(text.substr(kChecksumPrefix.size() + kChecksumDigits))));
@@ -41,16 +42,16 @@ std::string hex(std::uint32_t value) {
 // --- writing
 // -------------------------------------------------------------------------------------------------------------
 
-Json to_json(const Dims& dims) {
-  Json result = Json::array();
+OrderedJson to_json(const Dims& dims) {
+  OrderedJson result = OrderedJson::array();
   for (const Expr& dim : dims) {
-    result.push_back(dim.is_constant() ? Json(dim.value()) : Json(dim.str()));
+    result.push_back(dim.is_constant() ? OrderedJson(dim.value()) : OrderedJson(dim.str()));
   }
   return result;
 }
 
-Json to_json(const InputSpec& input) {
-  Json result{{"name", input.name}, {"dtype", to_string(input.dtype)}, {"shape", to_json(input.dims)}};
+OrderedJson to_json(const InputSpec& input) {
+  OrderedJson result{{"name", input.name}, {"dtype", to_string(input.dtype)}, {"shape", to_json(input.dims)}};
   if (!input.shape_symbol.empty()) {
     result["shape_symbol"] = input.shape_symbol;
   }
@@ -60,8 +61,8 @@ Json to_json(const InputSpec& input) {
   return result;
 }
 
-Json to_json(const std::vector<SectionSpec>& sections) {
-  Json result = Json::array();
+OrderedJson to_json(const std::vector<SectionSpec>& sections) {
+  OrderedJson result = OrderedJson::array();
   for (const SectionSpec& section : sections) {
     result.push_back(
         {{"name", section.name}, {"offset", section.offset}, {"size", section.size}, {"crc32c", section.crc32c}});
@@ -69,7 +70,7 @@ Json to_json(const std::vector<SectionSpec>& sections) {
   return result;
 }
 
-Json to_json(const TargetSpec& target) {
+OrderedJson to_json(const TargetSpec& target) {
   return {{"backend", target.backend},
           {"producer", target.producer},
           {"properties", target.properties},
@@ -104,7 +105,8 @@ class Node {
   }
   [[nodiscard]] std::int64_t integer(const char* field) const { return integer_of(at(field), field); }
   [[nodiscard]] std::uint64_t unsigned_integer(const char* field, std::uint64_t max) const {
-    check(at(field).is_number_unsigned() && at(field).get<std::uint64_t>() <= max, "a non-negative integer", field);
+    check(at(field).is_number_unsigned() && at(field).get<std::uint64_t>() <= max,
+          "a non-negative integer that fits the payload", field);
     return at(field).get<std::uint64_t>();
   }
   [[nodiscard]] std::int64_t integer_of(const Json& value, const char* field) const {
@@ -154,9 +156,7 @@ class Node {
     Dims dims;
     for (const Json& value : values) {
       if (value.is_string()) {
-        const auto& expression = value.get_ref<const std::string&>();
-        check(expression.size() <= kMaxExpression, "expressions of at most 1024 characters", "shape");
-        dims.push_back(Expr::parse(expression));
+        dims.push_back(Expr::parse(value.get_ref<const std::string&>()));
       } else {
         const std::int64_t dim = integer_of(value, "shape");
         check(dim >= 0, "dimensions that are not negative", "shape");
@@ -198,12 +198,15 @@ InputSpec read_input(const Node& node) {
 
 SymbolSpec read_symbol(const Node& node) { return {node.integer("min"), node.integer("opt"), node.integer("max")}; }
 
-std::vector<SectionSpec> read_sections(const Node& node, std::uint64_t payload_size) {
+/// `unused`: the bytes of the payload that no section has claimed yet. Sections do not overlap, so that checking all of
+/// them reads every byte of a file once.
+std::vector<SectionSpec> read_sections(const Node& node, std::uint64_t payload_size, std::uint64_t& unused) {
   std::vector<SectionSpec> sections;
   node.for_each("sections", [&](const Node& item) {
     SectionSpec section;
     section.name = item.text("name");
-    section.size = item.unsigned_integer("size", payload_size);
+    section.size = item.unsigned_integer("size", unused);
+    unused -= section.size;
     section.offset = item.unsigned_integer("offset", payload_size - section.size);
     section.crc32c = static_cast<std::uint32_t>(item.unsigned_integer("crc32c", UINT32_MAX));
     item.check(section.offset % 64 == 0, "a multiple of 64", "offset");
@@ -212,9 +215,9 @@ std::vector<SectionSpec> read_sections(const Node& node, std::uint64_t payload_s
   return sections;
 }
 
-TargetSpec read_target(const Node& node, std::uint64_t payload_size) {
+TargetSpec read_target(const Node& node, std::uint64_t payload_size, std::uint64_t& unused) {
   return {node.text("backend"), node.text_or("producer", ""), node.text_map("properties"),
-          read_sections(node, payload_size)};
+          read_sections(node, payload_size, unused)};
 }
 
 // --- what must hold whoever wrote it
@@ -256,8 +259,10 @@ void validate_inputs(const Metadata& metadata, ErrorCode code) {
       dim.collect_symbols(used);
     }
     for (const std::string& name : used) {
-      require(bound.contains(name), code, "no input determines symbol ", name, ", which the shape ",
-              to_string(input.dims), " of input \"", input.name, "\" uses");
+      if (!bound.contains(name)) {  // The text of the shape is only made where it is needed.
+        require(false, code, "no input determines symbol ", name, ", which the shape ", to_string(input.dims),
+                " of input \"", input.name, "\" uses");
+      }
     }
   }
   for (const auto& [name, range] : metadata.symbols) {
@@ -295,11 +300,13 @@ Metadata read_parsed(const Json& json, std::uint64_t payload_size) {
   metadata.requires_output_allocator = root.flag_or("requires_output_allocator", false);
   root.for_each("outputs",
                 [&](const Node& node) { metadata.outputs.push_back({node.text("name"), node.dtype(), node.dims()}); });
-  root.for_each("targets", [&](const Node& node) { metadata.targets.push_back(read_target(node, payload_size)); });
+  std::uint64_t unused = payload_size;
+  root.for_each("targets",
+                [&](const Node& node) { metadata.targets.push_back(read_target(node, payload_size, unused)); });
   metadata.producer = root.text_map("producer");
   if (root.has("network")) {
     const Node network = root.child("network");
-    metadata.network = NetworkSpec{network.text_map("settings"), read_sections(network, payload_size)};
+    metadata.network = NetworkSpec{network.text_map("settings"), read_sections(network, payload_size, unused)};
   }
   validate(metadata, ErrorCode::kDataLoss);
   return metadata;
@@ -334,7 +341,8 @@ Metadata translate_damage(Read read) {
 
 std::string write_metadata(const Metadata& metadata) {
   validate(metadata, ErrorCode::kInvalidArgument);
-  Json inputs = Json::array(), outputs = Json::array(), targets = Json::array(), symbols = Json::object();
+  OrderedJson inputs = OrderedJson::array(), outputs = OrderedJson::array(), targets = OrderedJson::array(),
+              symbols = OrderedJson::object();
   for (const InputSpec& input : metadata.inputs) {
     inputs.push_back(to_json(input));
   }
@@ -347,17 +355,17 @@ std::string write_metadata(const Metadata& metadata) {
   for (const TargetSpec& target : metadata.targets) {
     targets.push_back(to_json(target));
   }
-  Json json{{"crc32c", std::string(kChecksumDigits, '0')},
-            {"format_version", kFormatVersion},
-            {"minimum_reader", kMinimumReader},
-            {"name", metadata.name},
-            {"device", metadata.device},
-            {"inputs", std::move(inputs)},
-            {"outputs", std::move(outputs)},
-            {"symbols", std::move(symbols)},
-            {"targets", std::move(targets)},
-            {"requires_output_allocator", metadata.requires_output_allocator},
-            {"producer", metadata.producer}};
+  OrderedJson json{{"crc32c", std::string(kChecksumDigits, '0')},
+                   {"format_version", kFormatVersion},
+                   {"minimum_reader", kMinimumReader},
+                   {"name", metadata.name},
+                   {"device", metadata.device},
+                   {"inputs", std::move(inputs)},
+                   {"outputs", std::move(outputs)},
+                   {"symbols", std::move(symbols)},
+                   {"targets", std::move(targets)},
+                   {"requires_output_allocator", metadata.requires_output_allocator},
+                   {"producer", metadata.producer}};
   if (metadata.network) {
     json["network"] = {{"settings", metadata.network->settings}, {"sections", to_json(metadata.network->sections)}};
   }
@@ -382,12 +390,16 @@ Metadata read_metadata(std::string_view text, std::uint64_t payload_size) {
   const std::string_view found = text.substr(kChecksumPrefix.size(), kChecksumDigits);
   const std::string computed = hex(checksum_of(text));
   TORCHTRT_CHECK(found == computed, kDataLoss, "engine metadata damaged: its checksum is ", computed, ", not ", found);
-  return translate_damage([&] { return read_parsed(parse_limited(text), payload_size); });
+  return translate_damage([&] {
+    const ExprBudget budget(text.size());
+    return read_parsed(parse_limited(text), payload_size);
+  });
 }
 
 Metadata read_inputs(std::string_view text) {
   TORCHTRT_CHECK(text.size() <= kMaxText, kDataLoss, "engine metadata of ", text.size(), " bytes is not plausible");
   return translate_damage([&] {
+    const ExprBudget budget(text.size());
     Metadata metadata = read_parsed_inputs(parse_limited(text));
     validate_inputs(metadata, ErrorCode::kDataLoss);
     return metadata;

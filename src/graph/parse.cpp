@@ -5,7 +5,9 @@
 #include <vector>
 
 #include <torchtrt/graph/graph.h>
+#include "base/expr_budget.h"
 #include "base/scanner.h"
+#include "network/elements.h"
 
 namespace torchtrt::graph {
 namespace {
@@ -15,6 +17,7 @@ class Parser {
   explicit Parser(std::string_view text) : scanner_(text) {}
 
   Graph run() {
+    const ExprBudget budget(scanner_.size());
     while (scanner_.next_line()) {
       try {
         parse_line();
@@ -44,11 +47,13 @@ class Parser {
       scanner_.expect(":");
       Constant constant{name, type(), {}};
       if (!is_static(constant.meta.dims)) scanner_.fail_here("a constant's shape is static");
-      const std::int64_t count = volume(constant.meta.dims).value();
-      if (count < 0 || count > (std::int64_t{1} << 32)) scanner_.fail_here("a constant of ", count, " elements");
-      auto zeros =
-          std::make_shared<std::vector<unsigned char>>(static_cast<std::size_t>(count) * size_of(constant.meta.dtype));
-      constant.weights = {std::shared_ptr<const void>(zeros, zeros->data()), zeros->size()};
+      const auto size = static_cast<std::int64_t>(size_of(constant.meta.dtype));
+      const std::int64_t bytes = (volume(constant.meta.dims) * Expr(size)).value();
+      if (bytes < 0 || bytes > free_bytes_) {
+        scanner_.fail_here("expected constants of 0 to ", kMaxConstantBytes, " bytes, all together");
+      }
+      free_bytes_ -= bytes;
+      constant.weights = network::zero_weights(static_cast<std::size_t>(bytes));
       graph_.constants.push_back(std::move(constant));
     } else if (scanner_.accept("output ")) {
       graph_.outputs.push_back(reference());
@@ -176,7 +181,10 @@ class Parser {
     return {value};
   }
 
+  static constexpr std::int64_t kMaxConstantBytes = std::int64_t{1} << 31;
+
   Scanner scanner_;
+  std::int64_t free_bytes_ = kMaxConstantBytes;
   Graph graph_;
   int depth_ = 0;
 };

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/elements.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include <torchtrt/base/error.h>
 
@@ -108,6 +112,12 @@ void read_element(DataType dtype, const std::string& text, void* element) {
   TORCHTRT_CHECK(bits && (size == 8 || *bits >> (8 * size) == 0), kInvalidArgument, "\"", text,
                  "\" is no bit pattern of ", to_string(dtype));
   std::memcpy(element, &*bits, size);
+}
+
+Weights zero_weights(std::size_t bytes) {
+  std::shared_ptr<void> storage(std::calloc(std::max<std::size_t>(bytes, 1), 1), &std::free);
+  TORCHTRT_CHECK(storage != nullptr, kInvalidArgument, "no memory for a constant of ", bytes, " bytes");
+  return {std::move(storage), bytes};
 }
 
 }  // namespace torchtrt::network

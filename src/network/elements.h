@@ -5,8 +5,9 @@
 #include <string>
 
 #include <torchtrt/base/dtype.h>
+#include <torchtrt/network/network.h>
 
-/// Single elements of constants as text.
+/// The elements of constants in texts.
 namespace torchtrt::network {
 
 /// Constants beyond this many elements are printed as a digest.
@@ -18,5 +19,9 @@ std::string element_text(DataType dtype, const void* element);
 
 /// The inverse; floating values are rounded to `dtype`. Error(kInvalidArgument) for text that is no such element.
 void read_element(DataType dtype, const std::string& text, void* element);
+
+/// What stands for elements that are not in the text. Pages that nobody touches take no memory. Error(kInvalidArgument)
+/// where there is no address space for them.
+Weights zero_weights(std::size_t bytes);
 
 }  // namespace torchtrt::network

@@ -101,6 +101,8 @@ ValueTypes infer(const Network& network, const Layer& layer) {
     operands.require(false, "has impossible dimensions: ", error.what());  // the arithmetic of expressions
   }
   for (const ValueType& type : types) {
+    operands.require(type.dims.size() <= kMaxRank, "would give ", type.dims.size(), " dimensions; at most ", kMaxRank,
+                     " are allowed, as in PyTorch");
     for (const Expr& dim : type.dims) {
       if (dim.is_constant() && dim.value() < 0) operands.require(false, "would give ", to_string(type.dims));
     }

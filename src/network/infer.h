@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include <torchtrt/network/network.h>
@@ -11,6 +12,9 @@ struct ValueType {
   DataType dtype{};
   Dims dims;
 };
+
+/// PyTorch's limit.
+inline constexpr std::size_t kMaxRank = 64;
 
 /// The dtypes and dims of a layer's outputs from its operation and operands. Error(kInvalidArgument) for a rule that
 /// does not hold; the message starts with the layer's kind and name.

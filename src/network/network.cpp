@@ -20,12 +20,14 @@ namespace torchtrt::network {
 struct Network::State {
   std::string name;
   std::map<std::string, SymbolRange> symbols;
+  std::map<std::string, Interval> symbol_bounds;  // the same, as Expr::bounds takes them
   std::vector<Value> values;
   std::vector<std::ptrdiff_t> producers;  // by value: index of its layer, -1 for inputs
   std::vector<Input> inputs;
   std::vector<Output> outputs;
   std::vector<Layer> layers;
   std::set<std::string> names;  // of values and layers
+  std::set<std::string> output_names;
   std::string origin, source;
 
   std::string unique(const std::string& wanted) {
@@ -58,20 +60,17 @@ void Network::add_symbol(const std::string& name, SymbolRange range) {
   Expr::symbol(name);  // checks the name
   TORCHTRT_CHECK(range.min >= 0 && range.min <= range.opt && range.opt <= range.max, kInvalidArgument, "symbol ", name,
                  " needs 0 <= min <= opt <= max, not [", range.min, ", ", range.opt, ", ", range.max, "]");
+  state_->symbol_bounds.emplace(name, Interval{range.min, range.max});
   const auto [position, added] = state_->symbols.emplace(name, range);
   TORCHTRT_CHECK(added || position->second == range, kInvalidArgument, "symbol ", name,
                  " is declared twice with different ranges");
 }
 
-Interval Network::bounds(const Expr& expr) const {
-  std::map<std::string, Interval> ranges;
-  for (const auto& [name, range] : state_->symbols) {
-    ranges[name] = {range.min, range.max};
-  }
-  return expr.bounds(ranges);
-}
+Interval Network::bounds(const Expr& expr) const { return expr.bounds(state_->symbol_bounds); }
 
 ValueId Network::add_input(const std::string& name, DataType dtype, Dims dims) {
+  TORCHTRT_CHECK(dims.size() <= kMaxRank, kInvalidArgument, "network input \"", name, "\" has ", dims.size(),
+                 " dimensions; at most ", kMaxRank, " are allowed, as in PyTorch");
   TORCHTRT_CHECK(state_->names.insert(name).second && !name.empty(), kInvalidArgument, "network input \"", name,
                  "\" needs a name of its own");
   const ValueId id = state_->add_value({name, dtype, std::move(dims), range_of(dtype)}, -1);
@@ -90,9 +89,7 @@ ValueId Network::add_shape_input(const std::string& name, const std::string& sym
 
 void Network::mark_output(ValueId value_id, const std::string& name) {
   (void)value(value_id);  // checks the handle
-  for (const Output& output : state_->outputs) {
-    TORCHTRT_CHECK(output.name != name, kInvalidArgument, "two outputs are named \"", name, "\"");
-  }
+  TORCHTRT_CHECK(state_->output_names.insert(name).second, kInvalidArgument, "two outputs are named \"", name, "\"");
   state_->outputs.push_back({name, value_id});
 }
 

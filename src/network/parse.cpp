@@ -3,7 +3,6 @@
 // are errors, so that a text is checked by the very rules that made it.
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include <torchtrt/network/network.h>
 
+#include "base/expr_budget.h"
 #include "base/scanner.h"
 #include "network/attributes.h"
 #include "network/elements.h"
@@ -141,18 +141,11 @@ Op make_op(std::string_view kind) {
   }
 }
 
-// Weights of constants whose elements are not in the text. calloc, because untouched pages then cost nothing.
-std::shared_ptr<const Weights> zeros(std::size_t bytes, std::optional<std::uint64_t> digest) {
-  std::shared_ptr<void> storage(std::calloc(std::max<std::size_t>(bytes, 1), 1), &std::free);
-  TORCHTRT_CHECK(storage != nullptr, kInvalidArgument, "no memory for a constant of ", bytes, " bytes");
-  return std::make_shared<const Weights>(Weights{storage, bytes, digest});
-}
-
 // --- lines
 // ------------------------------------------------------------------------------------------------------------
 
-// Constants beyond this size in a text that stands alone are mistakes.
-constexpr std::int64_t kMaxConstantBytes = std::int64_t{1} << 31;
+// A text that stands alone with more bytes of constants than this is a mistake.
+constexpr std::size_t kMaxConstantBytes = std::size_t{1} << 31;
 
 // What stands left of "=": %name: dtype[dims] in [min, max].
 struct Typed {
@@ -168,6 +161,7 @@ class Parser {
   Parser(std::string_view text, const ConstantSource* constants) : scanner_(text), constants_(constants) {}
 
   Network run() {
+    const ExprBudget budget(scanner_.size());
     if (!scanner_.next_line()) fail(ErrorCode::kInvalidArgument, "line 1, column 1: the text of a network is empty");
     scanner_.expect("network");
     Network net(scanner_.quoted());
@@ -330,7 +324,7 @@ class Parser {
     if (!is_static(type.dims)) scanner_.fail_here("a constant's shape is static, not ", to_string(type.dims));
     const std::int64_t bytes = (volume(type.dims) * Expr(static_cast<std::int64_t>(size_of(type.dtype)))).value();
     const bool has_source = constants_ != nullptr && texts.contains("digest");
-    if (bytes < 0 || (bytes > kMaxConstantBytes && !has_source)) scanner_.fail_here("a constant of ", bytes, " bytes");
+    if (bytes < 0) scanner_.fail_here("a constant of ", bytes, " bytes");
     const auto elements = texts.extract("elements");
     const auto digest = texts.extract("digest");
     if (elements.empty() == digest.empty()) scanner_.fail_here("a constant has elements or a digest");
@@ -341,8 +335,16 @@ class Parser {
       read_element(DataType::kInt64, digest.mapped(), &bits);
       const auto size = static_cast<std::size_t>(bytes);
       constant.weights =
-          has_source ? std::make_shared<const Weights>((*constants_)(type.name, size, bits)) : zeros(size, bits);
+          std::make_shared<const Weights>(has_source ? (*constants_)(type.name, size, bits) : zeros(size, bits));
     }
+  }
+
+  Weights zeros(std::size_t bytes, std::uint64_t digest) {
+    if (bytes > free_bytes_) scanner_.fail_here("constants of more than ", kMaxConstantBytes, " bytes");
+    free_bytes_ -= bytes;
+    Weights weights = zero_weights(bytes);
+    weights.digest = digest;
+    return weights;
   }
 
   std::shared_ptr<const Weights> read_elements(const Typed& type, std::size_t bytes, const std::string& text) {
@@ -357,6 +359,7 @@ class Parser {
 
   Scanner scanner_;
   const ConstantSource* constants_;
+  std::size_t free_bytes_ = kMaxConstantBytes;
   std::map<std::string, ValueId> values_;
 };
 
