@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text form of a graph (README.md has the grammar); parse.cpp reads it back.
 #include <charconv>
-#include <sstream>
+#include <ostream>
 
+#include <torchtrt/base/error.h>
 #include <torchtrt/graph/graph.h>
 #include "base/scanner.h"
 
@@ -38,7 +39,7 @@ std::string type_text(const TensorMeta& meta) { return std::string(to_string(met
 }  // namespace
 
 std::string print(const Graph& graph) {
-  std::ostringstream out;
+  detail::TextStream out;
   out << "graph " << quoted(graph.name) << "\n";
   for (const auto& [name, range] : graph.symbols) {
     out << "symbol " << name << " = [" << range.min << ", " << range.opt << ", ";

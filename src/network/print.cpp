@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text form of a network (README.md has the grammar); parse.cpp reads it back.
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cstring>
 #include <map>
-#include <sstream>
 #include <type_traits>
+
+#include <torchtrt/base/error.h>
 
 #include "base/scanner.h"
 #include "network/attributes.h"
@@ -210,7 +210,9 @@ std::string range_text(const SymbolRange& range) {
 
 // The text with symbols numbered as they come, and behind it what is known of each.
 std::string with_numbered_symbols(const Network& network, const std::string& text) {
-  const auto in_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  const auto in_word = [](char c) {  // of a symbol's name
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
   std::map<std::string, std::string, std::less<>> numbers;
   std::string result;
   std::string ranges;
@@ -235,7 +237,7 @@ std::string with_numbered_symbols(const Network& network, const std::string& tex
 }  // namespace
 
 std::string print(const Network& network) {
-  std::ostringstream out;
+  detail::TextStream out;
   out << "network " << quoted(network.name()) << "\n";
   const char* separator = "symbols ";
   for (const auto& [name, range] : network.symbols()) {
@@ -248,7 +250,7 @@ std::string print(const Network& network) {
 }
 
 std::uint64_t structure_digest(const Network& network, const HidesElements& hides) {
-  std::ostringstream out;
+  detail::TextStream out;
   print_body({network, &hides}, out);
   const std::string text = with_numbered_symbols(network, out.str());
   return digest_of({std::shared_ptr<const void>(text.data(), [](const void*) {}), text.size()});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <locale>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -39,9 +40,14 @@ class TORCHTRT_API Error : public std::runtime_error {
 };
 
 namespace detail {
+/// Writes numbers as C++ does, whatever the process's locale: no separators of thousands, no decimal commas.
+struct TextStream : std::ostringstream {
+  TextStream() { imbue(std::locale::classic()); }
+};
+
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
-  std::ostringstream out;
+  TextStream out;
   (out << ... << parts);
   return out.str();
 }
