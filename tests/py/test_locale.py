@@ -33,7 +33,7 @@ class Model(torch.nn.Module):
     def forward(self, x):
         return self.body(x)
 
-locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
+locale.setlocale(locale.LC_ALL, "decimal_comma")
 assert locale.localeconv()["decimal_point"] == ","
 x = torch.randn(2, 4, 8, 8)
 for name in MODELS:
@@ -45,23 +45,17 @@ assert locale.localeconv()["decimal_point"] == ","
 
 
 @pytest.fixture(scope="module")
-def german(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the locale de_DE.UTF-8."""
+def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the locale decimal_comma."""
     folder = tmp_path_factory.mktemp("locale")
-    made = subprocess.run(
-        ["localedef", "-i", "de_DE", "-f", "UTF-8", str(folder / "de_DE.UTF-8")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (folder / "de_DE.UTF-8").exists(), f"localedef needs the system package `locales`: {made.stderr}"
+    subprocess.run([Path(__file__).parents[1] / "locale" / "make.sh", folder], check=True)
     return folder
 
 
-def test_decimal_commas(german: Path) -> None:
+def test_decimal_commas(locales: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "LOCPATH": str(german)},
+        env={**os.environ, "LOCPATH": str(locales)},
         capture_output=True,
         text=True,
         check=False,

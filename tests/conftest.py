@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The locale of the process, for all tests."""
+
+from __future__ import annotations
+
+import ctypes
+import locale
+import os
+
+
+def _set_locale(name: str) -> None:
+    """As a program does that takes its user's locale: for C, and for C++, which Python itself leaves alone."""
+    library = ctypes.CDLL("libstdc++.so.6")
+    chosen, before = ctypes.c_void_p(), ctypes.c_void_p()  # a std::locale is a pointer
+    library._ZNSt6localeC1EPKc(ctypes.byref(chosen), name.encode())
+    library._ZNSt6locale6globalERKS_.restype = None
+    library._ZNSt6locale6globalERKS_(ctypes.byref(before), ctypes.byref(chosen))
+    locale.setlocale(locale.LC_ALL, name)
+
+
+if _name := os.environ.get("TORCHTRT_TEST_LOCALE"):
+    _set_locale(_name)
