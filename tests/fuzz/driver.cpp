@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stands in for libFuzzer where the compiler has none: mutates the seeds without looking at coverage, for a given time.
+// Without seeds the inputs are random bytes.
 //
-//   <program> [-max_total_time=<seconds>] [-seed=<number>] <folder or file>...
+//   <program> [-max_total_time=<seconds>] [-seed=<number>] [<folder or file>...]
 //
 // What made it crash is left in ./crash-input.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -33,12 +36,38 @@ Bytes read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+/// The seeds in a file: its bytes, or the cases of a text of cases (src/base/testing/text_cases.h).
+void read_seeds(const std::filesystem::path& path, std::vector<Bytes>& seeds) {
+  const Bytes bytes = read_file(path);
+  if (path.extension() != ".txt") {
+    seeds.push_back(bytes);
+    return;
+  }
+  std::istringstream lines(std::string(bytes.begin(), bytes.end()));
+  Bytes seed;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("===") || line == "---") {
+      if (!seed.empty()) seeds.push_back(std::move(seed));
+      seed.clear();
+    } else {
+      seed.insert(seed.end(), line.begin(), line.end());
+      seed.push_back('\n');
+    }
+  }
+  seeds.push_back(std::move(seed));
+}
+
 class Mutator {
  public:
   Mutator(std::vector<Bytes> seeds, unsigned seed) : seeds_(std::move(seeds)), random_(seed) {}
 
-  /// A seed with a few random changes.
+  /// A seed with a few random changes, or random bytes.
   Bytes next() {
+    if (seeds_.empty()) {
+      Bytes random(below(128));
+      std::generate(random.begin(), random.end(), [&] { return static_cast<std::uint8_t>(below(256)); });
+      return random;
+    }
     Bytes bytes = seeds_[below(seeds_.size())];
     for (std::size_t changes = 1 + below(8); changes > 0; --changes) change(bytes);
     return bytes;
@@ -69,11 +98,24 @@ class Mutator {
         bytes.insert(position, begin, begin + static_cast<std::ptrdiff_t>(count));
         break;
       }
-      default: {  // numbers at the edges
-        static const char* const kNumbers[] = {"0",          "-1",   "9223372036854775807", "-9223372036854775808",
-                                               "4294967296", "1e999"};
-        const std::string number = kNumbers[below(std::size(kNumbers))];
-        bytes.insert(position, number.begin(), number.end());
+      default: {  // numbers at the edges, and what expressions are made of
+        static const char* const kTokens[] = {"0",
+                                              "-1",
+                                              "9223372036854775807",
+                                              "-9223372036854775808",
+                                              "1e999",
+                                              "-",
+                                              "4294967296",
+                                              "9223372036854775808",
+                                              "(",
+                                              ")",
+                                              "*",
+                                              "//",
+                                              "%",
+                                              "max(1,",
+                                              "s0"};
+        const std::string token = kTokens[below(std::size(kTokens))];
+        bytes.insert(position, token.begin(), token.end());
       }
     }
   }
@@ -87,23 +129,25 @@ class Mutator {
 int main(int argc, char** argv) {
   double seconds = 10;
   unsigned seed = 1;
+  std::vector<std::filesystem::path> paths;
   std::vector<Bytes> seeds;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument.starts_with("-max_total_time=")) {
-      seconds = std::stod(argument.substr(16));
+      seconds = static_cast<double>(std::stoul(argument.substr(16)));
     } else if (argument.starts_with("-seed=")) {
       seed = static_cast<unsigned>(std::stoul(argument.substr(6)));
     } else if (std::filesystem::is_directory(argument)) {
-      for (const auto& entry : std::filesystem::directory_iterator(argument)) seeds.push_back(read_file(entry.path()));
+      for (const auto& entry : std::filesystem::directory_iterator(argument)) paths.push_back(entry.path());
+    } else if (std::filesystem::exists(argument)) {
+      paths.emplace_back(argument);
     } else {
-      seeds.push_back(read_file(argument));
+      std::fprintf(stderr, "there is no seed %s\n", argument.c_str());
+      return 2;
     }
   }
-  if (seeds.empty()) {
-    std::fprintf(stderr, "no seeds given\n");
-    return 2;
-  }
+  std::sort(paths.begin(), paths.end());  // so that a number repeats a run
+  for (const auto& path : paths) read_seeds(path, seeds);
   if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(save_current);
   std::set_terminate([] {
     save_current();

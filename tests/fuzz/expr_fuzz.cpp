@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dimension expressions as text. What the parser accepts must print to a text that parses to the same expression.
+#include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 
 #include <torchtrt/base/error.h>
@@ -8,10 +10,12 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace torchtrt;
+  std::optional<Expr> expr;
   try {
-    const Expr expr = Expr::parse({reinterpret_cast<const char*>(data), size});
-    if (!(Expr::parse(expr.str()) == expr)) std::abort();
+    expr = Expr::parse({reinterpret_cast<const char*>(data), size});
   } catch (const Error&) {
+    return 0;
   }
+  if (!(Expr::parse(expr->str()) == *expr)) std::abort();
   return 0;
 }
