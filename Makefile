@@ -18,8 +18,12 @@ STAMPS := .venv/.stamps
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 DIFFERENTIAL_ARGS ?= --seed 0 --start 0 --minutes 5
+FUZZ_SECONDS ?= 30
+CHAOS_SECONDS ?= 120
+CHAOS_ARGS ?=
 
-.PHONY: help setup setup-bench build install demo test differential gpu-test lint format bench bench-gpu asan tsan fuzz tidy wheel clean
+.PHONY: help setup setup-bench build install demo test differential locale-test chaos gpu-test lint format bench bench-gpu asan tsan \
+  fuzz tidy wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -60,6 +64,17 @@ test: install ## GoogleTest and pytest (PYTEST_ARGS=... to choose)
 differential: build ## programs drawn at random against eager PyTorch, for five minutes (DIFFERENTIAL_ARGS=... for more)
 	cd tests && PYTHONPATH=../py python -m differential $(DIFFERENTIAL_ARGS)
 
+# Numbers in our files and messages are the same whatever the process's locale is.
+LOCALE_TESTS := tests/py/test_models.py tests/py/test_save.py tests/conformance/test_normalization.py
+
+locale-test: build ## the C++ tests and a part of pytest in a locale with decimal commas
+	tests/locale/make.sh build/locale
+	LOCPATH=$(CURDIR)/build/locale TORCHTRT_TEST_LOCALE=decimal_comma ctest --test-dir build --output-on-failure
+	LOCPATH=$(CURDIR)/build/locale TORCHTRT_TEST_LOCALE=decimal_comma python -m pytest -q $(LOCALE_TESTS)
+
+chaos: build ## threads that call, fail, switch modes, load and drop (CHAOS_SECONDS=..., CHAOS_ARGS="--seed 7")
+	python tests/chaos/chaos.py --seconds $(CHAOS_SECONDS) $(CHAOS_ARGS)
+
 # Not `setup`: on a GPU machine the tests take the Python that is there (PYTHON=...; DEPS=... without a network).
 gpu-test: ## on a machine with an NVIDIA GPU: build with PYTHON's torch, and run what needs the GPU
 	PYTHON=$$(command -v $(PYTHON)) tools/gpu/test.sh build-gpu
@@ -91,8 +106,9 @@ asan: setup ## C++ tests with the address and undefined-behaviour sanitizers
 tsan: setup ## C++ tests with the thread sanitizer
 	cmake --preset tsan && cmake --build build-tsan -j $(JOBS) && ctest --preset tsan
 
-fuzz: setup ## mutated files and texts into every reader, under the sanitizers
-	cmake --preset fuzz && cmake --build build-fuzz -j $(JOBS) && ctest --preset fuzz
+fuzz: setup ## mutated files, texts and expressions into every reader, under the sanitizers (FUZZ_SECONDS=... for each)
+	cmake --preset fuzz -DTORCHTRT_FUZZ_SECONDS=$(FUZZ_SECONDS)
+	cmake --build build-fuzz -j $(JOBS) --target fuzzers && ctest --preset fuzz
 
 clean: ## remove what was built (not .venv)
 	rm -rf build build-* install dist demo-out
