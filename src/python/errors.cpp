@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <c10/util/Exception.h>
+#include <torch/csrc/Exceptions.h>
 
 #include <torchtrt/base/error.h>
 
@@ -56,12 +57,8 @@ void set_python_error(const std::exception_ptr& error) {
     raised.restore();
   } catch (const Error& raised) {
     set_error(type_of(raised.code()), raised.what());
-  } catch (const c10::TypeError& raised) {
-    set_error(PyExc_TypeError, raised.what_without_backtrace());
-  } catch (const c10::ValueError& raised) {
-    set_error(PyExc_ValueError, raised.what_without_backtrace());
-  } catch (const c10::Error& raised) {
-    set_error(PyExc_RuntimeError, raised.what_without_backtrace());
+  } catch (const c10::Error&) {
+    torch::translate_exception_to_python(error);  // IndexError and others, as in eager
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& raised) {

@@ -298,10 +298,10 @@ void BindingPlan::check_values(std::span<const DLTensor> inputs) const {
     const auto outside = find_value_outside(data_of(tensor), static_cast<std::size_t>(volume(shape_of(tensor))),
                                             spec.dtype, *spec.value_range);
     if (outside) [[unlikely]] {
-      Solver(metadata_).fail_at(
-          ErrorCode::kOutOfRange, spec, ", element ", outside->index, " of ", volume(shape_of(tensor)), ": the value ",
-          outside->value, " is outside ", text_of(*spec.value_range),
-          ", the range that the engine computes as PyTorch does (for an index: the rows that exist)");
+      throw backend::OutsideGuards(detail::concat(
+          subject_of(metadata_), ", input \"", spec.name, "\", element ", outside->index, " of ",
+          volume(shape_of(tensor)), ": the value ", outside->value, " is outside ", text_of(*spec.value_range),
+          ", the range that the engine computes as PyTorch does (for an index: the rows that exist)"));
     }
   }
 }

@@ -38,7 +38,7 @@ class TORCHTRT_API BindingPlan {
   /// Checks ranks, dims and symbols and evaluates the outputs' shapes. kInvalidArgument for a wrong rank or static dim,
   /// kOutOfRange for a symbol outside its range or with two values.
   [[nodiscard]] ResolvedShapes resolve(std::span<const DLTensor> inputs) const;
-  /// The elements of CPU inputs that have a value range: kOutOfRange for the first that is not inside.
+  /// The elements of CPU inputs that have a value range: backend::OutsideGuards for the first that is not inside.
   void check_values(std::span<const DLTensor> inputs) const;
 
   /// Output shapes for input shapes, without data: -1 where a dimension depends on data or on a shape input's value.

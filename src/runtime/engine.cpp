@@ -59,23 +59,64 @@ void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs,
                                                      : "the output allocator was enabled for it");
   }
   LoadedEngine& loaded = loaded_on(device);
-  if (modes.profiling) [[unlikely]] {
-    run_profiled(loaded, inputs, modes, outputs, stream);
-    return;
+  if (const std::exception_ptr failure = run_loaded(loaded, inputs, modes, outputs, stream)) [[unlikely]] {
+    run_exact_form(loaded, failure, inputs, modes, outputs);
   }
-  loaded.run(plan_, inputs, modes, outputs, stream);
 }
 
-void Engine::run_profiled(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
-                          backend::OutputSink& outputs, void* stream) {
+std::exception_ptr Engine::run_loaded(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
+                                      backend::OutputSink& outputs, void* stream) {
+  if (modes.profiling) [[unlikely]]
+    return run_profiled(loaded, inputs, modes, outputs, stream);
+  return loaded.run(plan_, inputs, modes, outputs, stream);
+}
+
+void Engine::run_exact_form(const LoadedEngine& instead_of, const std::exception_ptr& failure,
+                            std::span<const DLTensor> inputs, CallModes modes, backend::OutputSink& outputs) {
+  LoadedEngine* exact = nullptr;
+  try {
+    if (!instead_of.is_exact() && instead_of.device().device_type == kDLCPU) exact = exact_form();
+  } catch (const Error& error) {
+    TORCHTRT_LOG(kWarning, error.what());  // the failure is what the caller should know
+  }
+  if (exact == nullptr) std::rethrow_exception(failure);
+  report(failure);
+  if (const std::exception_ptr answer = run_loaded(*exact, inputs, modes, outputs, nullptr)) {
+    std::rethrow_exception(answer);
+  }
+}
+
+LoadedEngine* Engine::exact_form() {
+  const std::lock_guard lock(load_mutex_);
+  if (exact_ == nullptr) exact_ = load_exact_form(metadata_, payload_, owner_);
+  return exact_.get();
+}
+
+// Once for each engine: a model that always is outside should be known as such, and not fill the log.
+void Engine::report(const std::exception_ptr& failure) {
+  constexpr const char* kMeans = ". Such calls run its exact form, PyTorch's own operators, which is slower.";
+  try {
+    std::rethrow_exception(failure);
+  } catch (const backend::OutsideGuards& outside) {
+    if (outside_calls_.fetch_add(1) == 0) TORCHTRT_LOG(kWarning, outside.what(), kMeans);
+  } catch (const std::exception& error) {
+    if (failed_calls_.fetch_add(1) == 0) {
+      TORCHTRT_LOG(kWarning, "engine \"", metadata_.name, "\" failed: ", error.what(), kMeans);
+    }
+  }
+}
+
+std::exception_ptr Engine::run_profiled(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
+                                        backend::OutputSink& outputs, void* stream) {
   std::vector<std::shared_ptr<ProfileRecorder>> recorders;
   {
     const std::lock_guard lock(profile_mutex_);
     recorders = recorders_;
   }
   CallProfile call;
-  loaded.run(plan_, inputs, modes, outputs, stream, &call);
+  if (const std::exception_ptr failure = loaded.run(plan_, inputs, modes, outputs, stream, &call)) return failure;
   for (const auto& recorder : recorders) recorder->add(call);
+  return nullptr;
 }
 
 void Engine::start_profiling(std::shared_ptr<ProfileRecorder> recorder) {

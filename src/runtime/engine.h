@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -46,6 +47,10 @@ class TORCHTRT_API Engine {
   /// output is handed to `outputs` once. On a GPU the work is enqueued on `stream`, the caller's, and inputs must live
   /// until then; the thread's device is the same afterwards as before.
   ///
+  /// Where a vendor's engine on the CPU cannot answer, because a value is outside of what it computes as PyTorch does or
+  /// because it fails, the exact form of the package does (load_exact_form); what PyTorch's operators throw then goes
+  /// through as it is. The log warns of each once.
+  ///
   /// Errors: the inputs' (see BindingPlan), modes that exclude each other (see call_modes), loading's (see
   /// executor_loader.h), the backend's. After an error the engine is as usable as before.
   void run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream = nullptr);
@@ -82,6 +87,13 @@ class TORCHTRT_API Engine {
   /// Execution contexts made so far, on all devices: the largest number of calls that ran at the same time.
   [[nodiscard]] std::size_t contexts_created() const;
 
+  /// Calls that the exact form answered, or refused as PyTorch does, so far.
+  struct ExactCalls {
+    std::size_t outside = 0;  ///< Because of a value outside of what was compiled.
+    std::size_t failed = 0;   ///< Because the vendor's engine failed.
+  };
+  [[nodiscard]] ExactCalls exact_calls() const { return {outside_calls_.load(), failed_calls_.load()}; }
+
   /// See runtime::inspect.
   [[nodiscard]] std::string inspect();
   /// Measures the layers of all calls until stop_profiling() with the same recorder.
@@ -110,8 +122,14 @@ class TORCHTRT_API Engine {
   [[nodiscard]] std::string target() const;
 
  private:
-  void run_profiled(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
-                    backend::OutputSink& outputs, void* stream);
+  [[nodiscard]] std::exception_ptr run_loaded(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
+                                              backend::OutputSink& outputs, void* stream);
+  [[nodiscard]] std::exception_ptr run_profiled(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,
+                                                backend::OutputSink& outputs, void* stream);
+  void run_exact_form(const LoadedEngine& instead_of, const std::exception_ptr& failure,
+                      std::span<const DLTensor> inputs, CallModes modes, backend::OutputSink& outputs);
+  LoadedEngine* exact_form();
+  void report(const std::exception_ptr& failure);
   void configure(LoadedEngine& loaded, const backend::RuntimeSettings& settings);
   LoadedEngine& loaded_on(DLDevice device);
   LoadedEngine& streaming();
@@ -130,12 +148,14 @@ class TORCHTRT_API Engine {
   ProfileChoice profile_;
   int profile_count_ = 1;
   std::atomic<bool> warned_of_devices_{false}, said_allocator_{false};
+  std::atomic<std::size_t> outside_calls_{0}, failed_calls_{0};
 
   /// The first device's engine, read without a lock: nearly every engine only ever has this one.
   std::atomic<LoadedEngine*> primary_{nullptr};
   mutable std::mutex load_mutex_;
   std::map<std::pair<int, int>, std::unique_ptr<LoadedEngine>> loaded_;  // by device type and index
   std::map<std::pair<int, int>, std::string> targets_;                   // which of them
+  std::unique_ptr<LoadedEngine> exact_;                                  // under load_mutex_; loaded when first needed
 
   const std::string range_name_;  // of NVTX
   mutable std::mutex profile_mutex_;

@@ -53,19 +53,29 @@ struct Registry {
   std::map<std::string, backend::Executor*> executors;
 };
 
+// Never destroyed: engines may outlive static objects.
+Registry& registry() {
+  static auto* instance = new Registry;
+  return *instance;
+}
+
 }  // namespace
 
 backend::Executor& load_executor(const std::string& module) {
-  // Never destroyed: engines may outlive static objects.
-  static auto* registry = new Registry;
-  const std::lock_guard lock(registry->mutex);
-  if (const auto found = registry->executors.find(module); found != registry->executors.end()) {
+  auto& [mutex, executors] = registry();
+  const std::lock_guard lock(mutex);
+  if (const auto found = executors.find(module); found != executors.end()) {
     return *found->second;
   }
   check_name(module);
   backend::Executor& executor = open_module(module);
-  registry->executors.emplace(module, &executor);
+  executors.emplace(module, &executor);
   return executor;
+}
+
+void register_executor(backend::Executor& executor) {
+  const std::lock_guard lock(registry().mutex);
+  registry().executors.insert_or_assign(std::string(executor.name()), &executor);
 }
 
 }  // namespace torchtrt::runtime

@@ -18,4 +18,7 @@ namespace torchtrt::runtime {
 /// a module of another interface; Error(kDataLoss) for a name that is not one (it comes from a file).
 TORCHTRT_API backend::Executor& load_executor(const std::string& module);
 
+/// Makes an executor known under its name that is no module. It must live as long as the process. Thread-safe.
+TORCHTRT_API void register_executor(backend::Executor& executor);
+
 }  // namespace torchtrt::runtime

@@ -25,12 +25,13 @@ std::vector<std::size_t> item_sizes(const std::vector<format::OutputSpec>& outpu
 }  // namespace
 
 LoadedEngine::LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata,
-                           DLDevice device, DeviceApi* api, bool recordable)
+                           DLDevice device, DeviceApi* api, bool recordable, bool exact)
     : executable_(std::move(executable)),
       metadata_(metadata),
       device_(device),
       api_(api),
       recordable_(recordable),
+      exact_(exact),
       pool_(*executable_, api, device.device_id) {}
 
 void LoadedEngine::destroy(std::unique_ptr<LoadedEngine> engine) {
@@ -38,17 +39,29 @@ void LoadedEngine::destroy(std::unique_ptr<LoadedEngine> engine) {
   engine->api_->outside_recordings([&] { engine.reset(); });
 }
 
-void LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
-                       backend::OutputSink& outputs, void* stream, backend::LayerTimes* layer_times) {
+std::exception_ptr LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
+                                     backend::OutputSink& outputs, void* stream, backend::LayerTimes* layer_times) {
   if (api_ != nullptr) {
     run_on_gpu(plan, inputs, modes, outputs, stream, layer_times);
-    return;
+    return nullptr;
   }
   std::unique_ptr<ContextSlot> slot = pool_.acquire(stream);
-  const ResolvedShapes& shapes = resolve(slot, plan, inputs);
-  // If the run throws, the context goes with the exception, see ContextPool::discard.
-  slot->context->run({inputs, shapes.outputs, &outputs, stream, nullptr, modes.profile, layer_times});
+  const ResolvedShapes* shapes = nullptr;
+  std::exception_ptr failure;
+  try {
+    shapes = &resolve(slot, plan, inputs);
+  } catch (const backend::OutsideGuards&) {
+    return std::current_exception();
+  }
+  try {
+    slot->context->run({inputs, shapes->outputs, &outputs, stream, nullptr, modes.profile, layer_times});
+  } catch (const backend::OutsideGuards&) {
+    failure = std::current_exception();  // the context is as good as before
+  } catch (...) {
+    return std::current_exception();  // the context goes, see ContextPool::discard
+  }
   pool_.release(std::move(slot), stream);
+  return failure;
 }
 
 void LoadedEngine::run_on_gpu(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
@@ -89,7 +102,7 @@ const ResolvedShapes& LoadedEngine::resolve(std::unique_ptr<ContextSlot>& slot, 
                                             std::span<const DLTensor> inputs) {
   try {
     const ResolvedShapes& shapes = slot->shapes.find_or_resolve(plan, inputs);
-    plan.check_values(inputs);
+    if (!exact_) plan.check_values(inputs);
     return shapes;
   } catch (...) {
     pool_.put_back(std::move(slot));  // it has not run

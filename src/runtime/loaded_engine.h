@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,18 +25,24 @@ namespace torchtrt::runtime {
 class TORCHTRT_API LoadedEngine {
  public:
   /// `api`: null on the CPU; outlives the engine, as `metadata` does. `recordable`: see backend::kRecordableProperty.
+  /// `exact`: the engine is PyTorch's own operators and takes every value.
   LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata, DLDevice device,
-               DeviceApi* api, bool recordable = true);
+               DeviceApi* api, bool recordable = true, bool exact = false);
   /// Destroys it. What that frees on a GPU must not spoil a recording that any thread makes meanwhile.
   static void destroy(std::unique_ptr<LoadedEngine> engine);
 
   [[nodiscard]] DLDevice device() const { return device_; }
+  [[nodiscard]] bool is_exact() const { return exact_; }
   [[nodiscard]] std::size_t contexts_created() const { return pool_.created(); }
 
   /// Checks shapes and values and runs. The inputs have passed BindingPlan::check_bindings.
   /// `layer_times`: where the run says how long its layers took; null: it is not profiled.
-  void run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes, backend::OutputSink& outputs,
-           void* stream, backend::LayerTimes* layer_times = nullptr);
+  ///
+  /// Shapes that the engine does not take are an error. What else keeps it from answering, on a CPU, is returned, for the
+  /// exact form to step in: backend::OutsideGuards for values, and what the backend threw. Null: it has answered.
+  [[nodiscard]] std::exception_ptr run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,
+                                       backend::OutputSink& outputs, void* stream,
+                                       backend::LayerTimes* layer_times = nullptr);
 
   /// Makes every context record anew: to be called after a change of what graphs hold (weights, settings). Also gives
   /// recording another chance after a failure.
@@ -64,7 +71,7 @@ class TORCHTRT_API LoadedEngine {
   const format::Metadata& metadata_;
   DLDevice device_;
   DeviceApi* api_;
-  const bool recordable_;
+  const bool recordable_, exact_;
   ContextPool pool_;
   std::atomic<std::size_t> graph_generation_{0};
   std::atomic<bool> graphs_failed_{false}, said_unrecordable_{false};

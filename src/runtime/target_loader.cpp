@@ -101,7 +101,12 @@ class Loader {
  public:
   Loader(const format::Metadata& metadata, std::span<const std::byte> payload, const std::shared_ptr<const void>& owner,
          DLDevice device)
-      : metadata_(metadata), payload_(payload), owner_(owner), device_(device) {}
+      : metadata_(metadata), payload_(payload), owner_(owner), device_(device) {
+    if (device.device_type != kDLCPU) return;
+    for (const format::TargetSpec& target : metadata.targets) {
+      if (target.backend == backend::kExactBackend) exact_ = &target;
+    }
+  }
 
   ChosenTarget run() {
     ChosenTarget chosen;
@@ -110,6 +115,8 @@ class Loader {
       const std::string what = detail::concat(target->backend, ", built by ", target->producer);
       if (attempt(what, chosen, [&] { return load_packed(*target); })) return chosen;
     }
+    const bool rebuilds = may_rebuild(metadata_) && !wanted_.empty();
+    if (exact_ != nullptr && !rebuilds) return load_exact();
     const bool none_packed = wanted_.empty();
     for (const std::string& usual : usual_targets(device_.device_type)) add_new(wanted_, usual);
     if (may_rebuild(metadata_)) {
@@ -117,19 +124,36 @@ class Loader {
         if (attempt(backend + ", rebuilt", chosen, [&] { return load_rebuilt(backend); }, true)) return chosen;
       }
     }
+    if (exact_ != nullptr) return load_exact();
     fail_for_all(none_packed);
   }
 
+  // The package has one.
+  ChosenTarget load_exact() {
+    if (!misfits_.empty()) {
+      TORCHTRT_LOG(kWarning, "engine \"", metadata_.name,
+                   "\" runs its exact form, PyTorch's own operators, which is slower:", list_of_misfits(), "\n",
+                   how_to_rebuild(metadata_, device_.device_type));
+    }
+    return load_packed(*exact_);
+  }
+  [[nodiscard]] bool has_exact() const { return exact_ != nullptr; }
+
  private:
+  /// A vendor's library does not take intact bytes, and there is an exact form.
+  struct Refused : Error {
+    using Error::Error;
+  };
   struct Misfit {
     std::string target, reason;
     ErrorCode code;
   };
 
-  // The targets for the device, best first.
+  // The targets for the device, best first; not the exact form.
   [[nodiscard]] std::vector<const format::TargetSpec*> candidates() const {
     std::vector<const format::TargetSpec*> found;
     for (const format::TargetSpec& target : metadata_.targets) {
+      if (target.backend == backend::kExactBackend) continue;
       if (device_type_of(target, metadata_) == device_.device_type) found.push_back(&target);
     }
     // TensorRT's plans are made for this very GPU, TensorRT-RTX's for a family of them.
@@ -143,6 +167,9 @@ class Loader {
     try {
       chosen = load();
       return true;
+    } catch (const Refused& refused) {
+      misfits_.push_back({what, refused.what(), refused.code()});
+      return false;
     } catch (const Error& error) {
       // Of a target that is rebuilt, everything but damage means that it cannot be.
       if (!is_misfit(error.code()) && (!rebuilding || error.code() == ErrorCode::kDataLoss)) throw;
@@ -190,13 +217,20 @@ class Loader {
     request.device = device_;
     const std::string version = executor.version();
     std::unique_ptr<backend::ExecutableEngine> executable;
-    on_device([&] { executable = executor.load(request); });
+    const bool exact = backend == backend::kExactBackend;
+    try {
+      on_device([&] { executable = executor.load(request); });
+    } catch (const Error& error) {
+      // Its bytes are what the builder wrote.
+      if (exact || exact_ == nullptr) throw;
+      throw Refused(error.code(), error.what());
+    }
     TORCHTRT_LOG(kInfo, "engine \"", metadata_.name, "\" runs on ", name_of(device_), " by ", version, origin,
                  " (targets: ", joined(names_of_targets(metadata_), ", "), ")");
     const auto recordable = request.properties.find(backend::kRecordableProperty);
     const bool may_record = recordable == request.properties.end() || recordable->second != "false";
     DeviceApi* api = device_.device_type == kDLCUDA ? &device_api() : nullptr;
-    return {backend, std::make_unique<LoadedEngine>(std::move(executable), metadata_, device_, api, may_record)};
+    return {backend, std::make_unique<LoadedEngine>(std::move(executable), metadata_, device_, api, may_record, exact)};
   }
 
   // Calls `function` with the device as the thread's, and not in anybody's recording.
@@ -225,16 +259,21 @@ class Loader {
       fail(misfits_[0].code, misfits_[0].reason,
            installable ? "" : "\n" + how_to_rebuild(metadata_, device_.device_type));
     }
+    fail(misfits_.front().code, "engine \"", metadata_.name, "\" (targets: ", targets, "): nothing fits ",
+         name_of(device_), ":", list_of_misfits(), "\n", how_to_rebuild(metadata_, device_.device_type));
+  }
+
+  [[nodiscard]] std::string list_of_misfits() const {
     std::string list;
     for (const Misfit& misfit : misfits_) list += "\n  " + misfit.target + ": " + misfit.reason;
-    fail(misfits_.front().code, "engine \"", metadata_.name, "\" (targets: ", targets, "): nothing fits ",
-         name_of(device_), ":", list, "\n", how_to_rebuild(metadata_, device_.device_type));
+    return list;
   }
 
   const format::Metadata& metadata_;
   std::span<const std::byte> payload_;
   const std::shared_ptr<const void>& owner_;
   DLDevice device_;
+  const format::TargetSpec* exact_ = nullptr;
   std::vector<std::string> wanted_;  // targets to rebuild, best first
   std::vector<Misfit> misfits_;
 };
@@ -242,7 +281,7 @@ class Loader {
 }  // namespace
 
 DLDeviceType device_type_of(const format::TargetSpec& target, const format::Metadata& metadata) {
-  if (target.backend == "openvino") {
+  if (target.backend == "openvino" || target.backend == backend::kExactBackend) {
     return kDLCPU;
   }
   if (target.backend == "tensorrt" || target.backend == "tensorrt_rtx") {
@@ -258,11 +297,14 @@ std::string how_to_rebuild(const format::Metadata& metadata, DLDeviceType type) 
     return "Compile the model again for this machine. (Files of models that are compiled with rebuildable=True can be "
            "rebuilt without the model: python -m torch_tensorrt rebuild.)";
   }
-  std::vector<std::string> targets = names_of_targets(metadata);
-  if (std::none_of(metadata.targets.begin(), metadata.targets.end(),
-                   [&](const auto& target) { return device_type_of(target, metadata) == type; })) {
-    targets.push_back(usual_targets(type).back());
+  std::vector<std::string> targets;
+  bool any_for_device = false;
+  for (const format::TargetSpec& target : metadata.targets) {
+    if (target.backend == backend::kExactBackend) continue;  // is kept
+    targets.push_back(target.backend);
+    any_for_device = any_for_device || device_type_of(target, metadata) == type;
   }
+  if (!any_for_device) targets.push_back(usual_targets(type).back());
   std::string text =
       "The package carries its network. To build it for this machine: python -m torch_tensorrt rebuild <file> <new "
       "file> --targets " +
@@ -278,6 +320,12 @@ std::string how_to_rebuild(const format::Metadata& metadata, DLDeviceType type) 
 ChosenTarget load_best_target(const format::Metadata& metadata, std::span<const std::byte> payload,
                               const std::shared_ptr<const void>& owner, DLDevice device) {
   return Loader(metadata, payload, owner, device).run();
+}
+
+std::unique_ptr<LoadedEngine> load_exact_form(const format::Metadata& metadata, std::span<const std::byte> payload,
+                                              const std::shared_ptr<const void>& owner) {
+  Loader loader(metadata, payload, owner, {kDLCPU, 0});
+  return loader.has_exact() ? loader.load_exact().engine : nullptr;
 }
 
 }  // namespace torchtrt::runtime

@@ -30,9 +30,17 @@ struct ChosenTarget {
 /// do not fit this machine (kNotFound, kVersionMismatch, kUnsupported) are passed over; then, where that was asked for,
 /// the same targets and the device's usual ones are rebuilt. The log says which one it is (kInfo).
 ///
+/// The exact form comes last. Where there is one, all that a vendor's library says against an engine whose bytes are
+/// intact is a reason to pass it over, and the log warns.
+///
 /// Errors: kDataLoss and others at once; if nothing fits, one with the first target's code that says for each what was
 /// found, what is needed and how to rebuild. `metadata` outlives the result; `owner` keeps `payload` alive.
 ChosenTarget load_best_target(const format::Metadata& metadata, std::span<const std::byte> payload,
                               const std::shared_ptr<const void>& owner, DLDevice device);
+
+/// The package's exact form, for the CPU; nullptr if it has none. Errors: kDataLoss, kNotFound (an operator that another
+/// library brings). `metadata` and `owner` as above.
+std::unique_ptr<LoadedEngine> load_exact_form(const format::Metadata& metadata, std::span<const std::byte> payload,
+                                              const std::shared_ptr<const void>& owner);
 
 }  // namespace torchtrt::runtime

@@ -19,7 +19,9 @@
 #include <torchtrt/runtime.h>
 
 #include "runtime/device.h"
+#include "runtime/executor_loader.h"
 #include "runtime/settings.h"
+#include "torch/aten_executor.h"
 #include "torch/cuda_device.h"
 #include "torch/engine_call.h"
 #include "torch/engine_holder.h"
@@ -121,6 +123,7 @@ void set_runtime_settings(const EnginePointer& engine, std::int64_t kernels, std
 TORCH_LIBRARY(tensorrt, m) {
   runtime::set_default_thread_count([] { return at::get_num_threads(); });
   runtime::set_device_api(&cuda_device);
+  runtime::register_executor(aten_executor());
 
   m.class_<EngineHolder>("Engine")
       .def(torch::init([](std::string metadata, const at::Tensor& payload) {
@@ -136,6 +139,13 @@ TORCH_LIBRARY(tensorrt, m) {
       .def(
           "target", [](const EnginePointer& self) { return self->engine().target(); },
           "Which of its targets runs, on the first device that it ran on; empty before that.")
+      .def(
+          "exact_calls",
+          [](const EnginePointer& self) {
+            const auto calls = self->engine().exact_calls();
+            return std::tuple<std::int64_t, std::int64_t>(calls.outside, calls.failed);
+          },
+          "Calls that the engine's exact form answered: for values outside of what was compiled, and after failures.")
       .def("enable_mode", [](const EnginePointer& self, std::int64_t mode) { self->engine().acquire(to_mode(mode)); },
            "Turns on CUDA graphs (0), the output allocator (1) or pre-allocated outputs (2); each call wants one of "
            "disable_mode.",

@@ -113,11 +113,19 @@ struct RunRequest {
   LayerTimes* layer_times = nullptr;
 };
 
+/// What Context::run() throws where this call is outside of what the engine was built for: a value that it does not compute
+/// as PyTorch does, or that PyTorch would refuse. Says what. The runtime runs the engine's exact form instead.
+class OutsideGuards : public Error {
+ public:
+  explicit OutsideGuards(const std::string& message) : Error(ErrorCode::kOutOfRange, message) {}
+};
+
 /// State of one call at a time; the runtime keeps a pool of them per engine. Not thread-safe.
 class Context {
  public:
   virtual ~Context() = default;
-  /// Runs the engine. Work on the CPU is finished when it returns, work on a GPU is enqueued on the stream.
+  /// Runs the engine. Work on the CPU is finished when it returns, work on a GPU is enqueued on the stream. After an
+  /// exception the runtime may ask another engine for the same outputs, so the sink may be called for them again.
   virtual void run(const RunRequest& request) = 0;
 };
 

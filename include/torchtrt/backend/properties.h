@@ -16,4 +16,11 @@ inline constexpr const char* kRecordableProperty = "recordable";
 /// How many optimization profiles the target's engine has ("3"). Absent: one.
 inline constexpr const char* kProfilesProperty = "profiles";
 
+/// The target that is every engine's exact form: its ATen graph, executed by PyTorch's own operators
+/// (src/format/README.md). The runtime turns to it where another target cannot answer.
+inline constexpr const char* kExactBackend = "aten";
+/// Its sections: the graph as JSON, and the constants' elements that no other target has.
+inline constexpr const char* kExactProgramSection = "program";
+inline constexpr const char* kExactConstantsSection = "constants";
+
 }  // namespace torchtrt::backend

@@ -5,6 +5,7 @@
 //   select      the positive elements of input 0, in memory of the engine (a data-dependent shape)
 //   rendezvous  waits until "parties" calls run at the same time, then adds; gives up after 20 s
 //   fail        throws in run()
+//   guard       is outside of its guards in every run
 //   profile     adds the number of the profile that the call wants as well; on any device
 //   forget      returns without an output
 //   nothing     asks for the memory of its output and leaves it as it is, on any device, at next to no cost
@@ -156,6 +157,9 @@ class FakeEngine : public ExecutableEngine {
   void run(const RunRequest& request, float bias) {
     if (operation_ == "fail") {
       fail(ErrorCode::kInternal, "the fake engine failed, as it was told to");
+    }
+    if (operation_ == "guard") {
+      throw OutsideGuards("the fake engine is outside, as it was told to be");
     }
     if (operation_ == "forget") {
       return;
