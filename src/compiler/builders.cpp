@@ -59,6 +59,7 @@ class Choice final : public backend::Builder {
   // What needs no library is the same in all of them: they have one source.
   [[nodiscard]] std::string_view name() const override { return target_.name; }
   [[nodiscard]] bool narrows_int64() const override { return modules_.front()->narrows_int64(); }
+  [[nodiscard]] bool takes_guards() const override { return modules_.front()->takes_guards(); }
   [[nodiscard]] std::optional<backend::Refusal> check(const network::Network& network,
                                                       const network::Layer& layer) const override {
     return modules_.front()->check(network, layer);
@@ -117,7 +118,7 @@ backend::Builder& builder(std::string_view name) {
     }
   }
   fail(ErrorCode::kInvalidArgument, "unknown target \"", name,
-       "\": expected \"openvino\", \"tensorrt_rtx\" or \"tensorrt\"");
+       "\": expected \"openvino\", \"tensorrt_rtx\", \"tensorrt\" or \"aten\"");
 }
 
 }  // namespace torchtrt::compiler

@@ -25,6 +25,7 @@ struct Network::State {
   std::vector<std::ptrdiff_t> producers;  // by value: index of its layer, -1 for inputs
   std::vector<Input> inputs;
   std::vector<Output> outputs;
+  std::vector<ValueId> guards;
   std::vector<Layer> layers;
   std::set<std::string> names;  // of values and layers
   std::set<std::string> output_names;
@@ -54,6 +55,7 @@ const std::map<std::string, SymbolRange>& Network::symbols() const { return stat
 const std::vector<Input>& Network::inputs() const { return state_->inputs; }
 const std::vector<Network::Output>& Network::outputs() const { return state_->outputs; }
 const std::vector<Layer>& Network::layers() const { return state_->layers; }
+const std::vector<ValueId>& Network::guards() const { return state_->guards; }
 std::size_t Network::value_count() const { return state_->values.size(); }
 
 void Network::add_symbol(const std::string& name, SymbolRange range) {
@@ -91,6 +93,13 @@ void Network::mark_output(ValueId value_id, const std::string& name) {
   (void)value(value_id);  // checks the handle
   TORCHTRT_CHECK(state_->output_names.insert(name).second, kInvalidArgument, "two outputs are named \"", name, "\"");
   state_->outputs.push_back({name, value_id});
+}
+
+void Network::add_guard(ValueId broken) {
+  const Value& guard = value(broken);
+  TORCHTRT_CHECK(guard.dtype == DataType::kBool && guard.dims.empty(), kInvalidArgument, "guard \"", guard.name,
+                 "\" is ", to_string(guard.dtype), to_string(guard.dims), ", expected a 0-d bool");
+  state_->guards.push_back(broken);
 }
 
 const Value& Network::value(ValueId id) const {
@@ -177,7 +186,7 @@ std::vector<ValueId> Network::add_layer(Op op, std::vector<ValueId> inputs, cons
 }
 
 Network::Checkpoint Network::checkpoint() const {
-  return {state_->layers.size(), state_->values.size(), state_->inputs.size()};
+  return {state_->layers.size(), state_->values.size(), state_->inputs.size(), state_->guards.size()};
 }
 
 void Network::rollback(const Checkpoint& to) {
@@ -187,6 +196,7 @@ void Network::rollback(const Checkpoint& to) {
   state_->values.resize(to.values);
   state_->producers.resize(to.values);
   state_->inputs.resize(to.inputs);
+  state_->guards.resize(to.guards);
 }
 
 void Network::keep_layers(const std::vector<bool>& live) {
@@ -204,6 +214,7 @@ void Network::keep_layers(const std::vector<bool>& live) {
 void remove_dead_layers(Network& network) {
   std::vector<bool> needed(network.value_count());
   for (const Network::Output& output : network.outputs()) needed[output.value.index] = true;
+  for (const ValueId guard : network.guards()) needed[guard.index] = true;
   const std::vector<Layer>& layers = network.layers();
   std::vector<bool> live(layers.size());
   for (std::size_t i = layers.size(); i-- > 0;) {

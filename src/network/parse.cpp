@@ -189,6 +189,8 @@ class Parser {
       const ValueId value = operand();
       scanner_.expect("as");
       net.mark_output(value, scanner_.quoted());
+    } else if (scanner_.accept("guard ")) {
+      net.add_guard(operand());
     } else {
       parse_layer(net);
     }

@@ -202,6 +202,7 @@ void print_body(const Form& form, std::ostream& out) {
   for (const Network::Output& output : network.outputs()) {
     out << "output " << form.reference(output.value) << " as " << quoted(output.name) << "\n";
   }
+  for (const ValueId guard : network.guards()) out << "guard " << form.reference(guard) << "\n";
 }
 
 std::string range_text(const SymbolRange& range) {

@@ -64,6 +64,12 @@ class Verifier {
       TORCHTRT_CHECK(defined_.count(output.value.index) == 1, kInternal, "output \"", output.name, "\" is not defined");
       TORCHTRT_CHECK(names.insert(output.name).second, kInternal, "two outputs are named \"", output.name, "\"");
     }
+    for (const ValueId guard : network_.guards()) {
+      const Value& value = network_.value(guard);
+      TORCHTRT_CHECK(defined_.count(guard.index) == 1, kInternal, "guard \"", value.name, "\" is not defined");
+      TORCHTRT_CHECK(value.dtype == DataType::kBool && value.dims.empty(), kInternal, "guard \"", value.name,
+                     "\" is no 0-d bool");
+    }
   }
 
  private:

@@ -87,12 +87,21 @@ struct Section {
   std::size_t size = 0;
 };
 
+/// Where a section has the elements of a constant as they are in the network.
+struct ConstantPlace {
+  std::string section;
+  std::uint64_t offset = 0, size = 0;  ///< Bytes within the section.
+};
+
 /// What a builder returns; it becomes one target of the engine package.
 struct BuiltEngine {
   std::vector<Section> sections;
   /// Small facts that the executor needs ("inference_precision": "float32", ...). Stored in the package.
   std::map<std::string, std::string> properties;
   std::string producer;  ///< "OpenVINO 2026.4.1"
+  /// Constants that others may read from its sections, so that weights are in a package once. Hints: whoever wants a
+  /// constant compares its bytes.
+  std::vector<ConstantPlace> constants = {};
 };
 
 /// An engine that was built before, as a package has it. The bytes live as long as the call that gets it.
@@ -112,6 +121,8 @@ class Builder {
   /// Whether the backend computes 64-bit integers in 32 bits. If so, int64 inputs of its networks are required to hold
   /// 32-bit values (the runtime checks them), and check() refuses layers whose results may not fit.
   [[nodiscard]] virtual bool narrows_int64() const { return false; }
+  /// Whether its engines compute the network's guards, and its executor throws OutsideGuards where one is broken.
+  [[nodiscard]] virtual bool takes_guards() const { return false; }
   /// Whether this layer of the network can be lowered and computes what PyTorch computes. Looks at data only: it opens
   /// no vendor library, so the answer is the same on every machine.
   [[nodiscard]] virtual std::optional<Refusal> check(const network::Network& network,

@@ -89,6 +89,12 @@ class TORCHTRT_API Network {
   ValueId add_shape_input(const std::string& name, const std::string& symbol);
   void mark_output(ValueId value, const std::string& name);
 
+  /// A 0-d bool that the engine computes beside its outputs: where it is true, something that the network assumed does not
+  /// hold, the outputs are not used, and the engine's exact form runs. For backends that take guards (builder.h).
+  /// Error(kInvalidArgument) for another dtype or rank.
+  void add_guard(ValueId broken);
+  [[nodiscard]] const std::vector<ValueId>& guards() const;
+
   [[nodiscard]] const std::vector<Input>& inputs() const;
   struct Output {
     std::string name;
@@ -121,7 +127,7 @@ class TORCHTRT_API Network {
   /// Where the network stands, so that a layer sequence that turns out impossible can be taken back. Symbols, dims and
   /// ranges that were refined meanwhile stay.
   struct Checkpoint {
-    std::size_t layers = 0, values = 0, inputs = 0;
+    std::size_t layers = 0, values = 0, inputs = 0, guards = 0;
   };
   [[nodiscard]] Checkpoint checkpoint() const;
   void rollback(const Checkpoint& to);

@@ -37,7 +37,9 @@ inline std::string openvino_version() {
 
 /// Properties of a built engine, as the package stores them.
 inline constexpr const char* kPrecisionProperty = "inference_precision";  ///< "f32" or "bf16"
-inline constexpr const char* kVersionProperty = "openvino_version";       ///< of the library that built it
+inline constexpr const char* kGuardsProperty =
+    "guards";  ///< how many results behind the outputs are the network's guards
+inline constexpr const char* kVersionProperty = "openvino_version";  ///< of the library that built it
 /// Its sections: OpenVINO IR, and the constants that the IR refers to.
 inline constexpr const char* kModelSection = "model";
 inline constexpr const char* kWeightsSection = "weights";

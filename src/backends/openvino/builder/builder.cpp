@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <charconv>
+#include <map>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <torchtrt/backend/builder.h>
 #include <torchtrt/backend/layer_error.h>
@@ -119,11 +125,32 @@ void check_loads(const network::Network& net, const Lowering& lowering, const st
                                                        " layer \"", layer.name, "\": ", fault));
 }
 
+std::optional<std::uint64_t> attribute(std::string_view element, std::string_view name) {
+  const std::size_t found = element.find(name);
+  if (found == std::string_view::npos) return std::nullopt;
+  std::uint64_t value = 0;
+  const char* begin = element.data() + found + name.size();
+  const auto [end, error] = std::from_chars(begin, element.data() + element.size(), value);
+  return error == std::errc() ? std::optional(value) : std::nullopt;
+}
+
+// The constants by the IR: `<data element_type="f32" shape="4, 4" offset="0" size="64" />`.
+std::vector<backend::ConstantPlace> constants_of(std::string_view xml) {
+  std::vector<backend::ConstantPlace> places;
+  for (std::size_t at = xml.find("<data "); at != std::string_view::npos; at = xml.find("<data ", at + 1)) {
+    const std::string_view element = xml.substr(at, xml.find('>', at) - at);
+    const auto offset = attribute(element, " offset=\""), size = attribute(element, " size=\"");
+    if (offset && size) places.push_back({kWeightsSection, *offset, *size});
+  }
+  return places;
+}
+
 class OpenVinoBuilder final : public backend::Builder {
  public:
   [[nodiscard]] std::string_view name() const override { return "openvino"; }
   std::string version() override { return openvino_version(); }
   [[nodiscard]] bool narrows_int64() const override { return true; }
+  [[nodiscard]] bool takes_guards() const override { return true; }
 
   [[nodiscard]] std::optional<backend::Refusal> check(const network::Network& net,
                                                       const network::Layer& layer) const override {
@@ -141,9 +168,15 @@ class OpenVinoBuilder final : public backend::Builder {
       std::ostringstream xml;
       std::ostringstream weights(reserved(weight_bytes(net)));
       ov::pass::Serialize(xml, weights).run_on_model(model);
-      return {{section(kModelSection, std::move(xml).str()), section(kWeightsSection, std::move(weights).str())},
-              {{kPrecisionProperty, precision}, {kVersionProperty, openvino_version()}},
-              "OpenVINO " + openvino_version()};
+      std::string text = std::move(xml).str();
+      std::vector<backend::ConstantPlace> constants = constants_of(text);
+      std::map<std::string, std::string> properties{{kPrecisionProperty, precision},
+                                                    {kVersionProperty, openvino_version()}};
+      if (!net.guards().empty()) properties[kGuardsProperty] = std::to_string(net.guards().size());
+      return {{section(kModelSection, std::move(text)), section(kWeightsSection, std::move(weights).str())},
+              std::move(properties),
+              "OpenVINO " + openvino_version(),
+              std::move(constants)};
     } catch (const ov::Exception& error) {
       fail(ErrorCode::kUnsupported, "OpenVINO cannot build engine ", net.name(), ": ", error.what());
     }

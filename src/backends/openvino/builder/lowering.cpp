@@ -183,6 +183,9 @@ std::shared_ptr<ov::Model> Lowering::run() {
     results.push_back(std::make_shared<ov::op::v0::Result>(value));
     results.back()->set_friendly_name(output.name);
   }
+  for (const network::ValueId guard : net_.guards()) {
+    results.push_back(std::make_shared<ov::op::v0::Result>(values_.at(guard.index)));
+  }
   return std::make_shared<ov::Model>(results, parameters_, net_.name());
 }
 

@@ -68,6 +68,7 @@ bool OpenVinoContext::run_on(Place& place, bool exact, const backend::RunRequest
     if (try_on(place, /*alone=*/again, run)) break;
   }
   if (!place.pool->is_within_limits(*place.request)) return false;
+  check_guards(*place.request);
   deliver(run, *place.pool, place.request);
   return true;
 }
@@ -83,6 +84,16 @@ bool OpenVinoContext::try_on(Place& place, bool alone, const backend::RunRequest
   bool counts = false;
   guarded(engine_.name(), "running", [&] { counts = place.pool->infer(*place.request, alone); });
   return counts;
+}
+
+void OpenVinoContext::check_guards(const Request& request) const {
+  for (const ov::Tensor& guard : request.guards) {
+    if (*static_cast<const char*>(guard.data()) == 0) continue;
+    throw backend::OutsideGuards(detail::concat(
+        "engine \"", engine_.name(),
+        "\": a value inside is outside of what the engine computes as PyTorch does (an index: the rows that "
+        "exist)"));
+  }
 }
 
 bool OpenVinoContext::run_profiled(const backend::RunRequest& run, bool exact) {

@@ -39,6 +39,7 @@ class OpenVinoContext final : public backend::Context {
   bool try_on(Place& place, bool alone, const backend::RunRequest& run);
   void allocate_outputs(const backend::RunRequest& run);
   /// Runs the form of the engine that measures its layers, and says how long they took.
+  void check_guards(const Request& request) const;
   bool run_profiled(const backend::RunRequest& run, bool exact);
   [[nodiscard]] bool are_inputs_within_limits(const backend::RunRequest& run) const;
   void bind_input(Request& request, std::size_t index, const DLTensor& tensor);

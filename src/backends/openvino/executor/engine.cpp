@@ -2,6 +2,7 @@
 #include "backends/openvino/executor/engine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <span>
 #include <utility>
@@ -115,6 +116,23 @@ std::vector<Port> match_ports(const backend::LoadRequest& load, const std::vecto
   return ports;
 }
 
+std::vector<ov::Output<ov::Node>> without_guards(const backend::LoadRequest& load,
+                                                 std::vector<ov::Output<ov::Node>> outputs) {
+  std::size_t guards = 0;
+  const std::string text = property(load, kGuardsProperty);
+  std::from_chars(text.data(), text.data() + text.size(), guards);
+  TORCHTRT_CHECK(guards <= outputs.size(), kDataLoss, "engine \"", load.engine_name, "\" has ", outputs.size(),
+                 " results and ", guards, " guards by its properties");
+  for (; guards > 0; --guards) {
+    const ov::Output<ov::Node>& guard = outputs.back();
+    TORCHTRT_CHECK(guard.get_element_type() == ov::element::boolean && guard.get_partial_shape() == ov::PartialShape{},
+                   kDataLoss, "engine \"", load.engine_name, "\": a guard of its OpenVINO model is ",
+                   guard.get_element_type().to_string(), guard.get_partial_shape().to_string());
+    outputs.pop_back();
+  }
+  return outputs;
+}
+
 ov::CompiledModel compile(const std::shared_ptr<ov::Model>& model, bool bfloat16, bool profiled, int streams,
                           int threads) {
   ov::AnyMap properties{
@@ -183,7 +201,8 @@ std::shared_ptr<RunFailure> keep_failures_of(const ov::Model& model) {
 OpenVinoEngine::OpenVinoEngine(const backend::LoadRequest& load) : load_(load), name_(load.engine_name) {
   const std::shared_ptr<ov::Model> model = read(load);
   inputs_ = match_ports(load, model->inputs(), load.inputs, "input");
-  outputs_ = match_ports(load, model->outputs(), load.outputs, "output");
+  outputs_ = match_ports(load, without_guards(load, model->outputs()), load.outputs, "output");
+  guards_ = model->outputs().size() - outputs_.size();
   Guards guards = add_guards(*model);
   input_limits_ = std::move(guards.inputs);
   pools_[0] = make_pool(model, std::move(guards.limits), /*profiled=*/false);
@@ -194,6 +213,7 @@ std::shared_ptr<RequestPool> OpenVinoEngine::make_pool(const std::shared_ptr<ov:
   PoolModel made;
   made.inputs = inputs_.size();
   made.outputs = outputs_.size();
+  made.guards = guards_;
   made.limits = std::move(limits);
   made.keeps_state = keeps_state(*model);
   made.owner = load_.owner;

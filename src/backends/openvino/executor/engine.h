@@ -64,6 +64,7 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   const backend::LoadRequest load_;
   std::string name_;
   std::vector<Port> inputs_, outputs_;
+  std::size_t guards_ = 0;  // results behind the outputs
   std::vector<float> input_limits_;
   [[nodiscard]] std::shared_ptr<RequestPool> make_pool(bool exact, bool profiled) const;
   [[nodiscard]] std::shared_ptr<RequestPool> make_pool(const std::shared_ptr<ov::Model>& model,

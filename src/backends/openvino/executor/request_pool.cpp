@@ -56,9 +56,13 @@ std::unique_ptr<Request> RequestPool::make() {
   const Closed closed = close(lock);
   ov::CompiledModel compiled = model_.compiled;
   request->infer = compiled.create_infer_request();
+  for (std::size_t i = 0; i < model_.guards; ++i) {
+    request->guards.emplace_back(ov::element::boolean, ov::Shape{});
+    request->infer.set_output_tensor(model_.outputs + i, request->guards.back());
+  }
   for (std::size_t i = 0; i < model_.limits.size(); ++i) {
     request->measured.emplace_back(ov::element::f32, ov::Shape{});
-    request->infer.set_output_tensor(model_.outputs + i, request->measured.back());
+    request->infer.set_output_tensor(model_.outputs + model_.guards + i, request->measured.back());
   }
   return request;
 }

@@ -32,13 +32,15 @@ struct Request {
   };
   ov::InferRequest infer;
   std::vector<Binding> inputs, outputs;
-  std::vector<ov::Tensor> measured;  ///< The results behind the outputs, bound to the request.
+  std::vector<ov::Tensor> guards;  ///< 0-d booleans behind the outputs: true where a guard is broken.
+  std::vector<ov::Tensor> measured;  ///< The results behind the guards, bound to the request.
 };
 
 /// What a pool is made of.
 struct PoolModel {
   ov::CompiledModel compiled;
   std::size_t inputs = 0, outputs = 0;
+  std::size_t guards = 0;  ///< Results behind the outputs that are guards of the network.
   /// Behind the outputs are as many results of the model: float32 of no dimensions, which must not exceed these, or the
   /// run's outputs are not right (nonfinite.h).
   std::vector<float> limits;
