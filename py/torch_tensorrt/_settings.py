@@ -21,7 +21,7 @@ from ._library import load_binding
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 
-TARGETS = ("openvino", "tensorrt", "tensorrt_rtx")
+TARGETS = ("openvino", "tensorrt", "tensorrt_rtx", "aten")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class CompilationSettings:
     """Everything that steers a compilation. Unknown names are errors; see also ``ACCEPTED`` and ``REFUSED`` below."""
 
     targets: tuple[str, ...] | None = None
-    """Backends to build engines for: "openvino", "tensorrt", "tensorrt_rtx". None: what the model's device calls for.
+    """Backends to build engines for: "openvino", "tensorrt", "tensorrt_rtx", "aten". None: what the device calls for.
     With several targets every engine carries one build for each, and the runtime picks at load; those that this machine
-    cannot build are left out with a warning, as long as there is one that it can."""
+    cannot build are left out with a warning, as long as there is one that it can. "aten" is PyTorch's own operators on
+    the CPU. Engines for the CPU have it anyway, for calls that another target cannot answer; alone it makes engines of
+    any operators, which need no vendor's library."""
     min_block_size: int = 5
     """Blocks of fewer supported operators than this stay in PyTorch."""
     torch_executed_ops: frozenset[str] = frozenset()

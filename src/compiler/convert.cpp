@@ -22,6 +22,8 @@ using network::Network;
 using network::ValueId;
 
 constexpr Interval kInt32Range{INT32_MIN, INT32_MAX};
+// Of integers that count, index or number something: products with sizes stay within 32 bits, and float32 has them exactly.
+constexpr Interval kUsualRange{-(1 << 20), 1 << 20};
 
 const converters::ConvertFunction* find_converter(const std::string& target) {
   const auto& rows = converters::table();
@@ -30,17 +32,28 @@ const converters::ConvertFunction* find_converter(const std::string& target) {
   return row == rows.end() || row->target != target ? nullptr : &row->convert;
 }
 
+bool narrows_int64(std::span<Builder* const> backends) {
+  return std::any_of(backends.begin(), backends.end(), [](const Builder* builder) { return builder->narrows_int64(); });
+}
+
 // Converts one graph into one network, node by node.
 class Driver {
  public:
-  Driver(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins, bool narrow_int64_inputs)
+  struct Options {
+    bool use_plugins = false, narrow_int64_inputs = false;
+    Assume assume = Assume::kNothing;
+    std::optional<Interval> integer_inputs = std::nullopt;  ///< Assumed of inputs of 32 and 64 bits.
+  };
+  Driver(const graph::Graph& graph, std::span<Builder* const> backends, const Options& options)
       : graph_(graph),
         backends_(backends),
-        use_plugins_(use_plugins),
-        narrow_int64_inputs_(narrow_int64_inputs),
+        options_(options),
         uses_(graph::use_counts(graph)),
         net_(graph.name),
         context_(net_, uses_) {
+    context_.take_guards(
+        options.assume == Assume::kWhatIsChecked &&
+        std::all_of(backends.begin(), backends.end(), [](const Builder* b) { return b->takes_guards(); }));
     for (const auto& [name, range] : graph.symbols) net_.add_symbol(name, range);
     for (const graph::Input& input : graph.inputs) {
       if (!input.shape_symbol.empty()) {
@@ -69,9 +82,10 @@ class Driver {
 
   /// The results of a node that stays in PyTorch enter the network as inputs.
   void add_results_as_inputs(const graph::Node& node) {
+    const bool wide = gives_wide_integers(node);
     for (const graph::Node::Output& output : node.outputs) {
       // Layers may have taken the plain name by now ("mul_1": the second layer of the node "mul").
-      if (output.meta) add_input(output.name, *output.meta, "pytorch." + output.name);
+      if (output.meta) add_input(output.name, *output.meta, "pytorch." + output.name, !wide);
     }
   }
 
@@ -90,14 +104,36 @@ class Driver {
 
  private:
   void add_input(const std::string& name, const graph::TensorMeta& meta) { add_input(name, meta, name); }
-  void add_input(const std::string& name, const graph::TensorMeta& meta, const std::string& input_name) {
+  void add_input(const std::string& name, const graph::TensorMeta& meta, const std::string& input_name,
+                 bool assume_narrow = true) {
     const ValueId input = net_.add_input(input_name, meta.dtype, meta.dims);
+    if (!assume_narrow) {
+      context_.bind(name, input);
+      return;
+    }
     // Engines with narrower integers take 64-bit inputs whose values fit; the runtime checks that they do.
-    const bool narrow =
-        narrow_int64_inputs_ || std::any_of(backends_.begin(), backends_.end(),
-                                            [](const Builder* builder) { return builder->narrows_int64(); });
+    const bool narrow = options_.narrow_int64_inputs || narrows_int64(backends_);
     if (meta.dtype == DataType::kInt64 && narrow) net_.refine_range(input, kInt32Range);
+    const bool is_wide = meta.dtype == DataType::kInt64 || meta.dtype == DataType::kInt32;
+    if (is_wide && options_.integer_inputs) net_.refine_range(input, *options_.integer_inputs);
     context_.bind(name, input);
+  }
+
+  // Whether 64-bit results of a node that stays in PyTorch may well be wide: what is cast from floating values that no
+  // one bounds (the logarithm of 0 in relative positions, later replaced), and what follows from it. An engine that assumed
+  // otherwise would run its exact form in every call.
+  [[nodiscard]] bool gives_wide_integers(const graph::Node& node) const {
+    const bool casts = node.target.starts_with("aten._to_copy") || node.target.starts_with("aten.to.") ||
+                       node.target.starts_with("prims.convert_element_type");
+    const auto is_wide = [&](const graph::Argument& argument) {
+      const auto* ref = std::get_if<graph::Ref>(&argument.value);
+      const ValueId* id = ref == nullptr ? nullptr : context_.lookup(ref->name);
+      if (id == nullptr) return false;
+      const network::Value& value = net_.value(*id);
+      if (is_floating(value.dtype)) return casts;
+      return value.dtype == DataType::kInt64 && (value.range.min < INT32_MIN || value.range.max > INT32_MAX);
+    };
+    return std::any_of(node.args.begin(), node.args.end(), is_wide);
   }
 
   // Constants enter the network where they are first used.
@@ -158,7 +194,7 @@ class Driver {
     }
     for (const auto& user : users.after) attempt([&] { return try_user(*user, node, before); });
     if (!refusal || !converters::has_plugin(node.target)) return refusal;
-    if (!use_plugins_) {
+    if (!options_.use_plugins) {
       refusal->message += "; with use_plugins=True it is a plugin in the engine";
       return refusal;
     }
@@ -245,7 +281,7 @@ class Driver {
 
   const graph::Graph& graph_;
   std::span<Builder* const> backends_;
-  const bool use_plugins_, narrow_int64_inputs_;
+  const Options options_;
   const std::unordered_map<std::string, std::size_t> uses_;
   Network net_;
   Context context_;
@@ -257,8 +293,11 @@ class Driver {
 
 }  // namespace
 
-std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins) {
-  Driver driver(graph, backends, use_plugins, false);
+namespace {
+
+std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* const> backends,
+                               const Driver::Options& options) {
+  Driver driver(graph, backends, options);
   std::vector<NodeRefusal> refusals;
   for (const graph::Node& node : graph.nodes) {
     if (std::optional<Refusal> refusal = driver.convert(node)) {
@@ -269,15 +308,50 @@ std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* con
   return refusals;
 }
 
-Converted convert(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins,
-                  bool narrow_int64_inputs) {
-  Driver driver(graph, backends, use_plugins, narrow_int64_inputs);
+Converted convert(const graph::Graph& graph, std::span<Builder* const> backends, const Driver::Options& options) {
+  Driver driver(graph, backends, options);
   for (const graph::Node& node : graph.nodes) {
     if (const std::optional<Refusal> refusal = driver.convert(node)) {
       throw ConversionError({node.name, node.target, *refusal, node.source});
     }
   }
   return driver.finish();
+}
+
+// Whether less may be refused where integer inputs are assumed to be small.
+bool may_assume_small_integers(const graph::Graph& graph, std::span<Builder* const> backends, Assume assume) {
+  const auto is_wide = [](const graph::TensorMeta& meta) {
+    return meta.dtype == DataType::kInt64 || meta.dtype == DataType::kInt32;
+  };
+  return assume == Assume::kWhatIsChecked && narrows_int64(backends) &&
+         std::any_of(graph.inputs.begin(), graph.inputs.end(),
+                     [&](const graph::Input& input) { return input.shape_symbol.empty() && is_wide(input.meta); });
+}
+
+}  // namespace
+
+std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins,
+                               Assume assume) {
+  Driver::Options options{use_plugins, false, assume};
+  std::vector<NodeRefusal> refusals = query(graph, backends, options);
+  if (!refusals.empty() && may_assume_small_integers(graph, backends, assume)) {
+    options.integer_inputs = kUsualRange;
+    std::vector<NodeRefusal> fewer = query(graph, backends, options);
+    if (fewer.size() < refusals.size()) return fewer;
+  }
+  return refusals;
+}
+
+Converted convert(const graph::Graph& graph, std::span<Builder* const> backends, bool use_plugins,
+                  bool narrow_int64_inputs, Assume assume) {
+  Driver::Options options{use_plugins, narrow_int64_inputs, assume};
+  try {
+    return convert(graph, backends, options);
+  } catch (const ConversionError&) {
+    if (!may_assume_small_integers(graph, backends, assume)) throw;
+  }
+  options.integer_inputs = kUsualRange;
+  return convert(graph, backends, options);
 }
 
 ConversionError::ConversionError(NodeRefusal refusal)

@@ -32,11 +32,15 @@ class TORCHTRT_API ConversionError : public Error {
   NodeRefusal refusal_;
 };
 
+/// Whether engines may assume what cannot be proven (small integers, indices in range), because their exact form runs
+/// where it does not hold: guards that the engine computes, ranges of inputs that the runtime checks.
+enum class Assume : bool { kNothing, kWhatIsChecked };
+
 /// Dry run of the converters over the whole graph: the nodes that cannot go to an engine of every one of `backends`, in
 /// order. A refused node's results enter the rest of the dry run as fresh inputs. `use_plugins`: operators that no layer
 /// expresses may become plugins (torchtrt/converters/plugin.h).
 std::vector<NodeRefusal> query(const graph::Graph& graph, std::span<backend::Builder* const> backends,
-                               bool use_plugins = false);
+                               bool use_plugins = false, Assume assume = Assume::kWhatIsChecked);
 
 struct Converted {
   network::Network network;
@@ -49,6 +53,6 @@ struct Converted {
 /// not. The result is verified and has no dead layers. `narrow_int64_inputs`: require 32-bit values of int64 inputs even
 /// if none of `backends` does, for one that may come later.
 Converted convert(const graph::Graph& graph, std::span<backend::Builder* const> backends, bool use_plugins = false,
-                  bool narrow_int64_inputs = false);
+                  bool narrow_int64_inputs = false, Assume assume = Assume::kWhatIsChecked);
 
 }  // namespace torchtrt::compiler

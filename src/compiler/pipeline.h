@@ -20,7 +20,8 @@ namespace torchtrt::compiler {
 /// Everything that decides what an engine is. Partitioning settings (min_block_size, torch_executed_ops, ..) are not
 /// here: they are over by the time a graph comes.
 struct CompileSettings {
-  /// One engine for each is packed. Of several, those that this machine cannot build are left out.
+  /// One engine for each is packed. Of several, those that this machine cannot build are left out. Engines for the CPU
+  /// have the exact form ("aten") as well, named or not, unless their weights are stripped.
   std::vector<std::string> targets{"openvino"};
   std::string device = "cpu";  ///< "cpu" or "cuda": where the engine will run.
   bool use_plugins = false;    ///< Operators that no layer expresses may become plugins.

@@ -93,12 +93,17 @@ void verify_checksum(const SectionSpec& section, std::span<const std::byte> payl
 /// CRC-32C (Castagnoli), with the processor's instruction where it has one. `seed` is the checksum of the bytes before.
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0);
 
+/// Sections begin at multiples of this.
+inline constexpr std::size_t kSectionAlignment = 64;
+
 /// Lays out sections: appends `size` bytes at the next multiple of 64 and records offset, size and checksum.
 class PayloadWriter {
  public:
   SectionSpec append(std::string name, std::span<const std::byte> bytes);
   /// One section of several parts, each at the next multiple of 64 after the one before.
   SectionSpec append_parts(std::string name, std::span<const std::span<const std::byte>> parts);
+  /// What was appended so far; valid until the next append.
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
   [[nodiscard]] std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles one function at a time and holds its engines to eager PyTorch's answers.
 
+``TORCHTRT_CONFORMANCE_TARGET=aten`` takes the exact form alone, which refuses nothing.
 ``TORCHTRT_CONFORMANCE_TARGET=tensorrt`` (or ``tensorrt_rtx``) takes another target than OpenVINO. With a GPU the
 functions run there and the answers are compared; what is refused is not: the expectations are OpenVINO's. Without a GPU
 they are only built: a test then fails where the builder fails on what its check accepted, and is skipped once its first
@@ -20,11 +21,13 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import torch_tensorrt
+from torch_tensorrt._engine import engines_of
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32)
 TARGET = os.environ.get("TORCHTRT_CONFORMANCE_TARGET", "openvino")
-ON_GPU = TARGET != "openvino" and torch.cuda.is_available()
+ON_CPU = TARGET in ("openvino", "aten")
+ON_GPU = not ON_CPU and torch.cuda.is_available()
 on_the_cpu_only = pytest.mark.skipif(
     ON_GPU, reason="of OpenVINO's engines; on a GPU PyTorch's own assertion would end the process's use of it"
 )
@@ -69,6 +72,8 @@ class Outcome:
         with torch.no_grad():
             expected = self.reference(*inputs)
             actual = self.answer(*inputs)
+        # Eager's answer after a failure of the engine is no answer of the engine.
+        assert not any(engine.exact_calls()[1] for engine in engines_of(self.module))
         assert_same(actual, expected, roundings, nan_is_free=ON_GPU and _has_nan(inputs))
 
 
@@ -117,7 +122,7 @@ def compile_function(function: Callable[..., Any], *inputs: Any, dynamic: Any = 
         if not ON_GPU:
             raise
         pytest.skip(f"torch.export does not capture it on a GPU: {error}")
-    if TARGET != "openvino" and not ON_GPU:
+    if not ON_CPU and not ON_GPU:
         build_only(program, **settings)
     module = torch_tensorrt.dynamo.compile(program, min_block_size=1, targets={TARGET}, **settings)
     meta = module.meta.get("torch_tensorrt")
@@ -172,7 +177,7 @@ def check_refused(
 ) -> Outcome:
     """Something is left to PyTorch for `reason`, and the answer is eager's all the same."""
     outcome = compile_function(function, *inputs, dynamic=dynamic, **settings)
-    if outcome.engines and not ON_GPU:
+    if outcome.engines and TARGET == "openvino":
         assert reason in {text.partition(":")[0] for text in outcome.refusals.values()}, outcome.refusals
     outcome.check(*inputs)
     return outcome

@@ -65,7 +65,7 @@ def test_embedding(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("wrong", [index(3, 11), index(-1, 3)], ids=str)
 def test_an_index_out_of_range_raises(wrong: torch.Tensor) -> None:
     outcome = check(nn.Embedding(11, 5), index(1, 2))
-    with pytest.raises((ValueError, IndexError), match=r"\[0, 10\]"):
+    with pytest.raises(IndexError, match="index out of range"):
         outcome.answer(wrong)
 
 

@@ -253,10 +253,8 @@ def test_dropout_in_training_is_refused() -> None:
 
 @on_the_cpu_only
 def test_int64_values_of_64_bits_are_not_cut() -> None:
-    """What an engine would cut to 32 bits is refused at the call."""
-    outcome = check(lambda x: x.flip(0), torch.tensor([1, 2]))
-    with pytest.raises(ValueError, match="2147483647"):
-        outcome.answer(torch.tensor([2**40, 2]))
+    """What an engine would cut to 32 bits the exact form computes."""
+    check(lambda x: x.flip(0), torch.tensor([1, 2]), more=[(torch.tensor([2**40, 2]),)])
 
 
 def test_outputs_do_not_alias_inputs() -> None:

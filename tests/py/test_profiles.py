@@ -159,7 +159,7 @@ def chosen(module: Any) -> int:
 def test_plans_have_the_profiles(two_profiles: Any) -> None:
     (engine,) = engines_of(two_profiles)
     metadata = json.loads(engine.metadata())
-    cpu, gpu = (target["properties"] for target in metadata["targets"])
+    cpu, gpu, _ = (target["properties"] for target in metadata["targets"])
     assert "profiles" not in cpu
     assert gpu["profiles"] == "2"
     (symbol,) = metadata["symbols"].values()

@@ -70,9 +70,9 @@ def test_one_file_runs_on_the_cpu_and_carries_the_rtx_engine(tmp_path: Path) -> 
         x = torch.rand(batch, 12)
         assert_same(loaded(x), model(x))
     assert engine.target() == "openvino"
-    assert "targets: openvino, tensorrt_rtx; runs by openvino)" in repr(engine)
+    assert "targets: openvino, tensorrt_rtx, aten; runs by openvino)" in repr(engine)
     (metadata,) = metadata_of(loaded)
-    cpu, rtx = metadata["targets"]
+    cpu, rtx, _ = metadata["targets"]
     assert cpu["backend"] == "openvino"
     assert rtx["backend"] == "tensorrt_rtx"
     assert rtx["producer"].startswith("TensorRT-RTX ")
@@ -92,7 +92,7 @@ def test_targets_that_cannot_be_built_are_left_out(capfd: pytest.CaptureFixture[
     model = Mlp(12)
     module = compiled(model, targets=["tensorrt", "openvino"])
     (metadata,) = metadata_of(module)
-    assert [target["backend"] for target in metadata["targets"]] == ["openvino"]
+    assert [target["backend"] for target in metadata["targets"]] == ["openvino", "aten"]
     said = capfd.readouterr().err
     assert "is packed without the targets that this machine cannot build:" in said
     assert 'tensorrt: building for target "tensorrt" needs TensorRT 10 or 11' in said
@@ -154,7 +154,7 @@ def test_ranges_symbols_and_the_output_allocator_survive(tmp_path: Path) -> None
     loaded = torch_tensorrt.load(tmp_path / "new.ts")
     ids, other = torch.randint(0, 50, (3, 6)), torch.randn(3, 5, 8)
     assert_same(loaded(ids, other), model(ids, other))
-    with pytest.raises(Exception, match=r"outside \[0, 49\]"):
+    with pytest.raises(Exception, match="index out of range"):
         loaded(ids + 50, other)
 
 

@@ -32,6 +32,10 @@ class Context {
 
   [[nodiscard]] Network& net() { return net_; }
 
+  /// Whether what cannot be proven may be assumed, with a guard (Network::add_guard): the backends compute guards, and the
+  /// engine has an exact form.
+  [[nodiscard]] bool takes_guards() const { return takes_guards_; }
+
   // --- arguments: `index` is the position in the schema, `name` its name there (an argument may come either way) -------
   [[nodiscard]] const graph::Argument* find(const graph::Node& node, std::size_t index, std::string_view name) const;
   [[nodiscard]] bool is_none(const graph::Node& node, std::size_t index, std::string_view name) const;
@@ -75,6 +79,7 @@ class Context {
   void set_output(const graph::Node& node, ValueId value, std::size_t output = 0);
 
   // --- used by the driver ----------------------------------------------------------------------------------------------
+  void take_guards(bool takes) { takes_guards_ = takes; }
   void bind(const std::string& name, ValueId value) { values_[name] = value; }
   void unbind(const std::string& name) { values_.erase(name); }
   [[nodiscard]] const ValueId* lookup(const std::string& name) const;
@@ -83,6 +88,7 @@ class Context {
   Network& net_;
   const std::unordered_map<std::string, std::size_t>& uses_;
   std::unordered_map<std::string, ValueId> values_;
+  bool takes_guards_ = false;
 };
 
 using ConvertFunction = void (*)(Context&, const graph::Node&);
