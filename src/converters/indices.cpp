@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
+#include <vector>
 
 namespace torchtrt::converters {
 namespace {
@@ -54,6 +56,41 @@ std::optional<ValueId> source_input(const Network& net, ValueId value) {
 }
 
 bool at_most(const Network& net, const Expr& a, const Expr& b) { return net.bounds(b - a).min >= 0; }
+
+// The expression's value as a constant or a computed one of rank `rank`.
+ValueId number(Context& ctx, const Expr& value, DataType dtype, std::size_t rank) {
+  if (value.is_constant()) return ctx.net().add_int_scalar(dtype, value.value(), rank);
+  const ValueId computed = ctx.net().add_layer(network::ShapeOf{{value}, /*scalar=*/true}, {})[0];
+  return ctx.expand_rank(ctx.cast(computed, dtype), rank);
+}
+
+// Sizes up to this are compared exactly by engines that compute integers in float32.
+constexpr std::int64_t kMaxGuardedSize = 1 << 24;
+
+// `index` where it is in [low, size); a guard is broken where it is not, and what it is then no longer matters, as long as
+// it reads inside.
+ValueId guarded_index(Context& ctx, ValueId index, const Expr& low, const Expr& size) {
+  Network& net = ctx.net();
+  const DataType dtype = ctx.dtype_of(index);
+  const std::size_t rank = ctx.rank_of(index);
+  const ValueId lowest = number(ctx, low, dtype, rank);
+  const ValueId highest = number(ctx, size - 1, dtype, rank);
+  ValueId outside = net.add_elementwise(net.add_elementwise(index, lowest, ElementWiseOperation::kLess),
+                                        net.add_elementwise(index, highest, ElementWiseOperation::kGreater),
+                                        ElementWiseOperation::kOr);
+  if (rank > 0) {
+    std::vector<std::int64_t> axes(rank);
+    std::iota(axes.begin(), axes.end(), 0);
+    const ValueId count =
+        net.add_reduce(net.add_cast(outside, DataType::kFloat32), network::ReduceOperation::kSum, axes, false);
+    outside = net.add_elementwise(count, net.add_scalar(DataType::kFloat32, 0), ElementWiseOperation::kGreater);
+  }
+  net.add_guard(outside);
+  const ValueId inside = net.add_elementwise(net.add_elementwise(index, highest, ElementWiseOperation::kMin), lowest,
+                                             ElementWiseOperation::kMax);
+  net.refine_range(inside, {net.bounds(low).min, net.bounds(size).max - 1});
+  return inside;
+}
 
 }  // namespace
 
@@ -106,22 +143,24 @@ ValueId proven_index(Context& ctx, const Node& node, ValueId index, const Expr& 
   std::optional<ElementBounds> bounds = element_bounds(net, index);
   if (!is_known_within(net, index, lowest, size - 1)) {
     const std::optional<ValueId> input = source_input(net, index);
-    if (!input || !size.is_constant() || size.value() <= 0) {
+    const Interval sizes = net.bounds(size);
+    if (input && size.is_constant() && size.value() > 0) {
+      // The interval of a network input is a requirement that the runtime checks.
+      net.refine_range(*input, {lowest.value(), size.value() - 1});
+      net.refine_range(index, {lowest.value(), size.value() - 1});
+      bounds = element_bounds(net, *input);
+    } else if (ctx.takes_guards() && sizes.min > 0 && sizes.max <= kMaxGuardedSize) {
+      index = guarded_index(ctx, index, lowest, size);
+      bounds = element_bounds(net, index);
+    } else {
       refuse(Reason::kDataDependent, node.target, " reads with indices that may be outside [", lowest, ", ", size,
              "), where PyTorch would raise");
     }
-    // The interval of a network input is a requirement that the runtime checks.
-    net.refine_range(*input, {lowest.value(), size.value() - 1});
-    net.refine_range(index, {lowest.value(), size.value() - 1});
-    bounds = element_bounds(net, *input);
   }
   if (!allows_negative || (bounds && net.bounds(bounds->low).min >= 0)) return index;
   const DataType dtype = ctx.dtype_of(index);
   const std::size_t rank = ctx.rank_of(index);
-  const ValueId extent =
-      size.is_constant()
-          ? net.add_int_scalar(dtype, size.value(), rank)
-          : ctx.expand_rank(ctx.cast(net.add_layer(network::ShapeOf{{size}, /*scalar=*/true}, {})[0], dtype), rank);
+  const ValueId extent = number(ctx, size, dtype, rank);
   const ValueId shifted = net.add_elementwise(index, extent, ElementWiseOperation::kSum);
   const ValueId is_negative =
       net.add_elementwise(index, net.add_int_scalar(dtype, 0, rank), ElementWiseOperation::kLess);
