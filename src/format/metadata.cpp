@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -198,26 +199,35 @@ InputSpec read_input(const Node& node) {
 
 SymbolSpec read_symbol(const Node& node) { return {node.integer("min"), node.integer("opt"), node.integer("max")}; }
 
-/// `unused`: the bytes of the payload that no section has claimed yet. Sections do not overlap, so that checking all of
-/// them reads every byte of a file once.
-std::vector<SectionSpec> read_sections(const Node& node, std::uint64_t payload_size, std::uint64_t& unused) {
+/// Which bytes of the payload sections have claimed. Sections do not overlap, but a target may name a section that one
+/// target before it has (the exact form reads a vendor's weights): so checking all of them reads a file at most twice.
+struct Claims {
+  std::uint64_t payload_size = 0, unused = 0;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, int> owners = {};  ///< By offset and size.
+};
+
+std::vector<SectionSpec> read_sections(const Node& node, Claims& claims) {
   std::vector<SectionSpec> sections;
   node.for_each("sections", [&](const Node& item) {
     SectionSpec section;
     section.name = item.text("name");
-    section.size = item.unsigned_integer("size", unused);
-    unused -= section.size;
-    section.offset = item.unsigned_integer("offset", payload_size - section.size);
+    section.size = item.unsigned_integer("size", claims.payload_size);
+    section.offset = item.unsigned_integer("offset", claims.payload_size - section.size);
     section.crc32c = static_cast<std::uint32_t>(item.unsigned_integer("crc32c", UINT32_MAX));
     item.check(section.offset % 64 == 0, "a multiple of 64", "offset");
+    const int owners = ++claims.owners[{section.offset, section.size}];
+    if (owners == 1) {
+      item.check(section.size <= claims.unused, "a size that leaves sections apart", "size");
+      claims.unused -= section.size;
+    }
+    item.check(owners <= 2 || section.size == 0, "a section of at most two targets", "offset");
     sections.push_back(std::move(section));
   });
   return sections;
 }
 
-TargetSpec read_target(const Node& node, std::uint64_t payload_size, std::uint64_t& unused) {
-  return {node.text("backend"), node.text_or("producer", ""), node.text_map("properties"),
-          read_sections(node, payload_size, unused)};
+TargetSpec read_target(const Node& node, Claims& claims) {
+  return {node.text("backend"), node.text_or("producer", ""), node.text_map("properties"), read_sections(node, claims)};
 }
 
 // --- what must hold whoever wrote it
@@ -300,13 +310,12 @@ Metadata read_parsed(const Json& json, std::uint64_t payload_size) {
   metadata.requires_output_allocator = root.flag_or("requires_output_allocator", false);
   root.for_each("outputs",
                 [&](const Node& node) { metadata.outputs.push_back({node.text("name"), node.dtype(), node.dims()}); });
-  std::uint64_t unused = payload_size;
-  root.for_each("targets",
-                [&](const Node& node) { metadata.targets.push_back(read_target(node, payload_size, unused)); });
+  Claims claims{payload_size, payload_size};
+  root.for_each("targets", [&](const Node& node) { metadata.targets.push_back(read_target(node, claims)); });
   metadata.producer = root.text_map("producer");
   if (root.has("network")) {
     const Node network = root.child("network");
-    metadata.network = NetworkSpec{network.text_map("settings"), read_sections(network, payload_size, unused)};
+    metadata.network = NetworkSpec{network.text_map("settings"), read_sections(network, claims)};
   }
   validate(metadata, ErrorCode::kDataLoss);
   return metadata;
