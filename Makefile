@@ -65,7 +65,7 @@ differential: build ## programs drawn at random against eager PyTorch, for five 
 	cd tests && PYTHONPATH=../py python -m differential $(DIFFERENTIAL_ARGS)
 
 # Numbers in our files and messages are the same whatever the process's locale is.
-LOCALE_TESTS := tests/py/test_models.py tests/py/test_save.py tests/conformance/test_normalization.py
+LOCALE_TESTS := tests/py/test_locale.py tests/py/test_save.py tests/conformance/test_normalization.py
 
 locale-test: build ## the C++ tests and a part of pytest in a locale with decimal commas
 	tests/locale/make.sh build/locale
