@@ -32,7 +32,7 @@ struct Request {
   };
   ov::InferRequest infer;
   std::vector<Binding> inputs, outputs;
-  std::vector<ov::Tensor> guards;  ///< 0-d booleans behind the outputs: true where a guard is broken.
+  std::vector<ov::Tensor> guards;    ///< 0-d booleans behind the outputs: true where a guard is broken.
   std::vector<ov::Tensor> measured;  ///< The results behind the guards, bound to the request.
 };
 
