@@ -104,7 +104,7 @@ INTEGERS = {
     "to int32": lambda s, x: x.int() + 1,
     "to bool": lambda s, x: x.bool(),
     "reshape": lambda s, x: x.reshape(2, 3).t(),
-    "sort": lambda s, x: x.sort(descending=True),
+    "sort": lambda s, x: x.sort(stable=True, descending=True),
     "concatenate": lambda s, x: torch.cat([x, x + 1]),
 }
 VALUES = {
