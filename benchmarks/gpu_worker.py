@@ -80,10 +80,11 @@ def torchtrt(model: torch.nn.Module, inputs: Inputs, folder: Path, info: dict[st
 
 
 def _modules(metadata: str) -> list[str]:
-    """The executor modules of an engine's targets."""
+    """The executor modules of an engine's targets, without its exact form, which is none."""
     from torch_tensorrt._engine import parse_metadata
 
-    return [row["properties"].get("module", row["backend"]) for row in parse_metadata(metadata)["targets"]]
+    targets = [row for row in parse_metadata(metadata)["targets"] if row["backend"] != "aten"]
+    return [row["properties"].get("module", row["backend"]) for row in targets]
 
 
 def torchtrt_graphs(model: torch.nn.Module, inputs: Inputs, _folder: Path, info: dict[str, Any]) -> Run:
