@@ -215,6 +215,7 @@ class Loader {
     request.outputs = bindings_of(metadata_.outputs);
     request.settings = current_executor_settings();
     request.device = device_;
+    request.has_exact_form = exact_ != nullptr && backend != backend::kExactBackend;
     const std::string version = executor.version();
     std::unique_ptr<backend::ExecutableEngine> executable;
     const bool exact = backend == backend::kExactBackend;

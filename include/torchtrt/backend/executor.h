@@ -53,6 +53,8 @@ struct LoadRequest {
   std::shared_ptr<const void> owner;  ///< Keeps every payload's bytes alive; hold it as long as they are used.
   ExecutorSettings settings;
   DLDevice device{kDLCPU, 0};
+  /// The runtime has another form of the engine that is right for all inputs, and runs it after OutsideGuards.
+  bool has_exact_form = false;
 };
 
 /// Where an engine's outputs go. Implemented by the caller of Context::run; called on the calling thread, once per output.

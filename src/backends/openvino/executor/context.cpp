@@ -49,6 +49,11 @@ void OpenVinoContext::run(const backend::RunRequest& run) {
     return run_on(exact ? exact_ : plain_, exact, run);
   };
   if (are_inputs_within_limits(run) && run_form(/*exact=*/false)) return;
+  if (engine_.has_exact_form_elsewhere()) {
+    throw backend::OutsideGuards(detail::concat("engine \"", engine_.name(),
+                                                "\": an input holds NaN, an infinity, or a ",
+                                                "number so large that something may overflow"));
+  }
   run_form(/*exact=*/true);
 }
 

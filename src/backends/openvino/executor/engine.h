@@ -52,6 +52,7 @@ class OpenVinoEngine final : public backend::ExecutableEngine {
   /// By input: what the magnitude of its elements must not exceed for the plain form to be right (nonfinite.h); the exact
   /// form is right for all.
   [[nodiscard]] const std::vector<float>& input_limits() const { return input_limits_; }
+  [[nodiscard]] bool has_exact_form_elsewhere() const { return load_.has_exact_form; }
   /// Of the plain form or of the exact one, which is made at the first call. A spoiled pool is replaced: its model is
   /// compiled again.
   std::shared_ptr<RequestPool> pool(bool exact) const;
