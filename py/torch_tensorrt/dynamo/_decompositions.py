@@ -32,8 +32,8 @@ def decomposition_table(decompose_attention: bool = False) -> MutableMapping[Any
     """PyTorch's core ATen table without the operators that the converters know: engines do those better whole."""
     # Half a second, which a process pays again only where it has got to know more operators.
     table = dict(_pytorch_table(len(torch._C._dispatch_get_all_op_names())))
-    for op in _WHOLE:
-        table.pop(op, None)
+    for whole in _WHOLE:
+        table.pop(whole, None)
     attention = torch.ops.aten.scaled_dot_product_attention.default
     for target in load_binding().supported_targets():
         op = _overload(target)
