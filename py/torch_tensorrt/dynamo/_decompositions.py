@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, MutableMapping
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.export import ExportedProgram
+from torch.export import exported_program as _export
 
 from .._library import load_binding
 
@@ -28,8 +31,28 @@ def _pytorch_table(operators: int) -> dict[Any, Callable[..., Any]]:
     return dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
 
 
-def decomposition_table(decompose_attention: bool = False) -> MutableMapping[Any, Callable[..., Any]]:
-    """PyTorch's core ATen table without the operators that the converters know: engines do those better whole."""
+def decompose(program: ExportedProgram, decompose_attention: bool = False) -> ExportedProgram:
+    """PyTorch's core ATen program, but for the operators that the converters know: engines do those better whole.
+
+    ExportedProgram.run_decompositions installs what becomes of every composite operator that PyTorch has, some 540, in
+    every call: more than a second, several times what a small model takes otherwise. Nearly all of them become what
+    they become anyway, so only the others are installed here, where PyTorch's function has the parameters known to us.
+    """
+    table = _decomposition_table(decompose_attention)
+    if not _KNOWN:
+        return program.run_decompositions(table)  # type: ignore[no-any-return]
+    composites, others = _split(frozenset(table.items()))
+    with torch._subclasses.fake_tensor.unset_fake_temporarily():
+        return _export._decompose_exported_program(  # type: ignore[no-any-return]
+            program,
+            cia_to_decomp=composites,
+            python_decomp_table=dict(others),
+            joint_loss_index=None,
+            decompose_custom_triton_ops=False,
+        )
+
+
+def _decomposition_table(decompose_attention: bool) -> dict[Any, Callable[..., Any]]:
     # Half a second, which a process pays again only where it has got to know more operators.
     table = dict(_pytorch_table(len(torch._C._dispatch_get_all_op_names())))
     for whole in _WHOLE:
@@ -40,3 +63,23 @@ def decomposition_table(decompose_attention: bool = False) -> MutableMapping[Any
         if op is not None and not (decompose_attention and op is attention):
             table.pop(op, None)
     return table
+
+
+def _parameters(name: str) -> set[str]:
+    function = getattr(_export, name, None)
+    return set() if function is None else set(inspect.signature(function).parameters)
+
+
+_KNOWN = _parameters("_split_decomp_table_to_cia_and_python_decomp") == {"decomp_table"} and _parameters(
+    "_decompose_exported_program"
+) == {"ep", "cia_to_decomp", "python_decomp_table", "joint_loss_index", "decompose_custom_triton_ops"}
+
+
+@functools.lru_cache(maxsize=4)
+def _split(
+    table: frozenset[tuple[Any, Callable[..., Any]]],
+) -> tuple[dict[Any, Callable[..., Any]], dict[Any, Callable[..., Any]]]:
+    """The table's composite operators but those that become what their own kernel calls, and its other operators."""
+    composites, others = _export._split_decomp_table_to_cia_and_python_decomp(dict(table))
+    ordinary = {op for op, becomes in composites.items() if getattr(becomes, "keywords", None) == {"kernel": op}}
+    return {op: becomes for op, becomes in composites.items() if op not in ordinary}, others

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from .._settings import CompilationSettings
 from ._assemble import CallingConvention
 from ._counts import largest_counts, selections_may_be_empty
-from ._decompositions import decomposition_table
+from ._decompositions import decompose
 from ._graph import Program, Ranges
 from ._nodes import is_size_node, value_of
 from ._small_sizes import examine, keep_whole, restore
@@ -54,7 +54,7 @@ def lower_in_ranges(
             f"it writes through a view whose sizes were not captured as they are: {next(iter(captured.nodes.values()))}"
         )
     with torch.no_grad(), selections_may_be_empty():
-        decomposed = prepared.run_decompositions(decomposition_table(settings.decompose_attention))
+        decomposed = decompose(prepared, settings.decompose_attention)
     module = decomposed.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     restore(module)
