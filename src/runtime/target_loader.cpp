@@ -132,8 +132,7 @@ class Loader {
   ChosenTarget load_exact() {
     if (!misfits_.empty()) {
       TORCHTRT_LOG(kWarning, "engine \"", metadata_.name,
-                   "\" runs its exact form, PyTorch's own operators, which is slower:", list_of_misfits(), "\n",
-                   how_to_rebuild(metadata_, device_.device_type));
+                   "\" runs its exact form, PyTorch's own operators, which is slower:", list_of_misfits(), remedy());
     }
     return load_packed(*exact_);
   }
@@ -254,14 +253,16 @@ class Loader {
            ": move the inputs, or compile the model for that device as well. ",
            how_to_rebuild(metadata_, device_.device_type));
     }
-    if (misfits_.size() == 1) {
-      // What is missing can be installed, as the reason says; nothing has to be compiled again for that.
-      const bool installable = misfits_[0].code == ErrorCode::kNotFound && !metadata_.network;
-      fail(misfits_[0].code, misfits_[0].reason,
-           installable ? "" : "\n" + how_to_rebuild(metadata_, device_.device_type));
-    }
+    if (misfits_.size() == 1) fail(misfits_[0].code, misfits_[0].reason, remedy());
     fail(misfits_.front().code, "engine \"", metadata_.name, "\" (targets: ", targets, "): nothing fits ",
-         name_of(device_), ":", list_of_misfits(), "\n", how_to_rebuild(metadata_, device_.device_type));
+         name_of(device_), ":", list_of_misfits(), remedy());
+  }
+
+  // A line of its own, or nothing: what is missing can be installed, as the reason says, and nothing has to be compiled
+  // again for that.
+  [[nodiscard]] std::string remedy() const {
+    const bool installable = misfits_.size() == 1 && misfits_[0].code == ErrorCode::kNotFound && !metadata_.network;
+    return installable ? "" : "\n" + how_to_rebuild(metadata_, device_.device_type);
   }
 
   [[nodiscard]] std::string list_of_misfits() const {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/openvino/executor/engine.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <map>
 #include <span>
 #include <utility>
@@ -59,8 +62,38 @@ std::string property(const backend::LoadRequest& load, const char* name) {
   return found == load.properties.end() ? "" : found->second;
 }
 
+// The folder that libopenvino.so was opened from.
+std::string openvino_folder() {
+  Dl_info info{};
+  const auto address = reinterpret_cast<const void*>(&ov::get_openvino_version);
+  if (dladdr(address, &info) == 0 || info.dli_fname == nullptr) return "the folder openvino/ of torchtrt's libraries";
+  return std::filesystem::path(info.dli_fname).parent_path().string();
+}
+
+// kNotFound where OpenVINO takes no model at all, because a file of its installation is missing: it opens the files of
+// model formats and devices by name, leaves out what it does not find, and then speaks as if the model were at fault.
+void check_installation(const std::exception& reason) {
+  static constexpr const char* kModel = R"(<net name="probe" version="11"><layers>
+<layer id="0" name="x" type="Parameter" version="opset1"><data shape="1" element_type="f32"/>
+<output><port id="0" precision="FP32"><dim>1</dim></port></output></layer>
+<layer id="1" name="y" type="Result" version="opset1">
+<input><port id="0" precision="FP32"><dim>1</dim></port></input></layer>
+</layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges></net>)";
+  const char* missing = "libopenvino_ir_frontend.so.*";
+  try {
+    const std::shared_ptr<ov::Model> model = core().read_model(kModel, ov::Tensor());
+    missing = "libopenvino_intel_cpu_plugin.so";
+    core().compile_model(model, "CPU", ov::num_streams(0));  // Without threads, which a forked process would wait for.
+  } catch (const ov::Exception&) {
+    fail(ErrorCode::kNotFound, missing, " is missing in ", openvino_folder(),
+         " or does not open: install torch_tensorrt's package again, or copy the file there from the wheel openvino==",
+         openvino_version(), ". OpenVINO says: ", reason.what());
+  }
+}
+
 // Another release may not know what the building one wrote; the same release wrote something that is broken now.
 [[noreturn]] void fail_to_load(const backend::LoadRequest& load, const char* doing, const std::exception& error) {
+  check_installation(error);
   const std::string built_by = property(load, kVersionProperty);
   const bool other = !built_by.empty() && built_by != openvino_version();
   fail(other ? ErrorCode::kVersionMismatch : ErrorCode::kDataLoss, "engine \"", load.engine_name, "\": OpenVINO ",
