@@ -79,7 +79,9 @@ std::vector<at::Tensor> execute_engine_autograd(at::TensorList inputs, const Eng
   if (torch::autograd::compute_requires_grad(inputs)) {
     const auto node = make_node<torch::autograd::Error, decltype(torch::autograd::Edge::function)>(
         kNoDerivative, torch::autograd::collect_next_edges(inputs));
-    for (at::Tensor& output : outputs) torch::autograd::set_history(output, node);
+    for (at::Tensor& output : outputs) {
+      if (torch::autograd::isDifferentiableType(output.scalar_type())) torch::autograd::set_history(output, node);
+    }
   }
   return outputs;
 }

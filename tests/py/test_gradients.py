@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,29 @@ def test_inference_is_as_before(forms: dict[Any, Any], name: str, form: str) -> 
             assert not run(x).requires_grad
     assert_same(run(x).detach(), model(x).detach())
     assert run(x).requires_grad
+
+
+class Kinds(torch.nn.Module):
+    """Results of dtypes that have derivatives and of dtypes that have none, from one engine."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = x * 2
+        return y, y.half(), y.argmax(1), y > 1, y.to(torch.int32) + 1, y.to(torch.uint8)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_only_numbers_with_a_derivative_depend_on_inputs(form: str, grad: bool, tmp_path: Path) -> None:
+    x = torch.rand(3, 4, requires_grad=grad)
+    run: Any = torch_tensorrt.compile(Kinds().eval(), arg_inputs=[torch.rand(3, 4)], min_block_size=1)
+    if form == "torchscript":
+        torch_tensorrt.save(run, tmp_path / "model.ts", output_format="torchscript")
+        run = torch_tensorrt.load(tmp_path / "model.ts")
+    elif form == "exported program":
+        run = torch.export.export(run, (x,)).module()  # exports what requires a gradient
+    for result, right in zip(run(x), Kinds()(x), strict=True):
+        assert result.requires_grad == right.requires_grad
+        assert_same(result.detach(), right.detach())
 
 
 @pytest.mark.parametrize("name", MODELS)
