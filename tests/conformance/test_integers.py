@@ -94,7 +94,8 @@ OPERATORS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "scatter": lambda x, y, m: x.scatter(0, torch.tensor([2, 0]), y),
     "expand": lambda x, y, m: x[None].expand(2, -1),
     "pad": lambda x, y, m: F.pad(x, (1, 2), value=7),
-    "pad_largest": lambda x, y, m: F.pad(x, (1, 2), value=torch.iinfo(x.dtype).max),
+    # PyTorch takes the number as a double, and refuses the largest int64, which a double does not hold.
+    "pad_largest": lambda x, y, m: F.pad(x, (1, 2), value=min(torch.iinfo(x.dtype).max, 2**62)),
     "pad_odd": lambda x, y, m: F.pad(x, (1, 2), value=min(2**24 + 1, torch.iinfo(x.dtype).max)),
     "repeat": lambda x, y, m: x.repeat(2),
     "select_scatter": lambda x, y, m: x.select_scatter(y[0], 0, 1),

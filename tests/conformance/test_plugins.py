@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from .harness import FLOATS, check, check_refused, on_the_cpu_only
+from torch_tensorrt._engine import engines_of
+
+from .harness import FLOATS, assert_same, check, check_refused, on_the_cpu_only
 
 
 def resize(size: Any = None, scale: Any = None, mode: str = "bicubic", antialias: bool = False) -> Any:
@@ -105,7 +107,9 @@ def test_index_out_of_range_is_an_error() -> None:
     outcome = check(function, x, good, source, use_plugins=True)
     with pytest.raises(RuntimeError, match="out of bounds"):
         outcome.answer(x, good + 8, source)
-    outcome.check(x, good, source)
+    failures = [engine.exact_calls() for engine in engines_of(outcome.module)]
+    assert_same(outcome.answer(x, good, source), outcome.reference(x, good, source))
+    assert [engine.exact_calls() for engine in engines_of(outcome.module)] == failures
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
