@@ -2,7 +2,7 @@
 """Finds and opens the C++ libraries: the runtime (torch class and ops), the compiler and the binding `_C`.
 
 They lie in ``torch_tensorrt/lib`` of an installed package, in the folder that ``TORCHTRT_LIBRARY_DIR`` names, or in
-``build/lib`` of the checkout. Opening them starts no device and no vendor library.
+``build/lib`` of the checkout. Opening them starts no device.
 """
 
 from __future__ import annotations
@@ -61,6 +61,22 @@ def _hint_vendor_libraries() -> None:
             os.environ[variable] = str(found[0])
 
 
+def _share_openvino(ours: Path) -> None:
+    """Opens the OpenVINO of the package `openvino`, where it is installed in the version that our backend is linked with.
+
+    A process has one library of a name and version. If it were ours (`ours`: its folder), which has what engines need and
+    no more, `import openvino` would find no frontend and no AUTO device. TBB stays ours: beside the package's lies a
+    library that sets affinities, which costs microseconds a run.
+    """
+    spec = importlib.util.find_spec("openvino")
+    for library in ours.glob("libopenvino.so.*"):
+        for package in (spec.submodule_search_locations or []) if spec else []:
+            theirs = Path(package, "libs", library.name)
+            if theirs.is_file():
+                for needed in (*ours.glob("libtbb.so.*"), theirs):
+                    ctypes.CDLL(str(needed))
+
+
 def load_binding() -> ModuleType:
     """Opens the libraries and returns the binding module ``torch_tensorrt._C``."""
     name = "torch_tensorrt._C"
@@ -68,6 +84,7 @@ def load_binding() -> ModuleType:
         return sys.modules[name]
     folder = library_directory()
     _hint_vendor_libraries()
+    _share_openvino(folder / "openvino")
     torch.ops.load_library(str(folder / _RUNTIME))  # type: ignore[no-untyped-call]
     if (folder / _PLUGINS).is_file():
         ctypes.CDLL(str(folder / _PLUGINS))
