@@ -57,9 +57,10 @@ wheel: setup ## a Python wheel, in dist/
 demo: install ## compile a sentence encoder, save it, run it from C++ without Python
 	python examples/demo.py
 
+# A process a core, each with whole files, which share what they compile; one thread each, or they wait for one another.
 test: install ## GoogleTest and pytest (PYTEST_ARGS=... to choose)
 	ctest --test-dir build --output-on-failure
-	python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 differential: build ## programs drawn at random against eager PyTorch, for five minutes (DIFFERENTIAL_ARGS=... for more)
 	cd tests && PYTHONPATH=../py python -m differential $(DIFFERENTIAL_ARGS)

@@ -62,11 +62,11 @@ def _hint_vendor_libraries() -> None:
 
 
 def _share_openvino(ours: Path) -> None:
-    """Opens the OpenVINO of the package `openvino`, where it is installed in the version that our backend is linked with.
+    """Opens the OpenVINO of the package `openvino`, where that is installed in the version that our backend links with.
 
-    A process has one library of a name and version. If it were ours (`ours`: its folder), which has what engines need and
-    no more, `import openvino` would find no frontend and no AUTO device. TBB stays ours: beside the package's lies a
-    library that sets affinities, which costs microseconds a run.
+    A process has one library of a name. Were it ours (`ours`: its folder), which has what engines need and no more,
+    `import openvino` would find no frontend and no AUTO device. TBB stays ours: beside the package's lies a library
+    that sets affinities, which costs microseconds a run.
     """
     spec = importlib.util.find_spec("openvino")
     for library in ours.glob("libopenvino.so.*"):
