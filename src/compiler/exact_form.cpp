@@ -2,10 +2,9 @@
 #include "compiler/exact_form.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <unordered_map>
@@ -18,22 +17,21 @@
 #include <torchtrt/base/error.h>
 #include <torchtrt/base/log.h>
 
+#include "converters/operator_call.h"
+
 namespace torchtrt::compiler {
 namespace {
 
 using Json = nlohmann::ordered_json;
 using Bytes = std::span<const std::byte>;
 
-// "aten::add.Tensor"; the default overload has no name.
-std::string operator_name(const std::string& target) {
+// The dispatcher's name of what computes the node here.
+std::string exact_operator(const std::string& target) {
   // A view of what eager has laid out otherwise may need a copy; the elements are the same.
   if (target == "aten.view.default" || target == "aten._unsafe_view.default") return "aten::reshape";
-  const std::size_t space = target.find('.');
-  const std::size_t overload = target.rfind('.');
-  TORCHTRT_CHECK(space != std::string::npos && overload != space, kUnsupported, target,
-                 " is no overload of an operator");
-  const std::string name = target.substr(0, space) + "::" + target.substr(space + 1, overload - space - 1);
-  return target.ends_with(".default") ? name : name + target.substr(overload);
+  std::optional<std::string> name = converters::operator_name(target);
+  TORCHTRT_CHECK(name.has_value(), kUnsupported, target, " is no overload of an operator");
+  return *std::move(name);
 }
 
 Json to_json(const Dims& dims) {
@@ -91,26 +89,16 @@ class Writer {
       results.push_back(output.meta ? to_json(*output.meta) : Json(nullptr));
       add(output.name, output.meta ? &*output.meta : nullptr);
     }
-    Json written{{"name", node.name}, {"operator", operator_name(node.target)}, {"arguments", std::move(arguments)}};
+    Json written{{"name", node.name}, {"operator", exact_operator(node.target)}, {"arguments", std::move(arguments)}};
     if (!keywords.empty()) written["keywords"] = std::move(keywords);
     written["results"] = std::move(results);
     return written;
   }
 
   Json write(const graph::Argument& argument) {
-    return std::visit([this](const auto& value) { return write_value(value); }, argument.value);
+    return converters::write_argument<Json>(argument, [this](const auto& value) { return number_of(value); });
   }
-  static Json write_value(std::monostate) { return nullptr; }
-  static Json write_value(bool value) { return value; }
-  static Json write_value(std::int64_t value) { return value; }
-  static Json write_value(const std::string& value) { return value; }
-  static Json write_value(DataType value) { return {{"dtype", to_string(value)}}; }
-  static Json write_value(double value) {
-    std::array<char, 40> buffer{};
-    const char* end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-    return {{"number", std::string_view(buffer.data(), static_cast<std::size_t>(end - buffer.data()))}};
-  }
-  Json write_value(const Expr& value) {
+  std::size_t number_of(const Expr& value) {
     std::set<std::string> used;
     value.collect_symbols(used);
     for (const std::string& symbol : used) {
@@ -118,14 +106,9 @@ class Writer {
     }
     const auto [found, inserted] = size_numbers_.try_emplace(value.str(), sizes_.size());
     if (inserted) sizes_.push_back(value.str());
-    return {{"size", found->second}};
+    return found->second;
   }
-  Json write_value(const graph::Ref& value) { return {{"tensor", numbers_.at(value.name)}}; }
-  Json write_value(const graph::List& list) {
-    Json items = Json::array();
-    for (const graph::Argument& item : list) items.push_back(write(item));
-    return items;
-  }
+  [[nodiscard]] std::size_t number_of(const graph::Ref& value) const { return numbers_.at(value.name); }
 
   const graph::Graph& graph_;
   std::unordered_map<std::string, std::size_t> numbers_;

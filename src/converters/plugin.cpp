@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -13,6 +13,8 @@
 #include <nlohmann/json.hpp>
 
 #include <torchtrt/backend/plugin.h>
+
+#include "converters/operator_call.h"
 
 namespace torchtrt::converters {
 namespace {
@@ -49,54 +51,27 @@ constexpr auto kTargets = std::to_array<std::string_view>({
 });
 static_assert(std::is_sorted(kTargets.begin(), kTargets.end()));
 
-// "aten::scatter_reduce.two"; the default overload has no name.
-std::string operator_name(const Node& node) {
-  const std::size_t space = node.target.find('.');
-  const std::size_t overload = node.target.rfind('.');
-  if (space == std::string::npos || overload == space) {
-    refuse(Reason::kAttribute, node.target, " is no overload of an operator");
-  }
-  const std::string name = node.target.substr(0, space) + "::" + node.target.substr(space + 1, overload - space - 1);
-  return node.target.ends_with(".default") ? name : name + node.target.substr(overload);
-}
-
-// The arguments as src/plugins/README.md has them; collects the tensors and the symbolic sizes among them.
+// Writes arguments, and collects the tensors and the symbolic sizes among them.
 class ArgumentWriter {
  public:
   explicit ArgumentWriter(Context& ctx) : ctx_(ctx) {}
 
   json write(const graph::Argument& argument) {
-    return std::visit([this](const auto& value) { return write(value); }, argument.value);
+    return write_argument<json>(argument, [this](const auto& value) { return number_of(value); });
   }
   [[nodiscard]] const std::vector<ValueId>& tensors() const { return tensors_; }
   [[nodiscard]] const std::vector<Expr>& sizes() const { return sizes_; }
 
  private:
-  static json write(std::monostate) { return nullptr; }
-  static json write(bool value) { return value; }
-  static json write(std::int64_t value) { return value; }
-  static json write(const std::string& value) { return value; }
-  static json write(DataType value) { return {{"dtype", to_string(value)}}; }
-  // As text: JSON has no infinities, and a plain 2 would read back as an integer.
-  static json write(double value) {
-    std::array<char, 40> buffer{};
-    const char* end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-    return {{"number", std::string_view(buffer.data(), static_cast<std::size_t>(end - buffer.data()))}};
-  }
-  json write(const Expr& value) {
+  std::size_t number_of(const Expr& value) {
     sizes_.push_back(value);
-    return {{"size", sizes_.size() - 1}};
+    return sizes_.size() - 1;
   }
-  json write(const graph::Ref& value) {
+  std::size_t number_of(const graph::Ref& value) {
     const ValueId* id = ctx_.lookup(value.name);
     TORCHTRT_CHECK(id != nullptr, kInternal, "%", value.name, " has no value yet");
     tensors_.push_back(*id);
-    return {{"tensor", tensors_.size() - 1}};
-  }
-  json write(const graph::List& list) {
-    json items = json::array();
-    for (const graph::Argument& item : list) items.push_back(write(item));
-    return items;
+    return tensors_.size() - 1;
   }
 
   Context& ctx_;
@@ -125,7 +100,9 @@ bool has_plugin(std::string_view target) { return std::binary_search(kTargets.be
 
 void convert_to_plugin(Context& ctx, const Node& node, std::string_view library) {
   ArgumentWriter writer(ctx);
-  json text{{"operator", operator_name(node)}, {"arguments", json::array()}, {"keywords", json::object()}};
+  const std::optional<std::string> called = operator_name(node.target);
+  if (!called) refuse(Reason::kAttribute, node.target, " is no overload of an operator");
+  json text{{"operator", *called}, {"arguments", json::array()}, {"keywords", json::object()}};
   for (const graph::Argument& argument : node.args) text["arguments"].push_back(writer.write(argument));
   for (const auto& [name, argument] : node.kwargs) text["keywords"][name] = writer.write(argument);
 
