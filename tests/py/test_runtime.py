@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -133,6 +136,39 @@ def test_cpu_settings(model: Mlp) -> None:
     assert runtime.get_cpu_settings() == before
     with pytest.raises(ValueError, match="streams"):
         runtime.set_cpu_settings(streams=0)
+
+
+_FORK = """
+import itertools, os, signal, torch, torch_tensorrt
+from torch_tensorrt import runtime
+model = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.Tanh()).eval().requires_grad_(False)
+x = torch.rand(3, 16)
+shapes = [x, torch_tensorrt.Input(min_shape=(1, 16), opt_shape=(3, 16), max_shape=(9, 16))]
+expected = model(x)
+for streams, shape in itertools.product((1, 2), shapes):
+    def right(module):
+        torch.testing.assert_close(module(x), expected)
+    def compiled():
+        return torch_tensorrt.compile(model, inputs=[shape], min_block_size=1)
+    with runtime.set_cpu_settings(streams=streams, threads=streams):
+        module = compiled()
+        right(module)
+        if (child := os.fork()) == 0:
+            signal.alarm(60)
+            right(module)
+            right(compiled())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0, (streams, shape)
+        right(module)
+"""
+
+
+def test_forked_processes_run_and_compile() -> None:
+    # One thread for PyTorch, whose own threads do not survive a fork.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _FORK]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_serialized_engine_is_a_package(model: Mlp) -> None:

@@ -22,6 +22,7 @@
 #include "backends/openvino/builder/lowering.h"
 #include "backends/openvino/classic_numbers.h"
 #include "backends/openvino/element_type.h"
+#include "backends/openvino/forks.h"
 #include "backends/openvino/nonfinite.h"
 
 namespace torchtrt::openvino {
@@ -70,6 +71,7 @@ backend::Section section(const std::string& name, std::string bytes) {
 // outlive main's statics.
 ov::Core* cpu() {
   static ov::Core* const instance = []() -> ov::Core* {
+    forks();  // are counted from here on
     try {
       auto made = std::make_unique<ov::Core>();
       made->get_versions("CPU");
@@ -86,9 +88,14 @@ ov::Core* cpu() {
 // Why the plugin does not take the model; "" if it does.
 std::string fault_of(ov::Core& core, const std::shared_ptr<const ov::Model>& model, const std::string& precision) {
   try {
-    core.compile_model(model, "CPU",
-                       {ov::hint::inference_precision(precision == "bf16" ? ov::element::bf16 : ov::element::f32),
-                        ov::num_streams(1), ov::hint::enable_cpu_pinning(false)});
+    ov::AnyMap properties{ov::hint::inference_precision(precision == "bf16" ? ov::element::bf16 : ov::element::f32),
+                          ov::num_streams(1), ov::hint::enable_cpu_pinning(false)};
+    if (forks() >
+        0) {  // OpenVINO would wait for threads that the parent has; without streams the calling one computes.
+      properties[ov::num_streams.name()] = ov::streams::Num(0);
+      properties.insert(ov::inference_num_threads(1));
+    }
+    core.compile_model(model, "CPU", properties);
     return "";
   } catch (const std::exception& error) {
     const std::string message = error.what();

@@ -19,6 +19,7 @@
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/executor/context.h"
 #include "backends/openvino/executor/packed_weights.h"
+#include "backends/openvino/forks.h"
 #include "backends/openvino/non_max_suppression.h"
 #include "backends/openvino/nonfinite.h"
 #include "backends/openvino/plugin_operation.h"

@@ -1,26 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/openvino/executor/request_pool.h"
 
-#include <pthread.h>
-
 #include <exception>
 #include <utility>
 
 #include <openvino/runtime/properties.hpp>
 
+#include "backends/openvino/forks.h"
+
 namespace torchtrt::openvino {
-namespace {
-
-std::atomic<unsigned> fork_count{0};
-
-}  // namespace
-
-unsigned forks() noexcept {
-  [[maybe_unused]] static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1, std::memory_order_relaxed); });
-  return fork_count.load(std::memory_order_relaxed);
-}
-
 RequestPool::RequestPool(PoolModel model) : model_(std::move(model)), forks_(forks()) {
   has_threads_ = model_.compiled.get_property(ov::num_streams).num > 1;
   if (model_.keeps_state) runs_ = has_threads_ ? Runs::kBeside : Runs::kInTurn;
@@ -32,9 +20,7 @@ RequestPool::~RequestPool() {
   if (is_left_behind()) new ov::CompiledModel(model_.compiled);
 }
 
-bool RequestPool::is_left_behind() const noexcept {
-  return has_threads_ && fork_count.load(std::memory_order_relaxed) != forks_;
-}
+bool RequestPool::is_left_behind() const noexcept { return has_threads_ && forks() != forks_; }
 
 std::unique_ptr<Request> RequestPool::acquire() {
   {

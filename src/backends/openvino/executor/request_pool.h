@@ -18,10 +18,6 @@
 
 namespace torchtrt::openvino {
 
-/// How many forks lie between the process that called this first and the calling one. A forked process has none of the
-/// threads that OpenVINO made before: neither the streams of the parent's models nor the idle ones for new models.
-unsigned forks() noexcept;
-
 /// An infer request and what is bound to it. Used by one run at a time; while its outputs are lent it is not run.
 struct Request {
   struct Binding {
