@@ -12,6 +12,7 @@ import pytest
 import torch
 from py_models import Counter, Keywords, Mlp, Split, Views, assert_same
 from torch import nn
+from torch.nn import functional as F
 
 import torch_tensorrt
 from torch_tensorrt._settings import make_settings
@@ -112,6 +113,17 @@ def test_require_full_compilation() -> None:
     with pytest.raises(AssertionError, match=r"cummax.*NO_CONVERTER"):
         compiled(Split(), BATCH, require_full_compilation=True)
     assert kinds(compiled(Mlp(), torch.rand(4, 16), require_full_compilation=True)) == ["_run_on_acc"]
+
+
+def test_full_compilation_blames_no_assertion() -> None:
+    def scaled(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        factor: Any = n.item()
+        torch._check(factor < 5)
+        return torch.cummax(x * factor, 0).values
+
+    with pytest.raises(AssertionError, match="cummax") as error:
+        compiled(Applied(scaled), torch.rand(3), torch.tensor(3), require_full_compilation=True)
+    assert "_assert_scalar" not in str(error.value)
 
 
 def test_dryrun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,6 +251,60 @@ def test_sizes_from_data_are_known_where_they_are_used(function: Any, falls_back
     for counts in ([3, 5], [0, 8], [1, 7], [8, 0]):
         expected = model(x, torch.tensor(counts))
         assert_same(module(x, torch.tensor(counts)), expected)
+
+
+class Applied(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.function(*inputs)
+
+
+class _UNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(3, 4, 3, padding=1), nn.ConvTranspose2d(4, 4, 2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.down(x))
+        return torch.cat([y, self.up(F.max_pool2d(y, 2))], 1) * 2
+
+
+MULTIPLES: dict[str, tuple[nn.Module, Any, Any]] = {
+    "u-net": (_UNet(), lambda n: (torch.rand(1, 3, n, n + 4),), lambda h, w: ({2: 2 * h, 3: 2 * w},)),
+    "reshape": (
+        Applied(lambda x: x.reshape(-1, 2, 3).sum(1) * 2),
+        lambda n: (torch.rand(n, 3),),
+        lambda h, w: (({0: 2 * h},),),
+    ),
+    "elementwise": (Applied(lambda x: x * 2), lambda n: (torch.rand(n, 3),), lambda h, w: (({0: 4 * h},),)),
+    "halves": (
+        Applied(lambda x: (x[::2] * 2 + x[1::2]).relu() + x.sum(0)),
+        lambda n: (torch.rand(n, 3),),
+        lambda h, w: (({0: 2 * h},),),
+    ),
+    "one more": (
+        Applied(lambda x, y: (x * 2)[1:] + y),
+        lambda n: (torch.rand(n + 1, 3), torch.rand(n, 3)),
+        lambda h, w: (({0: h + 1}, {0: h}),),
+    ),
+}
+
+
+@pytest.mark.parametrize("low", [0, 2])
+@pytest.mark.parametrize("name", MULTIPLES)
+def test_sizes_that_are_multiples(name: str, low: int) -> None:
+    """No dimension of the inputs is the symbol itself, which engines want to be given."""
+    model, make, dims = MULTIPLES[name]
+    shapes = dims(*(torch.export.Dim(dim, min=low, max=64) for dim in "hw"))
+    program = torch.export.export(model, make(12), dynamic_shapes=shapes)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for size in (8, 12, 20):
+        inputs = make(size)
+        with torch.no_grad():
+            assert_same(module(*inputs), model(*inputs))
 
 
 def test_exporting_for_another_rank_names_the_input() -> None:

@@ -28,7 +28,7 @@ from ._nodes import (
     value_of,
     view_chain,
 )
-from ._symbols import size_expr, sizes
+from ._symbols import shape_symbols, size_expr, sizes
 
 
 @dataclass
@@ -265,9 +265,10 @@ class Partitioner:
         for block in blocks:
             if block.engine:
                 block.carriers = []
-                known: set[sympy.Symbol] = set()
-                for item in block_inputs(self._program, block):
-                    known |= lone_symbols(value_of(item))
+                outside = block_inputs(self._program, block)
+                # What the engine's inputs give: all that their own shapes use must be among it.
+                bound: set[sympy.Symbol] = set().union(*(lone_symbols(value_of(item)) for item in outside))
+                known = set(bound)
                 for node in block.nodes:
                     # Sizes that only this node knows; not those that it is given as numbers.
                     given = set().union(*(size_expr(size).free_symbols for size in _numbers(node)))
@@ -279,7 +280,9 @@ class Partitioner:
                         if (source := self.sources.tensor(symbol)) and producer(source[0]) is node
                     }
                     known |= own - given
-                    for symbol in sorted(node_symbols(node) - known, key=lambda item: item.name):
+                    taken = set().union(*(shape_symbols(value_of(n)) for n in node.all_input_nodes if n in outside))
+                    missing = (node_symbols(node) - known) | (taken - bound)
+                    for symbol in sorted(missing, key=lambda item: item.name):
                         source = self.sources.tensor(symbol)
                         if source is not None and producer(source[0]).name in found:
                             continue  # it leaves this block, and gives the size then
@@ -289,7 +292,8 @@ class Partitioner:
                             )
                             continue
                         block.carriers.append(source[0])
-                        known |= lone_symbols(value_of(source[0]))
+                        bound |= lone_symbols(value_of(source[0]))
+                        known |= bound
             done.update(block.nodes)
         return found
 
