@@ -50,13 +50,6 @@ _FROM_METADATA = (
 _LOGGER_OF_FAKES = logging.getLogger("torch._subclasses.fake_tensor")
 
 
-class _Unknown:
-    """A value that depends on an operator which raises: no call gets that far."""
-
-
-_UNKNOWN = _Unknown()
-
-
 @dataclass
 class _Outcome:
     """What one set of sizes makes of a graph."""
@@ -156,6 +149,14 @@ def _shape(value: Any) -> Any:
     return None
 
 
+def _has_symbols(value: Any) -> bool:
+    return any(
+        isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool))
+        for leaf in pytree.tree_leaves(value)
+        for size in (sizes(leaf) if isinstance(leaf, torch.Tensor) else (leaf,))
+    )
+
+
 def _size_values(graph: fx.Graph) -> Iterator[torch.SymInt]:
     for node in graph.nodes:
         for value in pytree.tree_leaves(value_of(node)):
@@ -172,14 +173,15 @@ def examine(graph: fx.Graph, ranges: Ranges, outputs: Collection[str] | None = N
     if not small:
         return findings
     ignored: Collection[fx.Node] | None = None
+    sized = {node for node in graph.nodes if _has_symbols(value_of(node))}
     for case in _cases(small):
         sizes = _Sizes({**usual, **case})
         if environment is not None and not all(sizes.holds(environment.replace(g.expr)) for g in environment.guards):
             continue  # sizes that the model cannot have together
-        outcome = _run(graph, sizes, outputs)
+        outcome = _run(graph, sized, sizes, outputs)
         if (outcome.differing or outcome.is_error) and ignored is None:
             # Usual sizes of different symbols need not go together: what differs with them says nothing.
-            ignored = _run(graph, _Sizes(usual), outputs).differing.keys()
+            ignored = _run(graph, sized, _Sizes(usual), outputs).differing.keys()
         findings.add(case, outcome, ignored or ())
     return findings
 
@@ -231,58 +233,76 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
         logger.disabled = before
 
 
-def _run(graph: fx.Graph, sizes: _Sizes, outputs: Collection[str] | None) -> _Outcome:
-    """Runs the shapes of a graph."""
+def _run(graph: fx.Graph, sized: Collection[fx.Node], sizes: _Sizes, outputs: Collection[str] | None) -> _Outcome:
+    """Runs the shapes of a graph. `sized`: the nodes with symbols in their metadata. What reads none of them, and
+    nothing that differs, is as it was captured, and is not run."""
     result = _Outcome()
     env: dict[fx.Node, Any] = {}
     tainted: set[fx.Node] = set()
+    unknown: set[fx.Node] = set()
+
+    def operand(node: fx.Node) -> Any:
+        if node not in env:
+            env[node] = sizes.tensor(value_of(node))
+        return env[node]
+
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _quiet(_LOGGER_OF_FAKES):
         for node in graph.nodes:
-            operands = [env.get(item, _UNKNOWN) for item in node.all_input_nodes]
             if node.op == "output":
                 leaves = pytree.tree_leaves(node.args[0])
                 result.outputs = [
-                    _shape(env.get(leaf))
+                    None if leaf in unknown else _shape(env[leaf]) if leaf in env else sizes.shape(value_of(leaf))
                     for leaf in leaves
                     if isinstance(leaf, fx.Node) and (outputs is None or leaf.name in outputs)
                 ]
                 break
-            if any(operand is _UNKNOWN for operand in operands):
-                env[node] = _UNKNOWN
+            operands = node.all_input_nodes
+            if any(item in unknown for item in operands):
+                unknown.add(node)
+                continue
+            if node not in sized and not any(item in sized or item in tainted for item in operands):
                 continue
             captured = value_of(node)
-            if node.op == "call_function" and not isinstance(node.target, torch._ops.HigherOrderOperator):
-                args, kwargs = fx.node.map_arg((node.args, node.kwargs), env.__getitem__)
-                if node.target is torch.ops.aten._assert_scalar.default and not args[0]:
-                    result.is_error = True
-                    return result  # no call gets further
-                try:
-                    env[node] = node.target(*args, **kwargs)
-                except _FROM_METADATA:
+            try:
+                if node.op == "call_function" and not isinstance(node.target, torch._ops.HigherOrderOperator):
+                    args, kwargs = fx.node.map_arg((node.args, node.kwargs), operand)
+                    if node.target is torch.ops.aten._assert_scalar.default and not args[0]:
+                        result.is_error = True
+                        return result  # no call gets further
+                    env[node] = _result(node, args, kwargs, sizes)
+                else:
                     env[node] = sizes.tensor(captured)
-                except Exception as error:
-                    result.is_error = True
-                    result.differing[node] = f"it raises {type(error).__name__}: {_first_line(error)}"
-                    env[node] = _UNKNOWN
-                    continue
-            elif node.op == "get_attr" and captured is None:
-                env[node] = None
-            else:
-                try:
-                    env[node] = sizes.tensor(captured)
-                except NotImplementedError:
-                    env[node] = _UNKNOWN
-                    continue
+            except _OperatorError as error:
+                result.is_error = True
+                result.differing[node] = str(error)
+                unknown.add(node)
+                continue
+            except NotImplementedError:
+                unknown.add(node)
+                continue
             expected, actual = sizes.shape(captured), _shape(env[node])
             if captured is not None and expected != actual:
                 tainted.add(node)
                 result.differing[node] = (
                     f"its result has the shape {_text(actual)}, where {_text(expected)} was captured"
                 )
-            elif any(item in tainted for item in node.all_input_nodes):
-                base = next(item for item in node.all_input_nodes if item in tainted)
+            elif any(item in tainted for item in operands):
+                base = next(item for item in operands if item in tainted)
                 result.differing[node] = f"{base.name} has another shape than was captured"
     return result
+
+
+class _OperatorError(Exception):
+    pass
+
+
+def _result(node: fx.Node, args: Any, kwargs: Any, sizes: _Sizes) -> Any:
+    try:
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+    except _FROM_METADATA:
+        return sizes.tensor(value_of(node))
+    except Exception as error:
+        raise _OperatorError(f"it raises {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _text(shape: Any) -> str:
