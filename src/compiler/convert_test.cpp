@@ -156,6 +156,20 @@ output %y
   EXPECT_EQ(range(narrow), (Interval{INT32_MIN, INT32_MAX}));
 }
 
+TEST(ConvertDriver, ElementsThatNothingReadsHaveNoRange) {
+  FakeBackend backend;
+  backend.narrow = true;
+  backend::Builder* const backends[] = {&backend};
+  const network::Network net = convert(graph::parse(R"(graph "like"
+input %ids: int64[4]
+%y: int64[4] = aten.full_like.default(%ids, 15)
+output %y
+)"),
+                                       backends)
+                                   .network;
+  EXPECT_EQ(net.value(net.inputs().at(0).value).range, (Interval{INT64_MIN, INT64_MAX}));
+}
+
 // --- converters of users -------------------------------------------------------------------------------------------------
 
 converters::Converter negation_of(const char* target) {

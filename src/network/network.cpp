@@ -209,6 +209,18 @@ void Network::keep_layers(const std::vector<bool>& live) {
     kept.push_back(std::move(state_->layers[i]));
   }
   state_->layers = std::move(kept);
+
+  // Nothing is demanded of elements that nothing reads, as where only an input's shape counts.
+  std::vector<bool> read(state_->values.size());
+  for (const Layer& layer : state_->layers) {
+    for (const ValueId operand : layer.inputs) read[operand.index] = true;
+  }
+  for (const Output& output : state_->outputs) read[output.value.index] = true;
+  for (const ValueId guard : state_->guards) read[guard.index] = true;
+  for (const Input& input : state_->inputs) {
+    Value& value = state_->values[input.value.index];
+    if (!read[input.value.index] && !input.is_shape_tensor) value.range = range_of(value.dtype);
+  }
 }
 
 void remove_dead_layers(Network& network) {

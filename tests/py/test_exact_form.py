@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -208,6 +209,23 @@ def test_usual_calls_do_not_run_the_exact_form() -> None:
     with pytest.raises(IndexError):
         module(torch.tensor(POSITIONS["past the end"]))
     assert exact_calls(module) == (1, 0)
+
+
+def test_relative_positions_do_not_run_the_exact_form() -> None:
+    """T5's buckets: the logarithm of 0 as int64 is outside 32 bits in every call, and replaced later."""
+
+    def function(s: Any, x: torch.Tensor) -> torch.Tensor:
+        position = torch.arange(x.shape[0])
+        distance = (position[None, :] - position[:, None]).abs()
+        far = 4 + (torch.log(distance.float() / 4) / math.log(4) * 4).to(torch.long)
+        far = torch.min(far, torch.full_like(far, 9))
+        return s.table[torch.where(distance < 4, distance, far)].permute(2, 0, 1) + x
+
+    x = torch.randn(12)
+    eager = Model(function)
+    run = compiled(eager, x)
+    assert_like_eager(run, eager, x)
+    assert exact_calls(run) == (0, 0)
 
 
 def test_uninitialised_memory_is_an_input_like_any_other() -> None:
