@@ -142,7 +142,7 @@ double elements_along(const Output& x, const Output& axes) {
 }
 
 std::shared_ptr<v0::Constant> constant_of(const Output& value) {
-  if (is_any<v0::Convert>(*value.get_node())) return constant_of(value.get_node()->input_value(0));
+  if (is_any<v0::Convert, op::v7::Roll>(*value.get_node())) return constant_of(value.get_node()->input_value(0));
   return ov::as_type_ptr<v0::Constant>(value.get_node_shared_ptr());
 }
 
@@ -385,8 +385,8 @@ Bounds BoundsOf::evaluate(const ov::Node& node) {
 
   // Elements that move.
   if (is_any<v0::Result, v0::Convert, v1::Reshape, v1::Transpose, v0::Squeeze, v0::Unsqueeze, op::v15::Squeeze,
-             op::v3::Broadcast, op::v8::Slice, op::v8::Gather, op::v6::GatherElements, op::v8::GatherND, v0::Tile,
-             op::v11::TopK, op::v14::MaxPool>(node)) {
+             op::v3::Broadcast, op::v7::Roll, op::v8::Slice, op::v8::Gather, op::v6::GatherElements, op::v8::GatherND,
+             v0::Tile, op::v11::TopK, op::v14::MaxPool>(node)) {
     return x();
   }
   if (is_any<v1::Split, v1::VariadicSplit>(node)) return x();

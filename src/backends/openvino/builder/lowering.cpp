@@ -9,6 +9,8 @@
 #include <openvino/op/reshape.hpp>
 #include <openvino/op/result.hpp>
 #include <openvino/op/roll.hpp>
+#include <openvino/op/squeeze.hpp>
+#include <openvino/op/unsqueeze.hpp>
 
 #include <torchtrt/backend/layer_error.h>
 #include <torchtrt/base/error.h>
@@ -34,7 +36,11 @@ std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value)
 }
 
 std::shared_ptr<ov::Node> copied(const ov::Output<ov::Node>& x) {
-  return std::make_shared<ov::op::v7::Roll>(x, int_constant({0}), int_constant({0}));
+  const bool is_number = x.get_partial_shape() == ov::PartialShape{};  // which cannot be rolled
+  const ov::Output<ov::Node> rows = is_number ? std::make_shared<ov::op::v0::Unsqueeze>(x, int_constant({0})) : x;
+  const auto copy = std::make_shared<ov::op::v7::Roll>(rows, int_constant({0}), int_constant({0}));
+  if (!is_number) return copy;
+  return std::make_shared<ov::op::v0::Squeeze>(copy, int_constant({0}));
 }
 
 ov::Output<ov::Node> Lowering::operand(const Layer& layer, std::size_t index) const {

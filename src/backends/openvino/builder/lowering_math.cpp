@@ -8,6 +8,7 @@
 
 #include <torchtrt/base/error.h>
 
+#include "backends/openvino/builder/constant_operands.h"
 #include "backends/openvino/builder/lowering.h"
 #include "backends/openvino/stable_top_k.h"
 
@@ -140,7 +141,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise&
     case kOr: return binary<op::LogicalOr>(a, b);
     case kXor: return binary<op::LogicalXor>(a, b);
     case kDiv:
-      if (type.is_real()) return {std::make_shared<op::Divide>(a, b)};
+      if (type.is_real()) return {quotient(a, b)};
       break;
     case kPow: return binary<op::Power>(a, b);
     case kMax:
@@ -154,6 +155,14 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise&
     case kEqual:
     case kGreater:
     case kLess: return {compare(layer, operation.operation)};
+    case kSum:
+    case kSub:
+      if (!type.is_real()) break;
+      return operation.operation == kSum ? binary<op::Add>(as_term(a, b), as_term(b, a))
+                                         : binary<op::Subtract>(as_term(a, b), as_term(b, a));
+    case kProd:
+      if (!type.is_real()) break;
+      return binary<op::Multiply>(as_factor(a, b), as_factor(b, a));
     default: break;
   }
   // 8- and 16-bit integers would saturate: they are computed in 32 bits and wrap around on the way back.

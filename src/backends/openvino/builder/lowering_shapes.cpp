@@ -189,12 +189,7 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const netw
   const network::Value& value = net_.value(layer.outputs[0]);
   // With what computes the condition the plugin makes one kernel, which may choose in float32.
   if (is_integral(value.dtype) && !is_exact_in_float(value.range) && net_.producer(layer.inputs[0]) != nullptr) {
-    if (value.dims.empty()) {
-      condition = std::make_shared<op::v0::Squeeze>(
-          copied(std::make_shared<op::v0::Unsqueeze>(condition, int_constant({0}))), int_constant({0}));
-    } else {
-      condition = copied(condition);
-    }
+    condition = copied(condition);
   }
   return {std::make_shared<op::v1::Select>(condition, operand(layer, 1), operand(layer, 2))};
 }
