@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <vector>
 
 #include <torchtrt/base/error.h>
 
@@ -246,6 +248,10 @@ class Check {
       return std::any_of(values.begin(), values.end(), [&](std::int64_t value) { return value != neutral; });
     };
     if (any(op.dilation, 1)) return refuse(Reason::kBackend, "the CPU plugin's average pooling has no dilation");
+    if (dtype(0) == DataType::kBFloat16 && is_constant(layer_.inputs[0])) {
+      return refuse(Reason::kBackend,
+                    "the CPU plugin ends the process when it compiles an average of bfloat16 constants");
+    }
     if (op.ceil_mode && op.count_include_pad && (any(op.pre_padding, 0) || any(op.post_padding, 0))) {
       return refuse(Reason::kBackend,
                     "the CPU plugin divides the last windows of ceil_mode with count_include_pad by another "
@@ -279,6 +285,21 @@ class Check {
       }
     }
     return std::nullopt;
+  }
+
+  // Whether no input is among what the value is computed from.
+  bool is_constant(network::ValueId value) const {
+    std::vector<network::ValueId> open{value};
+    std::set<network::ValueId> seen;
+    while (!open.empty()) {
+      const network::ValueId id = open.back();
+      open.pop_back();
+      if (!seen.insert(id).second) continue;
+      const Layer* from = net_.producer(id);
+      if (from == nullptr) return false;
+      open.insert(open.end(), from->inputs.begin(), from->inputs.end());
+    }
+    return true;
   }
 
   // --- elements that only move

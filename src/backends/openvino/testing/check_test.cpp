@@ -121,6 +121,17 @@ TEST(OpenVinoCheck, Attributes) {
   EXPECT_EQ(refused(DataType::kFloat32, pool(true, false, 1)), std::nullopt);
   EXPECT_EQ(refused(DataType::kFloat32, pool(true, true, 1)), Reason::kBackend);
   EXPECT_EQ(refused(DataType::kFloat32, pool(false, false, 2)), Reason::kBackend);
+  // Of what is no input: an average of a constant, through any layers.
+  for (const DataType dtype : {DataType::kFloat32, DataType::kFloat16, DataType::kBFloat16}) {
+    const auto of_constant = [](Network& net, ValueId x) {
+      const DataType type = net.value(x).dtype;
+      const ValueId number = net.add_scalar(type, 2, 3);
+      const ValueId w = net.add_elementwise(number, number, ElementWiseOperation::kSum);
+      net.add_layer(network::Pooling{network::PoolingType::kAverage, {1}, {1}, {1}, {0}, {0}, false, false}, {w});
+    };
+    EXPECT_EQ(refused(dtype, of_constant),
+              dtype == DataType::kBFloat16 ? std::optional(Reason::kBackend) : std::nullopt);
+  }
   const auto slice = [](const Expr& start, const Expr& size) {
     return [=](Network& net, ValueId x) { net.add_slice(x, {start, 0}, {size, 4}, {-1, 1}); };
   };
