@@ -25,6 +25,7 @@ from torch.fx import Node
 from torch.fx.immutable_collections import immutable_dict, immutable_list
 from torch.utils import _pytree as pytree
 
+from ._capture_lock import CAPTURE_LOCK
 from ._engine import PACKAGE_ENGINES, _compile_expr
 from ._files import written_whole
 from ._library import load_binding
@@ -228,7 +229,8 @@ class _LoadedProgram(ExportedProgram):
 
     def module(self, check_guards: bool = False) -> torch.fx.GraphModule:
         # PyTorch has two checks of the same ranges; the one that is left names input, dimension, range and value.
-        return super().module(check_guards=check_guards)
+        with CAPTURE_LOCK:
+            return super().module(check_guards=check_guards)
 
 
 # --- save and load ---
@@ -302,7 +304,7 @@ def save(
             raise ValueError("save: AOTInductor packages take no extra_files")
         if not path.endswith(".pt2"):
             raise ValueError(f'save: an AOTInductor package must end in ".pt2", got {path!r}')
-    with written_whole(path) as stream, _undisturbed():
+    with written_whole(path) as stream, CAPTURE_LOCK, _undisturbed():
         file: Any = stream
         if output_format == "torchscript":
             if not isinstance(module, torch.jit.ScriptModule):
@@ -389,7 +391,7 @@ def load(
             # The runtime modes' managers look for them here; they are the very engines of the package.
             setattr(loaded, PACKAGE_ENGINES, load_binding().package_engines(path))
             return loaded
-        with open(path, "rb") as file:  # of a name that does not end in ".pt2", PyTorch would complain
+        with CAPTURE_LOCK, open(path, "rb") as file:  # of a name that does not end in ".pt2", PyTorch would complain
             program = torch.export.load(file, extra_files=extra_files)
         program.__class__ = _LoadedProgram
         return program

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from py_models import assert_same
 from torch import nn
 from torch.export import Dim
+from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 import torch_tensorrt
@@ -258,6 +260,65 @@ def test_inference_mode(output_format: str, where: str, tmp_path: Path) -> None:
         run = in_format(module, output_format, tmp_path)
         x = torch.rand(5, 4)
         assert_same(run(x), model(x))
+
+
+def one_hot(x: torch.Tensor) -> torch.Tensor:
+    return F.one_hot(x, 5) * 2
+
+
+def all_small(x: torch.Tensor) -> torch.Tensor:
+    torch._assert_async((x < 5).all() & (x >= 0).all(), "outside")
+    return x * 2 + 1
+
+
+class Applied(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(x)
+
+
+@pytest.mark.parametrize("function", [one_hot, all_small])
+@pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_assertions_on_values(output_format: str, compiled: bool, function: Callable[..., Any], tmp_path: Path) -> None:
+    x = torch.tensor([0, 4, 2])
+    model = Applied(function)
+    module = torch_tensorrt.compile(model, arg_inputs=[x], min_block_size=1 if compiled else 100)
+    run = in_format(module, output_format, tmp_path)
+    assert_same(run(x), model(x))
+    for wrong in (5, -1):
+        bad = torch.tensor([0, wrong, 2])
+        for call in (model, module, run):
+            with pytest.raises((RuntimeError, torch.jit.Error)):
+                call(bad)
+    assert_same(run(x), model(x))
+
+
+def test_threads_compile_save_and_load(tmp_path: Path) -> None:
+    errors: list[BaseException] = []
+    x = torch.rand(3, 4)
+
+    def work(number: int) -> None:
+        try:
+            model = Function(lambda y: y * number).eval()
+            module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
+            for output_format in FORMATS:
+                folder = tmp_path / f"{number}"
+                folder.mkdir(exist_ok=True)
+                with torch.no_grad():
+                    assert_same(in_format(module, output_format, folder)(x), model(x))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def test_a_program_that_is_no_torchscript_says_why(tmp_path: Path) -> None:

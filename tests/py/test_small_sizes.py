@@ -48,6 +48,8 @@ PARTS: dict[str, Function] = {
     "reshape": lambda x: x.reshape(-1) + 1,
     "unflatten": lambda x: (x + 1).unsqueeze(0).squeeze(1),
     "stack": lambda x: torch.stack([x, x * 2]).squeeze(),
+    "logsumexp": lambda x: x.logsumexp(0).relu(),
+    "amin and amax": lambda x: torch.aminmax(x + 1, dim=0),
     "squeeze of a transposed": lambda x: x.t().squeeze(1) * 2,
 }
 
@@ -83,7 +85,7 @@ def test_as_eager(name: str, lowest: int) -> None:
             check([module], model, size)
 
 
-@pytest.mark.parametrize("name", ["squeeze", "x[-2:]", "mean of x[-2:]", "flatten", "rows are written"])
+@pytest.mark.parametrize("name", ["squeeze", "x[-2:]", "logsumexp", "mean of x[-2:]", "flatten", "rows are written"])
 def test_saved_programs_as_eager(name: str, tmp_path: Path) -> None:
     model = Model(PARTS[name]).eval()
     rows = torch_tensorrt.Input(min_shape=(0, 3), opt_shape=(4, 3), max_shape=(8, 3))

@@ -14,6 +14,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from .._capture_lock import CAPTURE_LOCK
 from .._device import Device
 from .._library import load_binding
 from .._settings import CompilationSettings, log_unused, make_settings
@@ -97,7 +98,8 @@ def compile_program(
                 f"require_full_compilation=True was set, but nothing can be compiled: {error}"
             ) from error
         _LOGGER.warning("the model is returned as it is: %s", error)
-    original = exported.module()
+    with CAPTURE_LOCK:
+        original = exported.module()
     assert isinstance(original, fx.GraphModule)
     original.meta["torch_tensorrt_program"] = exported  # so that it can be saved like a compiled module
     return original

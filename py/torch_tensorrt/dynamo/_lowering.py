@@ -11,13 +11,15 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from .._capture_lock import CAPTURE_LOCK
+from .._library import load_binding
 from .._settings import CompilationSettings
 from ._assemble import CallingConvention
 from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose
 from ._graph import Program, Ranges
-from ._nodes import is_size_node, value_of
-from ._small_sizes import examine, keep_whole, restore
+from ._nodes import is_compute, is_size_node, value_of
+from ._small_sizes import Findings, examine, keep_whole, restore
 from ._symbols import size_expr, sizes
 from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
 
@@ -36,8 +38,9 @@ def lower(
     program: ExportedProgram, settings: CompilationSettings, specs: InputSpecs | None
 ) -> tuple[Program, CallingConvention]:
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
-    ranges = symbol_ranges(program, optimal_sizes(program, specs))
-    return lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
+    with CAPTURE_LOCK:
+        ranges = symbol_ranges(program, optimal_sizes(program, specs))
+        return lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
 
 
 def lower_in_ranges(
@@ -48,17 +51,16 @@ def lower_in_ranges(
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
     captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
-    prepared = keep_whole(program, captured.nodes) if captured.nodes else program
-    if prepared is None:
-        raise UnreliableCaptureError(
-            f"it writes through a view whose sizes were not captured as they are: {next(iter(captured.nodes.values()))}"
-        )
-    with torch.no_grad(), selections_may_be_empty():
-        decomposed = decompose(prepared, settings.decompose_attention)
-    module = decomposed.module(check_guards=False)
-    assert isinstance(module, fx.GraphModule)
-    restore(module)
-    unreliable = examine(module.graph, ranges)
+    module, unreliable = _taken_apart(program, settings, ranges, captured.nodes)
+    if unreliable.disagreement(captured) is not None:
+        # Some operator becomes others that do something else there: only what has a converter is needed in parts.
+        known = set(load_binding().supported_targets())
+        whole = {
+            node: "its parts do something else"
+            for node in program.graph.nodes
+            if is_compute(node) and str(node.target) not in known
+        }
+        module, unreliable = _taken_apart(program, settings, ranges, {**whole, **captured.nodes})
     if (difference := unreliable.disagreement(captured)) is not None:
         raise UnreliableCaptureError(f"taken apart, it would be another one at small sizes: {difference}")
     convention = CallingConvention.of(module.graph)
@@ -70,6 +72,23 @@ def lower_in_ranges(
             ranges[name] = (low, min(opt, high), high)
     clean(module, ranges, counts, unreliable.nodes)
     return Program(module, ranges, profiles, {node.name: what for node, what in unreliable.nodes.items()}), convention
+
+
+def _taken_apart(
+    program: ExportedProgram, settings: CompilationSettings, ranges: Ranges, whole: Mapping[fx.Node, str]
+) -> tuple[fx.GraphModule, Findings]:
+    """The functional program, in which the nodes `whole` (and why) are as before; and what is found out about it."""
+    prepared = keep_whole(program, whole) if whole else program
+    if prepared is None:
+        raise UnreliableCaptureError(
+            f"it writes through a view whose sizes were not captured as they are: {next(iter(whole.values()))}"
+        )
+    with torch.no_grad(), selections_may_be_empty():
+        decomposed = decompose(prepared, settings.decompose_attention)
+    module = decomposed.module(check_guards=False)
+    assert isinstance(module, fx.GraphModule)
+    restore(module)
+    return module, examine(module.graph, ranges)
 
 
 class UnreliableCaptureError(RuntimeError):

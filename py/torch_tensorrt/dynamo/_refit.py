@@ -19,6 +19,7 @@ from torch import fx
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from .._capture_lock import CAPTURE_LOCK
 from .._random import unchanged_random_state
 from .._settings import CompilationSettings
 from ..runtime._module import CompiledModule, EngineModule
@@ -187,7 +188,8 @@ def refit_module_weights(
     symbols = _Symbols()
     _first_difference("input", old.inputs, inputs, symbols)
     ranges, profiles = _ranges(new_weight_module, symbols, known["ranges"], old.profiles)
-    program, convention = lower_in_ranges(new_weight_module, settings, ranges, profiles)
+    with CAPTURE_LOCK:
+        program, convention = lower_in_ranges(new_weight_module, settings, ranges, profiles)
     if (convention.in_spec, convention.out_spec) != old.convention:
         raise ValueError(
             "refit_module_weights: the new program takes or returns its values in other structures: "

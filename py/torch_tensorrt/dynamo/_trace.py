@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 from torch.utils._sympy.value_ranges import ValueRanges
 
+from .._capture_lock import CAPTURE_LOCK
 from .._device import Device
 from .._input import Input
 from ._counts import selections_may_be_empty
@@ -200,7 +201,7 @@ def trace(
             arg_shapes = pytree.tree_map(_dynamic_dims, specs.args, is_leaf=is_input)
             kwarg_shapes = pytree.tree_map(_dynamic_dims, specs.kwargs, is_leaf=is_input)
             dynamic_shapes = by_parameter_name(mod, arg_shapes, kwarg_shapes)
-    with torch.no_grad(), selections_may_be_empty():
+    with CAPTURE_LOCK, torch.no_grad(), selections_may_be_empty():
         program = torch.export.export(mod, args, kwargs, dynamic_shapes=dynamic_shapes, strict=strict)
     if ranges_given:
         unify(program, _equal_dims(specs.leaves()))

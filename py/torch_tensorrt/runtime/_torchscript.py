@@ -82,6 +82,14 @@ _SIZE_METHODS: dict[Any, str] = {
     torch.ops.aten.sym_numel.default: "numel",
     torch.ops.aten.sym_storage_offset.default: "storage_offset",
 }
+# Without a result, or with one that nothing reads, TorchScript would drop the operators; its own statement stays.
+_ASSERTIONS: dict[Any, str] = {
+    torch.ops.aten._assert_scalar.default: "bool({})",
+    torch.ops.aten._assert_async.default: "bool(torch.ops.aten.is_nonzero({}))",
+    torch.ops.aten._assert_async.msg: "bool(torch.ops.aten.is_nonzero({}))",
+    torch.ops.aten._functional_assert_scalar.default: "bool({})",
+    torch.ops.aten._functional_assert_async.msg: "bool(torch.ops.aten.is_nonzero({}))",
+}
 # What only tracing needed.
 _SKIPPED = frozenset(
     {
@@ -170,8 +178,12 @@ class GraphWriter:
             raise NotScriptableError(f"{node.op} {node.target}")
         if node.target in _SKIPPED:
             return
-        if node.target is torch.ops.aten._assert_scalar.default:
-            self.lines.append(f"assert bool({self.literal(node.args[0])}), {self.literal(node.args[1])}")
+        if node.target in _ASSERTIONS:
+            condition = _ASSERTIONS[node.target].format(self.literal(node.args[0]))
+            message = self.literal(node.args[1]) if len(node.args) > 1 else "'an assertion of the model does not hold'"
+            self.lines.append(f"assert {condition}, {message}")
+            if node.users:
+                self.lines.append(f"{node.name} = {self.literal(node.args[2])}")
         elif node.target is torch.ops.higher_order.cond:
             self._write_branches(node)
         elif node.target is torch.ops.higher_order.while_loop:
