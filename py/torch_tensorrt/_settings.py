@@ -82,14 +82,14 @@ class CompilationSettings:
     int64 inputs have to hold 32-bit values whatever the targets."""
     immutable_weights: bool = True
     """False: the module can be given other weights with ``dynamo.refit_module_weights``. TensorRT's engines are built
-    so that their weights can be replaced, and may be slower for it; those of other targets are as always, and built
-    again then. The module knows its program's structure (kilobytes)."""
+    so that their weights can be replaced, and are slower for it, many times so where convolutions take the time; those
+    of other targets are as always, and built again then. The module knows its program's structure (kilobytes)."""
     strip_engine_weights: bool = False
     """TensorRT, TensorRT-RTX: engines without their weights, which do not run before ``dynamo.refit_module_weights``
     gives them some: those of the same program, or with ``immutable_weights=False`` any."""
     refit_identical_engine_weights: bool = False
-    """TensorRT, with ``immutable_weights=False``: engines take the weights only that they were built with, and are as
-    fast as others. Given other weights they are built again."""
+    """TensorRT, with ``immutable_weights=False``: engines take the weights only that they were built with, for which
+    TensorRT may fold them. Given other weights they are built again."""
     accepted: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Keywords that were given and have no effect here (``ACCEPTED``), kept for reports."""
 

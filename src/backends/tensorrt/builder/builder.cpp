@@ -104,7 +104,8 @@ class TensorRtBuilder final : public backend::Builder {
     TORCHTRT_CHECK(definition && config, kUnsupported, compat::kProductName,
                    " gives no network or configuration: ", Logger::take_errors());
 
-    Lowering lowering(net, *definition, Library::get().functions());  // holds constants until the build is over
+    // Holds constants until the build is over.
+    Lowering lowering(net, *definition, Library::get().functions(), settings.refit != backend::Refit::kNone);
     lowering.run();
     auto refittable = make_refittable(net, lowering, settings.refit, *definition);
     const std::vector<ProfileInputs> profiles = plan_profiles(net, settings);

@@ -49,7 +49,7 @@ void Lowering::lower(const Layer& layer) {
 void Lowering::mark_outputs() {
   std::vector<Tensor> marked;
   for (const network::Network::Output& output : net_.outputs()) {
-    Tensor tensor = values_.at(output.value.index);
+    Tensor tensor = value(output.value);
     // An input, or a value that is an output already, needs a tensor of its own.
     if (tensor->isNetworkInput() || std::find(marked.begin(), marked.end(), tensor) != marked.end()) {
       tensor = this->output(trt_.addIdentity(*tensor));
@@ -63,7 +63,9 @@ void Lowering::mark_outputs() {
 void Lowering::run() {
   trt_.setName(net_.name().c_str());  // the default is a counter, which would make plans differ
   add_inputs();
-  for (const Layer& layer : net_.layers()) lower(layer);
+  for (const Layer& layer : net_.layers()) {
+    if (!std::holds_alternative<network::Constant>(layer.op)) lower(layer);
+  }
   mark_outputs();
 }
 
@@ -83,12 +85,36 @@ Lowering::Tensor Lowering::is_nan(Tensor x) {
   return output(trt_.addUnary(*wide, nvinfer1::UnaryOperation::kISNAN));
 }
 
-Lowering::Tensor Lowering::constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights,
-                                    std::optional<network::ValueId> of) {
+Lowering::Tensor Lowering::value(network::ValueId id) {
+  const auto found = values_.find(id.index);
+  if (found != values_.end()) return found->second;
+  return values_[id.index] = output(trt_.addConstant(to_dims(net_.value(id).dims), weights_of(id)));
+}
+
+nvinfer1::Weights Lowering::weights_of(network::ValueId constant) {
+  const network::Weights* found = net_.constant(constant);
+  const DataType dtype = net_.value(constant).dtype;
+  TORCHTRT_CHECK(found != nullptr, kInternal, "value ", net_.value(constant).name, " is used before it is made");
+  const nvinfer1::Weights weights{data_type(dtype), found->data.get(),
+                                  static_cast<std::int64_t>(found->bytes / size_of(dtype))};
+  name(weights, constant);
+  return weights;
+}
+
+std::optional<nvinfer1::Weights> Lowering::own_weights(const Layer& layer, std::size_t index) {
+  if (refittable_ || index >= layer.inputs.size() || net_.constant(layer.inputs[index]) == nullptr) return std::nullopt;
+  return weights_of(layer.inputs[index]);
+}
+
+void Lowering::name(const nvinfer1::Weights& weights, std::optional<network::ValueId> of) {
   const bool is_known = std::any_of(weights_.begin(), weights_.end(), [&](const NamedWeights& known) {
     return known.weights.values == weights.values;  // one storage, one name
   });
   if (!is_known) weights_.push_back({"w" + std::to_string(weights_.size()), weights, of});
+}
+
+Lowering::Tensor Lowering::constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights) {
+  name(weights, std::nullopt);
   return output(trt_.addConstant(dims, weights));
 }
 

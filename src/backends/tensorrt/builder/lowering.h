@@ -20,9 +20,12 @@ namespace torchtrt::tensorrt {
 /// memory: it must live until the engine is built.
 class Lowering {
  public:
-  /// `functions`: what the library behind the definition has.
-  Lowering(const network::Network& net, nvinfer1::INetworkDefinition& definition, const compat::Functions& functions)
-      : net_(net), trt_(definition), functions_(functions) {}
+  /// `functions`: what the library behind the definition has. `refittable`: whether other weights will replace these.
+  /// TensorRT's refitter knows those that are constant layers; a convolution that takes its weights from one has far
+  /// fewer kernels to choose from (ResNet-50 took 23 times as long on an H200), so otherwise they are its own.
+  Lowering(const network::Network& net, nvinfer1::INetworkDefinition& definition, const compat::Functions& functions,
+           bool refittable)
+      : net_(net), trt_(definition), functions_(functions), refittable_(refittable) {}
   /// Error(kUnsupported) that names our layer and gives TensorRT's reason.
   void run();
 
@@ -37,7 +40,7 @@ class Lowering {
   [[nodiscard]] bool never_nan(network::ValueId constant) const;
 
   /// The tensor of a value after run() (for tests that compare inferred shapes).
-  [[nodiscard]] nvinfer1::ITensor& tensor(network::ValueId value) const { return *values_.at(value.index); }
+  [[nodiscard]] nvinfer1::ITensor& tensor(network::ValueId id) { return *value(id); }
 
  private:
   using Tensor = nvinfer1::ITensor*;
@@ -78,9 +81,12 @@ class Lowering {
   std::vector<Tensor> lower(const Layer& layer, const network::NonMaxSuppression& op);
 
   // --- operands ---------------------------------------------------------------------------------------------------------
-  [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) const {
-    return values_.at(layer.inputs.at(index).index);
-  }
+  [[nodiscard]] Tensor operand(const Layer& layer, std::size_t index) { return value(layer.inputs.at(index)); }
+  /// A constant becomes a layer where its tensor is first asked for.
+  Tensor value(network::ValueId id);
+  nvinfer1::Weights weights_of(network::ValueId constant);
+  /// The operand's elements, where the layer may have them as its own weights; nullopt where it takes the tensor.
+  std::optional<nvinfer1::Weights> own_weights(const Layer& layer, std::size_t index);
   [[nodiscard]] const Dims& dims(const Layer& layer, std::size_t index) const {
     return net_.value(layer.inputs.at(index)).dims;
   }
@@ -97,8 +103,8 @@ class Lowering {
   }
   Tensor elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation);
   Tensor cast(Tensor x, nvinfer1::DataType type);
-  Tensor constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights,
-                  std::optional<network::ValueId> of = std::nullopt);
+  Tensor constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights);
+  void name(const nvinfer1::Weights& weights, std::optional<network::ValueId> of);
   Tensor number(DataType dtype, double value, std::size_t rank);
   /// bool: which elements are NaN.
   Tensor is_nan(Tensor x);
@@ -126,6 +132,7 @@ class Lowering {
   const network::Network& net_;
   nvinfer1::INetworkDefinition& trt_;
   const compat::Functions functions_;
+  const bool refittable_;
   std::unordered_map<std::uint32_t, Tensor> values_;
   std::map<std::string, Tensor> expressions_;  // by text
   std::vector<NamedWeights> weights_;

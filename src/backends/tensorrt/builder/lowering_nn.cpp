@@ -32,20 +32,24 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     return to_dims(flat ? with_leading(values, neutral) : values);
   };
   Tensor x = flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0);
-  Tensor weights = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
   const Dims& kernel_dims = dims(layer, 1);
   std::vector<std::int64_t> kernel;
   for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
-  // Weights come as a tensor (input 1), which the library folds if it is a constant.
   const nvinfer1::Weights none{data_type(dtype(layer, 0)), nullptr, 0};
-  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1), none, none));
-  convolution->setInput(1, *weights);
+  const std::optional<nvinfer1::Weights> weights = own_weights(layer, 1);
+  const std::optional<nvinfer1::Weights> bias = own_weights(layer, 2);
+  auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1),
+                                                    weights.value_or(none), bias.value_or(none)));
+  if (!weights) {
+    Tensor tensor = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
+    convolution->setInput(1, *tensor);
+  }
   convolution->setStrideNd(spatial(op.stride, 1));
   convolution->setDilationNd(spatial(op.dilation, 1));
   convolution->setPrePadding(spatial(op.pre_padding, 0));
   convolution->setPostPadding(spatial(op.post_padding, 0));
   convolution->setNbGroups(op.groups);
-  if (layer.inputs.size() > 2) convolution->setInput(2, *operand(layer, 2));
+  if (layer.inputs.size() > 2 && !bias) convolution->setInput(2, *operand(layer, 2));
   Tensor result = convolution->getOutput(0);
   return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
 }
@@ -60,22 +64,27 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   const bool widen = type == DataType::kBFloat16;
   const auto prepare = [&](Tensor tensor) { return widen ? cast(tensor, nvinfer1::DataType::kFLOAT) : tensor; };
   Tensor x = prepare(flat ? reshape(operand(layer, 0), insert_dim(dims(layer, 0), 2)) : operand(layer, 0));
-  Tensor weights = prepare(flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1));
   const Dims& kernel_dims = dims(layer, 1);
   std::vector<std::int64_t> kernel;
   for (std::size_t i = 2; i < kernel_dims.size(); ++i) kernel.push_back(kernel_dims[i].value());
   std::vector<std::int64_t> post = op.post_padding;
   for (std::size_t i = 0; i < post.size(); ++i) post[i] -= op.output_padding[i];  // less is cut off at the end
   const nvinfer1::Weights none{widen ? nvinfer1::DataType::kFLOAT : data_type(type), nullptr, 0};
-  auto* layer_ =
-      checked(trt_.addDeconvolutionNd(*x, (kernel_dims[1] * Expr(op.groups)).value(), spatial(kernel, 1), none, none));
-  layer_->setInput(1, *weights);
+  const auto own = [&](std::size_t index) { return widen ? std::nullopt : own_weights(layer, index); };
+  const std::optional<nvinfer1::Weights> weights = own(1);
+  const std::optional<nvinfer1::Weights> bias = own(2);
+  auto* layer_ = checked(trt_.addDeconvolutionNd(*x, (kernel_dims[1] * Expr(op.groups)).value(), spatial(kernel, 1),
+                                                 weights.value_or(none), bias.value_or(none)));
+  if (!weights) {
+    Tensor tensor = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
+    layer_->setInput(1, *prepare(tensor));
+  }
   layer_->setStrideNd(spatial(op.stride, 1));
   layer_->setDilationNd(spatial(op.dilation, 1));
   layer_->setPrePadding(spatial(op.pre_padding, 0));
   layer_->setPostPadding(spatial(post, 0));
   layer_->setNbGroups(op.groups);
-  if (layer.inputs.size() > 2) layer_->setInput(2, *prepare(operand(layer, 2)));
+  if (layer.inputs.size() > 2 && !bias) layer_->setInput(2, *prepare(operand(layer, 2)));
   Tensor result = cast(layer_->getOutput(0), data_type(type));
   return {flat ? reshape(result, net_.value(layer.outputs[0]).dims) : result};
 }

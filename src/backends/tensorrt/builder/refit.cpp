@@ -112,7 +112,7 @@ std::optional<backend::BuiltEngine> refit(const network::Network& net, const bac
   const std::unique_ptr<nvinfer1::INetworkDefinition> definition(builder->createNetworkV2(compat::network_flags()));
   TORCHTRT_CHECK(definition != nullptr, kUnsupported, compat::kProductName,
                  " gives no network: ", Logger::take_errors());
-  Lowering lowering(net, *definition, Library::get().functions());
+  Lowering lowering(net, *definition, Library::get().functions(), /*refittable=*/true);
   lowering.run();
   if (const std::string why = misfit_of(net, lowering, former.properties); !why.empty()) return refused(why);
 

@@ -73,7 +73,7 @@ std::optional<backend::Refusal> first_refusal(const Network& net) {
 namespace {
 
 // The difference between our inference and the library's, or "".
-std::string compare(const Network& net, const Lowering& lowering, ValueId id) {
+std::string compare(const Network& net, Lowering& lowering, ValueId id) {
   const network::Value& value = net.value(id);
   nvinfer1::ITensor& tensor = lowering.tensor(id);
   const nvinfer1::Dims found = tensor.getDimensions();
@@ -96,10 +96,10 @@ bool depends_on_functions(const Network& net) {
   });
 }
 
-std::string problem_of_lowering(const Network& net, const compat::Functions& functions, bool build) {
+std::string problem_of_lowering(const Network& net, const compat::Functions& functions, bool refittable, bool build) {
   const std::unique_ptr<nvinfer1::IBuilder> trt = create_builder();
   const std::unique_ptr<nvinfer1::INetworkDefinition> definition(trt->createNetworkV2(compat::network_flags()));
-  Lowering lowering(net, *definition, functions);
+  Lowering lowering(net, *definition, functions, refittable);
   lowering.run();
   for (const network::Layer& layer : net.layers()) {
     for (const ValueId id : layer.outputs) {
@@ -118,9 +118,12 @@ std::string problem_of_lowering(const Network& net, const compat::Functions& fun
 std::string problem_of(const Network& net) {
   try {
     net.verify();
-    std::string problem = problem_of_lowering(net, Library::get().functions(), /*build=*/false);
+    std::string problem;
+    for (const bool refittable : {false, true}) {
+      if (problem.empty()) problem = problem_of_lowering(net, Library::get().functions(), refittable, /*build=*/false);
+    }
     if (problem.empty() && depends_on_functions(net)) {
-      problem = problem_of_lowering(net, {false, true, false, true, true, false}, builds_plans());
+      problem = problem_of_lowering(net, {false, true, false, true, true, false}, /*refittable=*/false, builds_plans());
     }
     if (!problem.empty() || !builds_plans()) return problem;
     const backend::BuiltEngine built = builder().build(net, {});

@@ -48,7 +48,9 @@ class TensorRtRefit : public ::testing::Test {
     std::unique_ptr<nvinfer1::IBuilder> builder = create_builder();
     std::unique_ptr<nvinfer1::INetworkDefinition> definition{builder->createNetworkV2(compat::network_flags())};
     Lowering lowering;
-    explicit Lowered(const Network& net) : lowering(net, *definition, Library::get().functions()) { lowering.run(); }
+    explicit Lowered(const Network& net) : lowering(net, *definition, Library::get().functions(), /*refittable=*/true) {
+      lowering.run();
+    }
   };
   static Properties properties_of(const Network& net, backend::Refit refit) {
     Lowered lowered(net);
@@ -61,6 +63,30 @@ class TensorRtRefit : public ::testing::Test {
     return misfit_of(net, lowered.lowering, properties);
   }
 };
+
+// A convolution that takes constants as tensors runs many times slower: only a refitter needs that.
+TEST_F(TensorRtRefit, OthersConvolveWithWeightsOfTheirOwn) {
+  Network net("convolution");
+  const ValueId x = net.add_input("x", DataType::kFloat32, {1, 2, 8, 8});
+  const ValueId w = net.add_constant({4, 2, 3, 3}, DataType::kFloat32, floats(72, 1));
+  const ValueId b = net.add_constant({4}, DataType::kFloat32, floats(4, 1));
+  network::Convolution op;
+  op.stride = op.dilation = {1, 1};
+  op.pre_padding = op.post_padding = {0, 0};
+  net.mark_output(net.add_layer(op, {x, w, b})[0], "y");
+  for (const bool refittable : {false, true}) {
+    const std::unique_ptr<nvinfer1::IBuilder> builder = create_builder();
+    const std::unique_ptr<nvinfer1::INetworkDefinition> definition{builder->createNetworkV2(compat::network_flags())};
+    Lowering lowering(net, *definition, Library::get().functions(), refittable);
+    lowering.run();
+    ASSERT_EQ(definition->getNbLayers(), refittable ? 3 : 1);
+    const nvinfer1::ILayer* layer = definition->getLayer(refittable ? 2 : 0);
+    ASSERT_EQ(layer->getType(), nvinfer1::LayerType::kCONVOLUTION);
+    const auto* convolution = static_cast<const nvinfer1::IConvolutionLayer*>(layer);
+    EXPECT_EQ(convolution->getKernelWeights().count, refittable ? 0 : 72);
+    EXPECT_EQ(convolution->getBiasWeights().count, refittable ? 0 : 4);
+  }
+}
 
 TEST_F(TensorRtRefit, TakesOtherWeights) {
   const Properties properties = properties_of(linear(1, 2), backend::Refit::kAny);
