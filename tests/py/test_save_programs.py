@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import namedtuple
 from collections.abc import Callable
@@ -295,6 +296,40 @@ def test_assertions_on_values(output_format: str, compiled: bool, function: Call
             with pytest.raises((RuntimeError, torch.jit.Error)):
                 call(bad)
     assert_same(run(x), model(x))
+
+
+class RunningStatistics(nn.Module):
+    """PyTorch's shape function says float32 of statistics that its kernel keeps in their dtype."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    weight: torch.Tensor
+
+    def __init__(self, statistics: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.rand(4).to(statistics))
+        self.register_buffer("variance", torch.rand(4).to(statistics))
+        self.register_buffer("weight", torch.rand(4).to(statistics))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.batch_norm(x, self.mean, self.variance, self.weight, None, True) * 2 + 1
+
+
+@pytest.mark.parametrize("statistics", ["same", "float32"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_running_statistics_of_half_precision(dtype: torch.dtype, statistics: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = RunningStatistics(dtype if statistics == "same" else torch.float32)
+    x = torch.rand(2, 4, 8).to(dtype)
+    module = torch_tensorrt.compile(copy.deepcopy(model), arg_inputs=[x], min_block_size=1)
+    runs = [in_format(module, output_format, tmp_path) for output_format in FORMATS]
+    for run in (*runs, module):
+        eager = copy.deepcopy(model)
+        for _ in range(2):
+            assert_same(run(x), eager(x))
+        state = dict(run.named_buffers())
+        for name in ("mean", "variance"):
+            assert_same(state[name], getattr(eager, name))
 
 
 def test_threads_compile_save_and_load(tmp_path: Path) -> None:

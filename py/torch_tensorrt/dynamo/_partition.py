@@ -20,6 +20,7 @@ from ._graph import Program, Refusal, lone_symbols, node_symbols, refusal
 from ._nodes import (
     graph_outputs,
     is_compute,
+    is_getitem,
     is_size_node,
     is_tensor,
     leaf_nodes,
@@ -177,9 +178,33 @@ def _symbols(size: int | torch.SymInt) -> set[sympy.Symbol]:
     return set(size.node.expr.free_symbols) if isinstance(size, torch.SymInt) else set()
 
 
+# PyTorch's shape functions compute in float32 what its kernels give in the dtype of the statistics they are handed.
+_STATISTICS = {
+    torch.ops.aten._native_batch_norm_legit_functional.default: (3, 4),
+    torch.ops.aten._batch_norm_with_update_functional.default: (4, 5),
+}
+
+
+def _of_another_dtype(program: Program) -> dict[str, Refusal]:
+    """What takes a tensor whose dtype is another one when the program runs than its metadata says. PyTorch's operators
+    take either; an engine takes what it was compiled for."""
+    found = {}
+    for node in program.compute_nodes():
+        for item in node.all_input_nodes:
+            if is_getitem(item) and item.args[1] in _STATISTICS.get(producer(item).target, ()):
+                found[node.name] = refusal(node, "BACKEND", f"the dtype of {item.name} depends on PyTorch's kernel")
+    return found
+
+
 def preliminary_refusals(program: Program, settings: CompilationSettings) -> dict[str, Refusal]:
-    """Refusals that need no converter: the user's, aliasing, memory layouts, devices, data-dependent shapes."""
-    found = {**_strided(program), **_aliasing(program), **_unreliable(program), **_user_ops(program, settings)}
+    """Refusals that need no converter: the user's, aliasing, memory layouts, dtypes, devices, data-dependent shapes."""
+    found = {
+        **_strided(program),
+        **_aliasing(program),
+        **_of_another_dtype(program),
+        **_unreliable(program),
+        **_user_ops(program, settings),
+    }
     if settings.device is not None:
         found = {**_elsewhere(program, settings.device.to_torch()), **found}
     if settings.fallback_data_dependent_ops:
