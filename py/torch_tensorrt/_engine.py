@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
+from ._compiled_graphs import programs_of
 from ._library import load_binding
 
 _MAX_UNBACKED = 2**62
@@ -152,14 +153,15 @@ def register() -> None:
 
 
 def engines_of(module: Any) -> list[Any]:
-    """The engines that a program holds, however it came to be: compiled, loaded, re-exported or scripted."""
+    """The engines that a program holds, however it came to be: compiled, loaded, re-exported or scripted. Those of a
+    module that torch.compile returned come with its calls."""
     if isinstance(module, torch.jit.ScriptModule):
         return list(load_binding().script_engines(module._c))
     if isinstance(module, torch.export.ExportedProgram):
         return [value for value in module.constants.values() if _is_engine(value)]
     if isinstance(module, torch.nn.Module):
         found = {id(value): value for value in vars(module).values() if _is_engine(value)}
-        for child in module.children():
+        for child in (*module.children(), *programs_of(module)):
             found.update((id(engine), engine) for engine in engines_of(child))
         return list(found.values())
     # A package of AOTInductor holds its engines in C++: torch_tensorrt.load leaves them here.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import pytest
 import torch
 from py_models import Counter, Mlp, Split, assert_same
+from torch import nn
 
 import torch_tensorrt
+from torch_tensorrt import runtime
+from torch_tensorrt._engine import engines_of
 
 OPTIONS = {"min_block_size": 1}
 
@@ -134,3 +138,70 @@ def test_what_the_export_assumes_is_checked_before_each_call(dynamic: bool | Non
     for size, rows in ((4, 4), (3, 3), (0, 5), (1, 1), (5, 2), (6, 6)):
         x, y = torch.randn(size, 2), torch.randn(rows, 4)
         assert_same(fast(x, y, rows), function(x, y, rows))
+
+
+class Broken(nn.Module):
+    """Two graphs, with Python between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.first(x))
+        torch._dynamo.graph_break()
+        return torch.relu(self.second(y)) + 1
+
+
+def _returned(model: nn.Module, **options: Any) -> Any:
+    return torch.compile(model, **options)
+
+
+def _in_place(model: nn.Module, **options: Any) -> Any:
+    model.compile(**options)
+    return model
+
+
+def _within(model: nn.Module, **options: Any) -> Any:
+    return nn.Sequential(nn.Tanh(), torch.compile(model, **options)).eval()
+
+
+WAYS = {"returned": _returned, "in place": _in_place, "within": _within}
+MODES = {
+    "cudagraphs": (runtime.enable_cudagraphs, 0),
+    "allocator": (runtime.enable_output_allocator, 1),
+    "pre-allocated": (runtime.enable_pre_allocated_outputs, 2),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_managers_know_engines_that_come_into_being_in_the_block(way: str) -> None:
+    model, other = Broken().eval(), Broken().eval()
+    reference = copy.deepcopy(model)
+    options: dict[str, Any] = {"backend": "torch_tensorrt", "options": {"min_block_size": 1}, "dynamic": False}
+    module, bystander = WAYS[way](model, **options), torch.compile(other, **options)
+    right = nn.Sequential(nn.Tanh(), reference) if way == "within" else reference
+
+    def check(rows: int) -> None:
+        x = torch.rand(rows, 4)
+        assert_same(module(x), right(x))
+
+    with torch.no_grad():
+        for count, (manager, mode) in enumerate(MODES.values(), start=1):
+            with manager(module) as inner:
+                assert inner is module
+                check(count)  # compiles for this size
+                bystander(torch.rand(count, 4))
+                engines = engines_of(module)
+                assert len(engines) == 2 * count
+                assert all(engine.mode_is_on(mode) for engine in engines)
+                assert not any(engine.mode_is_on(mode) for engine in engines_of(bystander))
+            assert not any(engine.mode_is_on(mode) for engine in engines)
+        with runtime.profile(module) as profile, runtime.runtime_config(module, cuda_graph_strategy="disabled"):
+            check(1)
+            check(9)
+        assert sum(bool(layers) for layers in profile.engines.values()) == 4  # two before the block, two in it
+        assert len(runtime.inspect(module)) == 8
+        check(10)
+    with pytest.raises(ValueError, match="no engine found"):
+        runtime.enable_cudagraphs(torch.compile(nn.Linear(2, 2)).eval()._orig_mod)

@@ -19,6 +19,7 @@ import torch
 from torch import fx
 from torch.export import Dim, ExportedProgram
 
+from .._compiled_graphs import announce, being_called
 from .._settings import CompilationSettings, make_settings
 from ._compiler import compile_program
 from ._symbols import finite, sizes
@@ -92,6 +93,7 @@ class _CompiledGraph:
         self._weights = [index for index, value in enumerate(inputs) if _is_weight(value)]
         weights = set(self._weights)
         self._open = [index for index in range(len(inputs)) if index not in weights]
+        self._modules = being_called()
         self._compile(inputs)
 
     def _compile(self, args: Sequence[Any]) -> None:
@@ -104,21 +106,22 @@ class _CompiledGraph:
                 module, examples, dynamic_shapes=shapes if any(shapes) else None, strict=False
             )
             unify(program, _equal_dims([placeholders[index] for index in self._open]))
-            self._call = compile_program(program, self._settings)
+            self.program = compile_program(program, self._settings)
         _guard(program, [placeholders[index] for index in self._open])
-        known = self._call.meta.get("torch_tensorrt")
+        known = self.program.meta.get("torch_tensorrt")
         written = (
             self._weights
             if known is None
             else [index for index in self._weights if _weight_name(index) in known["mutated"]]
         )
         self._compiled_in = _Weights(args, self._weights, written)
+        announce(self, self._modules)
 
     def __call__(self, *args: Any) -> Any:
         if not self._compiled_in.hold(args):
             _LOGGER.info("weights changed since they were compiled in: compiling again")
             self._compile(args)
-        return self._call(*[args[index] for index in self._open])
+        return self.program(*[args[index] for index in self._open])
 
 
 def _weight_name(index: int) -> str:

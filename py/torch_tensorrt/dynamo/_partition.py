@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sympy
 import torch
@@ -179,7 +180,7 @@ def _symbols(size: int | torch.SymInt) -> set[sympy.Symbol]:
 
 
 # PyTorch's shape functions compute in float32 what its kernels give in the dtype of the statistics they are handed.
-_STATISTICS = {
+_STATISTICS: dict[Any, tuple[int, ...]] = {
     torch.ops.aten._native_batch_norm_legit_functional.default: (3, 4),
     torch.ops.aten._batch_norm_with_update_functional.default: (4, 5),
 }

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import torch
 
+from .._compiled_graphs import listen, originals
 from .._engine import engines_of
 from .._library import load_binding
 
@@ -26,19 +29,33 @@ class LayerTime(NamedTuple):
     last_ms: float
 
 
+def _by_name(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """By the engine's name; engines of several programs may have one name: the second is `name (2)`."""
+    found: dict[str, Any] = {}
+    for name, item in items:
+        number = next(n for n in itertools.count(1) if (f"{name} ({n})" if n > 1 else name) not in found)
+        found[f"{name} ({number})" if number > 1 else name] = item
+    return found
+
+
 class EngineProfiler:
-    """Measures the layers of some engines from its making to ``stop()``."""
+    """Measures the layers of some engines from its making, or from ``add()`` on, to ``stop()``."""
 
     def __init__(self, engines: list[Any]) -> None:
-        self._profiler = load_binding().Profiler(engines)
+        self._profilers = [load_binding().Profiler(engines)]
+
+    def add(self, engines: list[Any]) -> None:
+        self._profilers.append(load_binding().Profiler(engines))
 
     def stop(self) -> None:
-        self._profiler.stop()
+        for profiler in self._profilers:
+            profiler.stop()
 
     @property
     def engines(self) -> dict[str, list[LayerTime]]:
         """What was measured so far: for each engine its layers, in the order in which they run."""
-        return {name: [LayerTime(*layer) for layer in layers] for name, layers in self._profiler.result()}
+        measured = [item for profiler in self._profilers for item in profiler.result()]
+        return _by_name((name, [LayerTime(*layer) for layer in layers]) for name, layers in measured)
 
     def __str__(self) -> str:
         lines = []
@@ -60,24 +77,29 @@ class profile:  # noqa: N801 - a context manager, named as a function
     """
 
     def __init__(self, module: Any) -> None:
+        self._module = module
         self._engines = _engines(module, "profile")
         self._profiler: EngineProfiler | None = None
 
     def __enter__(self) -> EngineProfiler:
-        self._profiler = EngineProfiler(self._engines)
-        return self._profiler
+        profiler = EngineProfiler(self._engines)
+        self._stop_listening = listen(self._module, lambda program: profiler.add(engines_of(program)))
+        self._profiler = profiler
+        return profiler
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._profiler is not None
+        self._stop_listening()
         self._profiler.stop()
 
 
 def inspect(module: Any) -> dict[str, Any]:
     """What the backends made of a module's engines: for each engine's name an object with ``backend``, ``version`` and
     ``layers``, a list with what the backend says of each layer. Engines that did not run yet are loaded."""
-    return {engine.name(): json.loads(engine.get_engine_layer_info()) for engine in _engines(module, "inspect")}
+    engines = _engines(module, "inspect")
+    return _by_name((engine.name(), json.loads(engine.get_engine_layer_info())) for engine in engines)
 
 
 def set_nvtx(enabled: bool) -> None:
@@ -119,8 +141,9 @@ def write_profile(path: Path, layers: list[LayerTime], profile_format: str) -> N
 
 
 def _engines(module: Any, what: str) -> list[Any]:
+    """The module's engines; ValueError if it has none and will have none (torch.compile's come with its calls)."""
     engines = engines_of(module)
-    if not engines:
+    if not engines and not originals(module):
         raise ValueError(
             f"{what}: no engine found in {type(module).__name__}; "
             "give it a module that torch_tensorrt compiled or loaded"

@@ -2,12 +2,14 @@
 """Runtime modes: process-wide defaults, and context managers for the engines of one module.
 
 The modes live in the C++ runtime (torchtrt/runtime.h); Python sets and reads them. The managers take any module that
-holds engines: compiled, loaded, re-exported or scripted. They may be nested, and end by an exception or on another
+holds engines: compiled, loaded, re-exported or scripted; of one that torch.compile returned, engines that come into
+being inside the block count too. They may be nested, and end by an exception or on another
 thread: a mode is on as long as some block wants it.
 """
 
 from __future__ import annotations
 
+import logging
 import operator
 import threading
 from types import TracebackType
@@ -15,12 +17,15 @@ from typing import Any
 
 import torch
 
-from .._engine import parse_metadata
+from .._compiled_graphs import listen, originals
+from .._engine import engines_of, parse_metadata
 from .._library import load_binding
 from ._inspection import _engines
 from ._module import EngineModule
 from ._runtime_settings import runtime_config
 from ._whole_graph import CudaGraphsTorchTensorRTModule
+
+_LOGGER = logging.getLogger("torch_tensorrt")
 
 # EngineMode in src/runtime/modes.h.
 _CUDAGRAPHS, _OUTPUT_ALLOCATOR, _PRE_ALLOCATED_OUTPUTS = 0, 1, 2
@@ -122,15 +127,37 @@ class _EngineMode:
     def __init__(self, module: Any) -> None:
         self._module = module
         self._engines = _engines(module, type(self).__name__)
+        self._open: list[_OpenMode] = []  # by nested block of this object
 
     def __enter__(self) -> Any:
-        for engine in self._engines:
-            engine.enable_mode(self._mode)
+        self._open.append(_OpenMode(self._module, self._engines, self._mode))
         return self._module
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._open.pop().end()
+
+
+class _OpenMode:
+    """A mode that is on for some engines, and for those that torch.compile makes for their module meanwhile."""
+
+    def __init__(self, module: Any, engines: list[Any], mode: int) -> None:
+        self._mode = mode
+        self._engines: list[Any] = []
+        self._add(engines)
+        self._stop_listening = listen(module, lambda program: self._add(engines_of(program)))
+
+    def _add(self, engines: list[Any]) -> None:
+        for engine in engines:
+            if self._mode == _CUDAGRAPHS and engine.requires_output_allocator():
+                _LOGGER.warning("engine %r needs the output allocator and runs without CUDA graphs", engine.name())
+                continue
+            engine.enable_mode(self._mode)
+            self._engines.append(engine)
+
+    def end(self) -> None:
+        self._stop_listening()
         for engine in self._engines:
             engine.disable_mode(self._mode)
 
@@ -185,11 +212,13 @@ class enable_cudagraphs:  # noqa: N801
         self._strategy = (
             None if cuda_graph_strategy is None else runtime_config(module, cuda_graph_strategy=cuda_graph_strategy)
         )
-        on_gpu = any(engine.get("device", "cpu") != "cpu" for engine in described)
+        # torch.compile's graphs are engines and PyTorch, and may be compiled in the block: their engines are recorded.
+        on_gpu = any(engine.get("device", "cpu") != "cpu" for engine in described) and not originals(module)
         self._wrapper = CudaGraphsTorchTensorRTModule(module) if on_gpu and has_torch_parts(module) else None
         if self._strategy is not None:
             self._wrapper = None
         self._module, self._engines = module, engines
+        self._open: list[_OpenMode] = []
 
     def __enter__(self) -> Any:
         whole = self._wrapper is not None
@@ -202,8 +231,7 @@ class enable_cudagraphs:  # noqa: N801
             return self._wrapper
         if self._strategy is not None:
             return self._module
-        for engine in self._engines:
-            engine.enable_mode(_CUDAGRAPHS)
+        self._open.append(_OpenMode(self._module, self._engines, _CUDAGRAPHS))
         return self._module
 
     def __exit__(
@@ -219,8 +247,7 @@ class enable_cudagraphs:  # noqa: N801
         if self._strategy is not None:
             self._strategy.__exit__(kind, error, traceback)
             return
-        for engine in self._engines:
-            engine.disable_mode(_CUDAGRAPHS)
+        self._open.pop().end()
 
 
 class optimization_profile:  # noqa: N801

@@ -7,11 +7,13 @@ Engines of other backends take them and say once in the log that they change not
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
+from .._compiled_graphs import listen
+from .._engine import engines_of
 from ._inspection import _engines
 from ._runtime_cache import RuntimeCache
 
@@ -82,20 +84,30 @@ class runtime_config:  # noqa: N801 - a context manager, named as scripts know i
         RuntimeSettings().merge(**overrides)  # an error shows here, before the block
         self._overrides = overrides
         self._former: list[tuple[Any, RuntimeSettings]] = []
+        self._stop_listening: list[Callable[[], None]] = []
 
     def __enter__(self) -> Any:
-        self._former = [(engine, settings_of(engine)) for engine in self._engines]
+        self._former = []
         try:
-            for engine, settings in self._former:
-                apply_settings(engine, settings.merge(**self._overrides))
+            self._apply(self._engines)
         except BaseException:
             self._restore()
             raise
+        modules = self._target if isinstance(self._target, Sequence) else [self._target]
+        self._stop_listening = [listen(item, lambda program: self._apply(engines_of(program))) for item in modules]
         return self._target
+
+    def _apply(self, engines: Sequence[Any]) -> None:
+        for engine in engines:
+            settings = settings_of(engine)
+            self._former.append((engine, settings))
+            apply_settings(engine, settings.merge(**self._overrides))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for stop in self._stop_listening:
+            stop()
         self._restore()
 
     def _restore(self) -> None:
