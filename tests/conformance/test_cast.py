@@ -133,13 +133,76 @@ def test_forms_of_the_cast() -> None:
 def test_what_stays_in_pytorch() -> None:
     x = torch.tensor([1.0, 2.0**-30])
     check_refused(lambda x: x.double() + 1, x, reason="DATA_TYPE")
-    check_refused(lambda x: x.bfloat16(), torch.tensor([257, 1], dtype=torch.int32), reason="DATA_TYPE")
     # The CPU plugin keeps int16 in 32 bits, so nothing wraps around.
     wide, narrow = torch.tensor([70000, -(2**31)], dtype=torch.int32), torch.tensor([32767, -1], dtype=torch.int16)
     check_refused(lambda x: (x.flip(0).short().int(), x + x), wide, reason="DATA_TYPE")
     check_refused(lambda x: ((x + 1).int(), x.flip(0)), narrow, reason="DATA_TYPE")
     check(lambda x: (x > 3).short().int(), wide)
-    # It cuts bits off instead of rounding, but only where shapes are dynamic.
-    x, sizes = torch.tensor([1.0039, 1.0118, 300.9]), ({0: Dim("n", min=1, max=9)},)
-    check_refused(lambda x: (x + 1).bfloat16(), x, dynamic=sizes, reason="DYNAMIC_SHAPE")
-    check(lambda x: (x + 1).bfloat16(), x)
+
+
+SPECIAL = [
+    NAN,
+    INF,
+    -INF,
+    3.4e38,
+    3.395e38,
+    -3.39e38,
+    1e-39,
+    -1e-45,
+    0.0,
+    -0.0,
+    1.00390625,
+    1.01171875,
+    257.0,
+    -65519.0,
+]
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize("source", [torch.float32, torch.float16, *WHOLE], ids=str)
+def test_bfloat16_is_the_nearest(source: torch.dtype, dynamic: bool) -> None:
+    """The vendor cuts bits off: of a cast, of a cast that is undone, of a result that was computed in float32."""
+    torch.manual_seed(0)
+    values = torch.cat((torch.tensor(SPECIAL), torch.randn(50) * 300))
+    if not source.is_floating_point:
+        values = torch.arange(-300, 300) if source.is_signed else torch.arange(0, 256)
+        if source in (torch.int32, torch.int64):
+            values = torch.cat((values, torch.tensor([2**24 + 1, 2**31 - 1, -(2**31), 65281, 16_842_753])))
+    x = values.to(source)
+    sizes = ({0: Dim("n", min=0, max=9999)},) if dynamic else None
+    functions = [
+        lambda x: x.flip(0).bfloat16(),
+        lambda x: x.flip(0).bfloat16().float(),
+        lambda x: x.bfloat16().view(-1, 1).half(),
+        lambda x: x.flip(0).bfloat16() * 3,
+    ]
+    for function in functions:
+        outcome = compile_function(function, x, dynamic=sizes)
+        assert outcome.engines
+        outcome.check(x)
+        assert torch.equal(outcome.answer(x).nan_to_num(7), outcome.reference(x).nan_to_num(7))
+    if dynamic:
+        outcome.check(x[:0])
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize("name", ["add", "mul", "div", "neg", "mean", "sum", "linear", "three"])
+def test_results_in_bfloat16_are_not_cut_off(name: str, dynamic: bool) -> None:
+    """On average the rounding error is nothing; of what is cut off it is half a unit."""
+    torch.manual_seed(0)
+    x, y = (torch.rand(64, 256) + 0.5).bfloat16(), (torch.rand(64, 256) + 0.5).bfloat16()
+    functions = {
+        "add": torch.add,
+        "mul": torch.mul,
+        "div": torch.div,
+        "neg": lambda x, y: -(x + y),
+        "mean": lambda x, y: (x + y).mean(0),
+        "sum": lambda x, y: (x - y).sum(0),
+        "linear": lambda x, y: x @ y.t(),
+        "three": lambda x, y: x / 3 + y * 0,
+    }
+    rows = Dim("n", min=1, max=99)
+    outcome = check(functions[name], x, y, dynamic=({0: rows}, {0: rows}) if dynamic else None)
+    exact = functions[name](x.double(), y.double())
+    error = ((outcome.answer(x, y).double() - exact) / exact.abs().clamp(min=1e-3)).mean().item()
+    assert abs(error) < 2.0**-11

@@ -10,6 +10,7 @@
 #include <openvino/op/ops.hpp>
 
 #include "backends/openvino/plugin_operation.h"
+#include "backends/openvino/round_to_bfloat16.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -429,6 +430,7 @@ Bounds BoundsOf::evaluate(const ov::Node& node) {
   }
 
   // Functions of one number.
+  if (is_any<RoundToBfloat16>(node)) return rising(x(), [](double value) { return value * (1 + 0x1p-8); });
   if (is_any<v0::Ceiling, v0::Floor, op::v5::Round>(node)) {
     return rising(x(), [](double value) { return std::isinf(value) ? value : value + std::copysign(1, value); });
   }

@@ -27,8 +27,6 @@ constexpr Interval kInt32{INT32_MIN, INT32_MAX};
 // remainder (a - floor(a / b) * b) was found exact to 2^23; one bit is kept as a margin.
 constexpr Interval kExactInFloat{-(1 << 24), 1 << 24};
 constexpr Interval kExactToDivide{-(1 << 22), 1 << 22};
-// Integers become bfloat16 by cutting bits off instead of rounding, so only those that need no rounding may.
-constexpr Interval kExactInBfloat16{-256, 256};
 constexpr Interval kExactInFloat16{-2048, 2048};
 
 bool within(const Interval& inner, const Interval& outer) { return inner.min >= outer.min && inner.max <= outer.max; }
@@ -146,10 +144,6 @@ class Check {
     return std::nullopt;
   }
   Verdict check(const network::Cast& op) const {
-    if (op.to == DataType::kBFloat16 && is_integral(dtype(0)) && !within(range(0), kExactInBfloat16)) {
-      return refuse(Reason::kDataType, "the CPU plugin makes bfloat16 of integers by cutting bits off, and values in ",
-                    text_of(range(0)), " may need rounding");
-    }
     if (op.to == DataType::kFloat16 && is_integral(dtype(0)) && !within(range(0), kExactInFloat16)) {
       return refuse(Reason::kDataType, "the CPU plugin keeps float16 made of integers in float32, and values in ",
                     text_of(range(0)), " may need rounding");
@@ -158,11 +152,7 @@ class Check {
       return refuse(Reason::kDataType, "the CPU plugin keeps int16 in 32 bits, and values in ", text_of(range(0)),
                     " may need to wrap around");
     }
-    if (op.to == DataType::kBFloat16 && is_floating(dtype(0)) && dtype(0) != op.to && !is_static(dims(0))) {
-      return refuse(Reason::kDynamicShape, "the CPU plugin makes bfloat16 of ", to_string(dtype(0)),
-                    " by cutting bits off where a shape is dynamic, and this one is ", to_string(dims(0)));
-    }
-    if (is_floating(op.to) && op.to != dtype(0) && is_floating(dtype(0)) && is_rounded(0)) {
+    if (is_floating(op.to) && op.to != dtype(0) && dtype(0) == DataType::kFloat16 && is_rounded(0)) {
       return refuse(Reason::kDataType, "the value was rounded to ", to_string(dtype(0)),
                     " before; the CPU plugin keeps such values in float32 and forgets the rounding");
     }

@@ -10,6 +10,7 @@
 
 #include "backends/openvino/builder/constant_operands.h"
 #include "backends/openvino/builder/lowering.h"
+#include "backends/openvino/round_to_bfloat16.h"
 #include "backends/openvino/stable_top_k.h"
 
 namespace torchtrt::openvino {
@@ -207,6 +208,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Cast& cast) 
   const Output x = operand(layer, 0);
   if (x.get_element_type() == element_type(cast.to)) return {x};
   if (cast.to == DataType::kBool) return {std::make_shared<op::NotEqual>(x, number(x, 0))};
+  if (cast.to == DataType::kBFloat16) return {to_bfloat16(x)};
   return {std::make_shared<op::Convert>(x, element_type(cast.to))};
 }
 

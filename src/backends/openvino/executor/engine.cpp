@@ -24,6 +24,7 @@
 #include "backends/openvino/non_max_suppression.h"
 #include "backends/openvino/nonfinite.h"
 #include "backends/openvino/plugin_operation.h"
+#include "backends/openvino/round_to_bfloat16.h"
 #include "backends/openvino/stable_top_k.h"
 
 namespace torchtrt::openvino {
@@ -39,6 +40,7 @@ ov::Core& core() {
       made->get_versions("CPU");  // opens the plugin
       made->add_extension<NonMaxSuppression>();
       made->add_extension<PluginOperation>();
+      made->add_extension<RoundToBfloat16>();
       made->add_extension<StableTopK>();
     } catch (const ov::Exception& error) {
       fail(ErrorCode::kNotFound,
@@ -103,6 +105,15 @@ void check_installation(const std::exception& reason) {
        " built", other ? ": compile the model again with this release, or run it with that one: " : ": ", error.what());
 }
 
+// Whether the processor computes in bfloat16, and rounds to it.
+bool has_bfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 std::shared_ptr<ov::Model> read(const backend::LoadRequest& load) {
   const ClassicNumbers classic;
   const std::span<const std::byte> xml = section(load, kModelSection);
@@ -122,6 +133,7 @@ std::shared_ptr<ov::Model> read(const backend::LoadRequest& load) {
   }
   separate_packed_weights(*model);
   keep_divisions(*model);
+  if (property(load, kPrecisionProperty) != "bf16" || !has_bfloat16()) round_results(*model);
   return model;
 }
 
