@@ -118,3 +118,32 @@ def test_layers_of_constants_alone(layer: str, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     w = torch.randn(1, 8, 8, 4).to(dtype)
     compile_function(lambda x: (LAYERS[layer](w), x + 1), torch.ones(2)).check(torch.ones(2), roundings=2)
+
+
+REDUCED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "mean": lambda x: x.mean((2, 3), keepdim=True),
+    "sum": lambda x: x.sum(1, keepdim=True),
+    "amax": lambda x: x.amax((1, 3), keepdim=True),
+    "prod": lambda x: x.prod(3, keepdim=True),
+    "pool": lambda x: F.avg_pool2d(x, 3, 1, 1),
+    "conv": lambda x: F.conv2d(x, torch.ones(4, 4, 1, 1)),
+    "product": lambda x: x @ torch.ones(5, 5),
+    "softmax": lambda x: x.softmax(-1),
+    "root": lambda x: (x.mean((2, 3), keepdim=True) + 0.01).sqrt(),
+    "rms": lambda x: (x.square().mean((1, 2, 3), keepdim=True) + 0.01).sqrt(),
+}
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize("reduced", REDUCED)
+def test_constants_over_what_was_reduced(reduced: str, dynamic: bool) -> None:
+    """The vendor makes a scale of what follows a reduction, and must not mistake c / y for y / c."""
+    torch.manual_seed(0)
+    x = torch.rand(2, 4, 5, 5) + 0.5
+    reduce = REDUCED[reduced]
+
+    def function(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = reduce(x)
+        return 2.5 / y, x * (2.5 / y), x * (1 / y), x * y.reciprocal(), x / y, x * (y / 2.5), x - 2.5 / y, (2.5 - y) * x
+
+    check(function, x, dynamic=({0: Dim("n", min=1, max=9)},) if dynamic else None)

@@ -96,7 +96,8 @@ Output as_factor(const Output& operand, const Output& other) {
 }
 
 Output quotient(const Output& a, const Output& b) {
-  const Output whole = std::make_shared<op::Divide>(a, b);
+  // Of a constant it would be c * (1 / b), see exact_division.h.
+  const Output whole = std::make_shared<op::Divide>(is_folded(a) && !is_folded(b) ? hidden(a) : a, b);
   const auto* constant = ov::as_type<const op::Constant>(b.get_node());
   if (constant == nullptr || is_folded(a) || !is_usual(b)) return whole;
   std::vector<float> values = constant->cast_vector<float>();
