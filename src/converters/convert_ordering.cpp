@@ -21,9 +21,9 @@ void require_ordered(Context& ctx, const Node& node, ValueId x) {
 
 enum class NanIs { kLargest, kSmallest };
 
-// What to order by instead of x. NaN comes first or last in PyTorch, and engines compare it in their own ways: here it
-// becomes the one infinity, and the infinities that were there the largest finite number, which loses nothing but their
-// order with that very number (in float16, where such numbers are met, not even that).
+// What to order by instead of x, where one element is looked for: engines compare NaN in their own ways. Here it becomes
+// the one infinity, and the infinities that were there the largest finite number. Backends that order NaN themselves take
+// x out of it; to others infinities are equal to that very number (in float16, where such numbers are met, they are not).
 ValueId ordering_key(Context& ctx, ValueId x, NanIs nan_is) {
   if (!is_floating(ctx.dtype_of(x))) return x;
   Network& net = ctx.net();
@@ -42,7 +42,9 @@ ValueId ordering_key(Context& ctx, ValueId x, NanIs nan_is) {
 
 // The indices of the k first elements of x in PyTorch's order; among equal elements the lower index comes first.
 ValueId top_indices(Context& ctx, ValueId x, TopKOperation operation, const Expr& k, std::int64_t axis, NanIs nan_is) {
-  return ctx.net().add_layer(network::TopK{operation, k, axis}, {ordering_key(ctx, x, nan_is)})[1];
+  // Of several elements NaN is the largest, in PyTorch as in the layer.
+  const ValueId key = k == Expr(1) ? ordering_key(ctx, x, nan_is) : x;
+  return ctx.net().add_layer(network::TopK{operation, k, axis}, {key})[1];
 }
 
 // (values, indices) of the k first elements.

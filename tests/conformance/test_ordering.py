@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch.export import Dim
+from torch.utils import _pytree as pytree
 
 from .harness import FLOATS, INTEGERS, check, check_refused
 
@@ -66,3 +67,35 @@ def test_what_stays_in_pytorch() -> None:
     check_refused(lambda x: x.argmax(), torch.tensor(3.0), reason="ATTRIBUTE")
     check_refused(lambda x: x.sort()[0], torch.rand(5) > 0.5, reason="DATA_TYPE")
     check_refused(lambda x: x.argmax(0), torch.randn(5).double(), reason="DATA_TYPE")
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_infinity_is_beyond_the_largest_number(dtype: torch.dtype, dynamic: bool) -> None:
+    """NaN, infinity and the largest number are three places, at either end; each comes first in some row."""
+    largest = torch.finfo(dtype).max
+    ends = torch.tensor([largest, inf, -largest, -inf, nan, 1.0], dtype=dtype)
+    rows = torch.stack([ends.roll(i) for i in range(6)] + [ends[:4].roll(i).repeat(2)[:6] for i in range(4)])
+    x = rows.unsqueeze(1).expand(10, 3, 6).contiguous()
+    functions = [
+        lambda x: x.argmax(2),
+        lambda x: x.argmin(2),
+        lambda x: x.max(2),
+        lambda x: x.min(2),
+        lambda x: x.transpose(1, 2).contiguous().argmax(1),
+        lambda x: x.transpose(1, 2).contiguous().min(1),
+        lambda x: x.reshape(-1).argmax(),
+        lambda x: x.topk(4, 2)[0],
+        lambda x: x.topk(4, 2, largest=False)[0],
+        lambda x: x.topk(1, 2)[0],
+        lambda x: x.sort(dim=2, stable=True),
+        lambda x: x.sort(dim=2, descending=True, stable=True),
+        lambda x: x.argsort(dim=2, stable=True),
+    ]
+    sizes = ({0: Dim("n", min=1, max=99)},) if dynamic else None
+    for function in functions:
+        outcome = check(function, x, dynamic=sizes)
+        for actual, expected in zip(
+            pytree.tree_leaves(outcome.answer(x)), pytree.tree_leaves(function(x)), strict=True
+        ):
+            assert torch.equal(actual.nan_to_num(7, 9, -9), expected.nan_to_num(7, 9, -9))

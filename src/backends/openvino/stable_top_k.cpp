@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <vector>
 
 #include <openvino/core/attribute_visitor.hpp>
@@ -14,13 +13,13 @@ namespace {
 
 constexpr std::uint32_t kSign = 0x80000000;
 
-// Unsigned numbers in the order of the elements. Both zeros are one; every NaN is the largest.
-std::uint32_t rank_of(float value) {
-  if (std::isnan(value)) return UINT32_MAX;
-  const auto bits = std::bit_cast<std::uint32_t>(value == 0 ? 0.0F : value);
-  return (bits & kSign) != 0 ? ~bits : bits | kSign;
+// Unsigned numbers in the order of the elements. Both zeros are one; every NaN is `nan`.
+std::uint32_t rank_of(float value, std::uint32_t nan) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t number = value == 0 ? kSign : (bits & kSign) != 0 ? ~bits : bits | kSign;
+  return value == value ? number : nan;
 }
-std::uint32_t rank_of(std::int32_t value) { return static_cast<std::uint32_t>(value) ^ kSign; }
+std::uint32_t rank_of(std::int32_t value, std::uint32_t) { return static_cast<std::uint32_t>(value) ^ kSign; }
 
 // The elements of x along one axis: `count` of them for each of outer * inner lines.
 struct Lines {
@@ -35,16 +34,48 @@ Lines lines_of(const ov::Shape& shape, std::size_t axis) {
   return lines;
 }
 
+// What comes first is what is asked for.
+struct Order {
+  std::uint32_t nan = UINT32_MAX;
+  std::uint32_t flip = 0;  // all bits, of the largest
+
+  template <typename T>
+  [[nodiscard]] std::uint32_t operator()(T value) const {
+    return rank_of(value, nan) ^ flip;
+  }
+};
+
+// The first of the line's foremost elements. Lines beside each other at once, as they lie in memory.
+template <typename T>
+void write_first(const T* x, const Lines& lines, const Order& order, std::int32_t* indices) {
+  std::vector<std::uint32_t> best(lines.inner);
+  for (std::size_t outer = 0; outer < lines.outer; ++outer, x += lines.count * lines.inner, indices += lines.inner) {
+    for (std::size_t j = 0; j < lines.inner; ++j) {
+      best[j] = order(x[j]);
+      indices[j] = 0;
+    }
+    for (std::size_t i = 1; i < lines.count; ++i) {
+      const T* row = x + i * lines.inner;
+      for (std::size_t j = 0; j < lines.inner; ++j) {
+        const std::uint32_t rank = order(row[j]);
+        const bool is_better = rank < best[j];
+        best[j] = is_better ? rank : best[j];
+        indices[j] = is_better ? static_cast<std::int32_t>(i) : indices[j];
+      }
+    }
+  }
+}
+
 // Rank and index as one number: their order is the elements', with the index among equal ones.
 template <typename T>
-void write_indices(const T* x, const Lines& lines, std::size_t k, bool largest, std::int32_t* indices) {
+void write_indices(const T* x, const Lines& lines, std::size_t k, const Order& order, std::int32_t* indices) {
+  if (k == 1) return write_first(x, lines, order, indices);
   std::vector<std::uint64_t> keys(lines.count);
   for (std::size_t outer = 0; outer < lines.outer; ++outer) {
     for (std::size_t inner = 0; inner < lines.inner; ++inner) {
       const T* line = x + outer * lines.count * lines.inner + inner;
       for (std::size_t i = 0; i < lines.count; ++i) {
-        const std::uint32_t rank = rank_of(line[i * lines.inner]);
-        keys[i] = static_cast<std::uint64_t>(largest ? ~rank : rank) << 32 | i;
+        keys[i] = static_cast<std::uint64_t>(order(line[i * lines.inner])) << 32 | i;
       }
       const auto end = keys.begin() + static_cast<std::ptrdiff_t>(k);
       if (end != keys.end()) std::nth_element(keys.begin(), end, keys.end());
@@ -62,8 +93,9 @@ std::int64_t read_integer(const ov::Tensor& tensor) {
 
 }  // namespace
 
-StableTopK::StableTopK(const ov::Output<ov::Node>& x, const ov::Output<ov::Node>& k, std::int64_t axis, bool largest)
-    : Op({x, k}), axis_(axis), largest_(largest) {
+StableTopK::StableTopK(const ov::Output<ov::Node>& x, const ov::Output<ov::Node>& k, std::int64_t axis, bool largest,
+                       bool nan_is_largest)
+    : Op({x, k}), axis_(axis), largest_(largest), nan_is_largest_(nan_is_largest) {
   constructor_validate_and_infer_types();
 }
 
@@ -78,12 +110,13 @@ void StableTopK::validate_and_infer_types() {
 }
 
 std::shared_ptr<ov::Node> StableTopK::clone_with_new_inputs(const ov::OutputVector& inputs) const {
-  return std::make_shared<StableTopK>(inputs.at(0), inputs.at(1), axis_, largest_);
+  return std::make_shared<StableTopK>(inputs.at(0), inputs.at(1), axis_, largest_, nan_is_largest_);
 }
 
 bool StableTopK::visit_attributes(ov::AttributeVisitor& visitor) {
   visitor.on_attribute("axis", axis_);
   visitor.on_attribute("largest", largest_);
+  visitor.on_attribute("nan_is_largest", nan_is_largest_);
   return true;
 }
 
@@ -97,11 +130,12 @@ bool StableTopK::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inp
   shape[static_cast<std::size_t>(axis_)] = static_cast<std::size_t>(k);
   outputs[0].set_shape(shape);
   auto* indices = outputs[0].data<std::int32_t>();
+  const Order order{nan_is_largest_ ? UINT32_MAX : 0, largest_ ? UINT32_MAX : 0};
   if (x.get_element_type() == ov::element::f32) {
-    write_indices(x.data<const float>(), lines, static_cast<std::size_t>(k), largest_, indices);
+    write_indices(x.data<const float>(), lines, static_cast<std::size_t>(k), order, indices);
   } else {
     OPENVINO_ASSERT(x.get_element_type() == ov::element::i32, "StableTopK of ", x.get_element_type());
-    write_indices(x.data<const std::int32_t>(), lines, static_cast<std::size_t>(k), largest_, indices);
+    write_indices(x.data<const std::int32_t>(), lines, static_cast<std::size_t>(k), order, indices);
   }
   return true;
 }

@@ -251,20 +251,51 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::CumulativeSu
                                        sum.exclusive, sum.reverse)};
 }
 
+namespace {
+
+// What a TopK layer orders.
+struct Ordered {
+  network::ValueId values;
+  bool nan_is_largest = true;
+};
+
+// Where converters look for one element they order by a key of x that no NaN is left in: NaN is an infinity there, and so
+// the infinities are the largest number. StableTopK knows NaN itself, and takes x.
+Ordered ordered_by(const network::Network& net, network::ValueId key) {
+  const Layer* select = net.producer(key);
+  if (select == nullptr || !std::holds_alternative<network::Select>(select->op)) return {key};
+  const Layer* is_nan = net.producer(select->inputs[0]);
+  const Layer* finite = net.producer(select->inputs[2]);
+  if (is_nan == nullptr || finite == nullptr) return {key};
+  const auto* test = std::get_if<network::Unary>(&is_nan->op);
+  const auto* limit = std::get_if<network::ElementWise>(&finite->op);
+  if (test == nullptr || test->operation != network::UnaryOperation::kIsNan || limit == nullptr) return {key};
+  const bool is_least = limit->operation == network::ElementWiseOperation::kMin;
+  const bool is_key = is_least || limit->operation == network::ElementWiseOperation::kMax;
+  if (!is_key || finite->inputs[0] != is_nan->inputs[0]) return {key};
+  return {is_nan->inputs[0], is_least};
+}
+
+}  // namespace
+
 ov::OutputVector Lowering::lower(const Layer& layer, const network::TopK& topk) {
   const Output k = materialize_scalar(topk.k);
-  const auto mode = topk.operation == network::TopKOperation::kMax ? ov::op::TopKMode::MAX : ov::op::TopKMode::MIN;
+  const bool largest = topk.operation == network::TopKOperation::kMax;
   const Output x = operand(layer, 0);
-  // The plugin's stable sorting takes time in the square of the number of elements.
-  if (topk.k != Expr(1)) {
-    const ov::element::Type key = x.get_element_type().is_real() ? ov::element::f32 : ov::element::i32;
-    const Output keys = x.get_element_type() == key ? x : std::make_shared<ov::op::v0::Convert>(x, key)->output(0);
-    const auto found = std::make_shared<StableTopK>(keys, k, topk.axis, topk.operation == network::TopKOperation::kMax);
+  const bool is_real = x.get_element_type().is_real();
+  // The plugin's stable sorting takes time in the square of the number of elements, and its comparisons know no NaN.
+  if (is_real || topk.k != Expr(1)) {
+    const Ordered ordered = ordered_by(net_, layer.inputs[0]);
+    Output keys = values_.at(ordered.values.index);
+    const ov::element::Type type = is_real ? ov::element::f32 : ov::element::i32;
+    if (keys.get_element_type() != type) keys = std::make_shared<ov::op::v0::Convert>(keys, type);
+    const auto found = std::make_shared<StableTopK>(keys, k, topk.axis, largest, ordered.nan_is_largest);
     const auto indices = std::make_shared<ov::op::v0::Convert>(found, ov::element::i64);
     return {std::make_shared<ov::op::v6::GatherElements>(x, indices, topk.axis), indices};
   }
-  const auto node = std::make_shared<ov::op::v11::TopK>(x, k, topk.axis, mode, ov::op::TopKSortType::SORT_VALUES,
-                                                        ov::element::i64, /*stable=*/true);
+  const auto node =
+      std::make_shared<ov::op::v11::TopK>(x, k, topk.axis, largest ? ov::op::TopKMode::MAX : ov::op::TopKMode::MIN,
+                                          ov::op::TopKSortType::SORT_VALUES, ov::element::i64, /*stable=*/true);
   return {node->output(0), node->output(1)};
 }
 
