@@ -228,7 +228,11 @@ class Assembly:
     def build(self, engines: Mapping[int, torch.nn.Module], convention: CallingConvention) -> CompiledModule:
         """The root module; `engines` holds the engine module of each engine block, by the block's index."""
         root = _RootBuilder(self.program, self._sources)
-        torch_inputs = (node for index in self._builders for node in self.inputs[index])
+        torch_inputs = [node for index in self._builders for node in self.inputs[index]]
+        # What a model writes, PyTorch copies into place.
+        torch_inputs += [
+            item for node in self.program.module.graph.nodes if is_mutation(node) for item in node.all_input_nodes
+        ]
         if any(node.op == "placeholder" for node in torch_inputs):
             root.check_inputs()
         numbers = {True: 0, False: 0}
@@ -322,7 +326,7 @@ class _RootBuilder:
             self._graph.call_function(check, args)
 
     def check_inputs(self) -> None:
-        """A check of all inputs, for programs where PyTorch's blocks take some: engines check their own."""
+        """A check of all inputs, for programs where PyTorch takes or writes some: engines check their own."""
         placeholders = {n: own for n, own in self._values.items() if n.op == "placeholder" and is_checkable(n)}
         if placeholders:
             names = [str(own.target) for own in placeholders.values()]
