@@ -32,7 +32,9 @@ from ._library import load_binding
 from ._random import unchanged_random_state
 from .dynamo._compiler import in_pytorch
 from .dynamo._counts import selections_may_be_empty
-from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device
+from .dynamo._graph import CAPTURED_FROM
+from .dynamo._small_sizes import examine
+from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device, symbol_ranges
 from .dynamo._trace import trace as _trace
 from .runtime import CudaGraphsTorchTensorRTModule
 from .runtime._module import CompiledModule, TorchBlock
@@ -199,13 +201,42 @@ def _undisturbed() -> Iterator[None]:
         yield
 
 
+def _as_captured(expected: str) -> str:
+    """The expected inputs without the sizes for which the capture does not hold."""
+    described = json.loads(expected)
+    least = described.get(CAPTURED_FROM, 0)
+    raised = {name: bounds for name, bounds in described["symbols"].items() if bounds["min"] < least <= bounds["max"]}
+    for bounds in raised.values():
+        bounds.update(min=least, opt=max(bounds["opt"], least))
+    if raised:
+        _LOGGER.warning(
+            "the program's results have other shapes at sizes below %d than its capture says, which AOTInductor's code "
+            "relies on: the package refuses such sizes. Other formats take them",
+            least,
+        )
+    return json.dumps(described, separators=(",", ":"))
+
+
+def _refuse_other_shapes(program: ExportedProgram) -> None:
+    """ValueError for a program without checks of its inputs, which AOTInductor's code would need."""
+    found = examine(program.graph, symbol_ranges(program, {}), program.graph_signature.user_outputs).nodes
+    if found:
+        node, what = next(iter(found.items()))
+        raise ValueError(
+            f"save: AOTInductor's code relies on shapes as they were captured, and {node.name} has others: {what}. "
+            "Export the model with Dim(..., min=2), or save it in another format"
+        )
+
+
 @contextlib.contextmanager
-def _contiguous_inputs_required(program: ExportedProgram) -> Iterator[None]:
-    """The kernels of an AOTInductor package read memory with the exported strides, whatever comes."""
+def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
+    """The kernels of an AOTInductor package read memory with the exported strides and sizes, whatever comes."""
     checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
+    if not checks and not any(node.target is torch.ops.tensorrt.execute_engine.default for node in program.graph.nodes):
+        _refuse_other_shapes(program)
     before = [node.args for node in checks]
     for node in checks:
-        node.args = (*node.args[:2], True)
+        node.args = (node.args[0], _as_captured(node.args[1]), True)
     if checks:
         _LOGGER.info(
             "PyTorch's blocks take inputs of this program: its AOTInductor package takes contiguous tensors only, and "
@@ -325,7 +356,7 @@ def save(
 
         configs = dict(inductor_configs or {})
         metadata = {**configs.get("aot_inductor.metadata", {}), INPUTS: json.dumps(_input_names(program))}
-        with _contiguous_inputs_required(program):
+        with _safe_inputs_required(program):
             aoti_compile_and_package(
                 program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}
             )

@@ -100,6 +100,33 @@ def test_saved_programs_as_eager(name: str, tmp_path: Path) -> None:
             check(forms, model, size)
 
 
+def test_a_package_refuses_what_its_capture_does_not_hold_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """AOTInductor's code relies on the captured shapes: it gave other shapes, and read beside memory."""
+    model = Model(PARTS["mean of x[-2:]"]).eval()
+    dims = {"x": {0: Dim("b", min=0, max=9)}}
+    module = torch_tensorrt.dynamo.compile(
+        torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes=dims), min_block_size=1
+    )
+    path = tmp_path / "m.pt2"
+    with caplog.at_level(logging.WARNING, logger="torch_tensorrt"):
+        torch_tensorrt.save(module, path, output_format="aot_inductor")
+    assert "the package refuses such sizes" in caplog.text
+    run = torch_tensorrt.load(path)
+    for size in (2, 5, 9):
+        check([run], model, size)
+    for size in (0, 1):
+        with pytest.raises(RuntimeError, match=rf"dimension 0: {size} is outside the range \[2, 9\]"):
+            run(torch.randn(size, 3))
+
+
+def test_a_package_of_pytorch_alone_says_why_not(tmp_path: Path) -> None:
+    model = Model(lambda x: x.squeeze(0)).eval()
+    program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes={"x": {0: Dim("b", min=1, max=9)}})
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=100)
+    with pytest.raises(ValueError, match=r"squeeze.*Dim\(\.\.\., min=2\)"):
+        torch_tensorrt.save(module, tmp_path / "m.pt2", output_format="aot_inductor")
+
+
 def test_two_sizes() -> None:
     class Two(nn.Module):
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:

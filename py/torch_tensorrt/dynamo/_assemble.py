@@ -233,7 +233,8 @@ class Assembly:
         torch_inputs += [
             item for node in self.program.module.graph.nodes if is_mutation(node) for item in node.all_input_nodes
         ]
-        if any(node.op == "placeholder" for node in torch_inputs):
+        # Where sizes were not captured as they are, the check says what code that believes the capture may take.
+        if self.program.unreliable or any(node.op == "placeholder" for node in torch_inputs):
             root.check_inputs()
         numbers = {True: 0, False: 0}
         for index, block in enumerate(self.blocks):

@@ -181,6 +181,11 @@ def is_checkable(node: Node) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype in _NETWORK_DTYPES and value.layout is torch.strided
 
 
+CAPTURED_FROM = "captured_from"
+"""Beside the expected inputs of a program that does at small sizes what its capture does not say: the sizes from which
+the capture holds. For compilers that believe it; the check itself does not read it."""
+
+
 def describe_expected(program: Program, placeholders: Sequence[Node], names: Sequence[str]) -> str:
     """Types and shapes of a program's inputs as ``tensorrt::check_inputs`` takes them (src/format/package.h)."""
     values = [value_of(node) for node in placeholders]
@@ -206,8 +211,10 @@ def describe_expected(program: Program, placeholders: Sequence[Node], names: Seq
         {"name": name, "dtype": str(value.dtype).removeprefix("torch."), "shape": [text(size) for size in sizes(value)]}
         for name, value in zip(names, values, strict=True)
     ]
-    device = values[0].device.type
-    return json.dumps({"name": "", "device": device, "inputs": inputs, "symbols": symbols}, separators=(",", ":"))
+    expected = {"name": "", "device": values[0].device.type, "inputs": inputs, "symbols": symbols}
+    if program.unreliable:
+        expected[CAPTURED_FROM] = 2
+    return json.dumps(expected, separators=(",", ":"))
 
 
 def node_symbols(node: Node) -> set[sympy.Symbol]:
