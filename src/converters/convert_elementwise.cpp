@@ -2,6 +2,7 @@
 // Arithmetic, comparison, logic and selection on two or more operands.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "converters/families.h"
 #include "converters/promotion.h"
@@ -83,6 +84,19 @@ ValueId power(Context& ctx, ValueId x, std::int64_t exponent) {
   return result;
 }
 
+// x to the power of 0.5. For float16 PyTorch calls pow, of which -inf gives inf and -0 gives 0; for other types sqrt.
+ValueId root(Context& ctx, ValueId x) {
+  Network& net = ctx.net();
+  if (ctx.dtype_of(x) == DataType::kFloat16) {
+    for (const double value : {-std::numeric_limits<double>::infinity(), 0.0}) {
+      const ValueId special = net.add_scalar(DataType::kFloat16, value, ctx.rank_of(x));
+      const ValueId positive = net.add_scalar(DataType::kFloat16, std::abs(value), ctx.rank_of(x));
+      x = net.add_select(net.add_elementwise(x, special, ElementWiseOperation::kEqual), positive, x);
+    }
+  }
+  return net.add_unary(x, UnaryOperation::kSqrt);
+}
+
 void convert_pow_scalar(Context& ctx, const Node& node) {
   const DataType dtype = ctx.meta(node).dtype;
   const ValueId x = ctx.cast(ctx.tensor(node, 0, "self"), dtype);
@@ -92,11 +106,10 @@ void convert_pow_scalar(Context& ctx, const Node& node) {
     return ctx.set_output(node, power(ctx, x, static_cast<std::int64_t>(exponent)));
   }
   if (!is_floating(dtype)) refuse(Reason::kDataType, node.target, ": integer powers above 3 are not converted");
-  if (exponent == 0.5) return ctx.set_output(node, ctx.net().add_unary(x, UnaryOperation::kSqrt));
+  if (exponent == 0.5) return ctx.set_output(node, root(ctx, x));
   if (exponent == -1) return ctx.set_output(node, ctx.net().add_unary(x, UnaryOperation::kRecip));
   if (exponent == -0.5) {
-    const ValueId root = ctx.net().add_unary(x, UnaryOperation::kSqrt);
-    return ctx.set_output(node, ctx.net().add_unary(root, UnaryOperation::kRecip));
+    return ctx.set_output(node, ctx.net().add_unary(root(ctx, x), UnaryOperation::kRecip));
   }
   const ValueId constant = ctx.net().add_scalar(dtype, exponent, ctx.rank_of(x));
   ctx.set_output(node, ctx.net().add_elementwise(x, constant, ElementWiseOperation::kPow));

@@ -302,3 +302,12 @@ def test_empty_tensors() -> None:
     check(
         lambda x: (x * 2).relu(), torch.randn(4, 3), dynamic=({0: Dim("n", min=0, max=8)},), more=[(torch.randn(0, 3),)]
     )
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("exponent", [0.5, -0.5, -1, 2, 3, 2.5])
+def test_powers_of_special_values(dtype: torch.dtype, exponent: float) -> None:
+    """PyTorch takes roots for pow, but not of float16."""
+    x = torch.tensor([-INF, INF, NAN, 0.0, -0.0, -2.0, 4.0, 1.0]).to(dtype)
+    outcome = check(lambda x: x**exponent, x)
+    assert torch.equal(torch.signbit(outcome.answer(x).nan_to_num(1)), torch.signbit((x**exponent).nan_to_num(1)))
