@@ -147,3 +147,27 @@ def test_constants_over_what_was_reduced(reduced: str, dynamic: bool) -> None:
         return 2.5 / y, x * (2.5 / y), x * (1 / y), x * y.reciprocal(), x / y, x * (y / 2.5), x - 2.5 / y, (2.5 - y) * x
 
     check(function, x, dynamic=({0: Dim("n", min=1, max=9)},) if dynamic else None)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("number", [False, True], ids=["tensor", "number"])
+def test_subnormal_constants(dtype: torch.dtype, number: bool) -> None:
+    """The vendor makes zeros of the subnormal elements of a constant."""
+    c = torch.tensor([1e-40, -1e-39, 2.0, 1e-38, 3e38, 0.0]).to(dtype)
+    c = c[0].clone() if number else c
+    x = torch.tensor([0.0, 1.0, -1.0, 1e-39, 3e38, 5e-39]).to(dtype)
+    functions = (
+        lambda x: torch.maximum(x, c),
+        lambda x: x * c * 2.0**100,
+        lambda x: x / c,
+        lambda x: torch.where(x > 0, x, c),
+        lambda x: (x == c, x < c),
+        lambda x: torch.cat((x, c.reshape(-1))),
+        lambda x: c.reshape(-1)[(x > 0).long() * 0],
+    )
+    for function in functions:
+        outcome = compile_function(function, x)
+        outcome.check(x)
+        small = [t[t.isfinite()].float() * 2.0**64 for t in (outcome.answer(x), function(x)) if torch.is_tensor(t)]
+        if small:
+            torch.testing.assert_close(*small, rtol=torch.finfo(dtype).eps, atol=2.0**-84)

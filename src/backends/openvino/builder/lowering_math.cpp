@@ -54,12 +54,58 @@ ov::Output<ov::Node> smaller(const ov::Output<ov::Node>& a, const ov::Output<ov:
 
 }  // namespace
 
-ov::OutputVector Lowering::lower(const Layer&, const network::Constant& constant) {
+namespace {
+
+// Whether something reads the constant to which subnormal numbers are not as good as nothing: anything but the weights and
+// biases of products, convolutions and normalizations.
+bool is_read_as_numbers(const network::Network& net, network::ValueId constant) {
+  const bool is_number = net.value(constant).dims.empty() || volume(net.value(constant).dims) == Expr(1);
+  return std::any_of(net.layers().begin(), net.layers().end(), [&](const Layer& layer) {
+    if (std::find(layer.inputs.begin(), layer.inputs.end(), constant) == layer.inputs.end()) return false;
+    if (const auto* operation = std::get_if<network::ElementWise>(&layer.op)) {
+      const bool adds = operation->operation == network::ElementWiseOperation::kSum ||
+                        operation->operation == network::ElementWiseOperation::kSub;
+      return is_number || !adds;
+    }
+    return !std::holds_alternative<network::MatrixMultiply>(layer.op) &&
+           !std::holds_alternative<network::Convolution>(layer.op) &&
+           !std::holds_alternative<network::Deconvolution>(layer.op) &&
+           !std::holds_alternative<network::Normalization>(layer.op);
+  });
+}
+
+// The plugin makes zeros of the subnormal numbers of a constant. Those of a product that it computes from two constants
+// stay; null where there are none. Tables beyond some size are not looked at.
+std::shared_ptr<ov::Node> with_subnormals(const op::Constant& constant) {
+  constexpr std::size_t kLooksAt = 65536;
+  const ov::element::Type type = constant.get_element_type();
+  if ((type != ov::element::f32 && type != ov::element::bf16) || ov::shape_size(constant.get_shape()) > kLooksAt) {
+    return nullptr;
+  }
+  std::vector<float> values = constant.cast_vector<float>();
+  if (std::none_of(values.begin(), values.end(), [](float x) { return std::fpclassify(x) == FP_SUBNORMAL; })) {
+    return nullptr;
+  }
+  std::vector<float> units(values.size(), 1);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::abs(values[i]) >= 1) continue;
+    values[i] *= 0x1p64F;
+    units[i] = 0x1p-64F;
+  }
+  const auto scaled = op::Constant::create(type, constant.get_shape(), values);
+  return std::make_shared<op::Multiply>(scaled, copied(op::Constant::create(type, constant.get_shape(), units)));
+}
+
+}  // namespace
+
+ov::OutputVector Lowering::lower(const Layer& layer, const network::Constant& constant) {
   ov::Shape shape;
   for (const Expr& dim : constant.dims) shape.push_back(static_cast<std::size_t>(dim.value()));
   // The network owns the elements for as long as the model is used; the shared pointer keeps the weights besides.
   auto owner = std::const_pointer_cast<void>(constant.weights->data);
-  return {std::make_shared<op::Constant>(element_type(constant.dtype), shape, owner.get(), owner)};
+  const auto result = std::make_shared<op::Constant>(element_type(constant.dtype), shape, owner.get(), owner);
+  if (const auto exact = with_subnormals(*result); exact && is_read_as_numbers(net_, layer.outputs[0])) return {exact};
+  return {result};
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& activation) {
