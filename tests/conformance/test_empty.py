@@ -107,3 +107,12 @@ def test_static() -> None:
     outcome = compile_function(function, x)
     for name, expected in outcome.reference(x).items():
         assert_same(outcome.answer(x)[name], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int32], ids=str)
+@pytest.mark.parametrize("name", ["minimum", "add", "cat"])
+def test_constants_without_elements_alone(name: str, dtype: torch.dtype) -> None:
+    """Then there are no bytes of constants at all."""
+    w, x = torch.ones(0, 5, dtype=dtype), torch.ones(0, 5, dtype=dtype)
+    functions = {"minimum": torch.minimum, "add": torch.add, "cat": lambda x, w: torch.cat((x, w, w))}
+    compile_function(lambda x: functions[name](x, w), x).check(x)

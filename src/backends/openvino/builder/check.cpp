@@ -65,6 +65,12 @@ class Check {
   // Some kernels divide by a static size that is 0 (broadcasting, gathering), which ends the process. Nothing is gained by
   // asking which: what computes nothing may stay in PyTorch. Elementwise layers, reductions and moves are right.
   Verdict check_elements() const {
+    for (const network::ValueId id : layer_.inputs) {
+      const Value& value = net_.value(id);
+      if (is_any<network::Concatenation>() || !has_no_elements(value) || !is_constant(id)) continue;
+      return refuse(Reason::kBackend, "constant \"", value.name, "\" of shape ", to_string(value.dims),
+                    " has no elements, and the CPU plugin reads the first");
+    }
     if (is_any<network::Constant, network::Identity, network::Concatenation, network::Slice, network::Shuffle,
                network::Cast, network::Activation, network::Unary, network::ElementWise, network::Select,
                network::Reduce>()) {
@@ -73,12 +79,15 @@ class Check {
     for (const auto* ids : {&layer_.inputs, &layer_.outputs}) {
       for (const network::ValueId id : *ids) {
         const Value& value = net_.value(id);
-        if (std::find(value.dims.begin(), value.dims.end(), Expr(0)) == value.dims.end()) continue;
+        if (!has_no_elements(value)) continue;
         return refuse(Reason::kBackend, "\"", value.name, "\" of shape ", to_string(value.dims),
                       " has no elements, and the CPU plugin divides by such sizes");
       }
     }
     return std::nullopt;
+  }
+  static bool has_no_elements(const Value& value) {
+    return std::find(value.dims.begin(), value.dims.end(), Expr(0)) != value.dims.end();
   }
   template <typename... Ops>
   [[nodiscard]] bool is_any() const {

@@ -121,8 +121,9 @@ std::shared_ptr<ov::Model> read(const backend::LoadRequest& load) {
   std::shared_ptr<ov::Model> model;
   try {
     // The constants stay where the package has them; OpenVINO only reads.
+    // Constants without elements are read, too, and not from nothing.
     const ov::Tensor constants =
-        weights.empty() ? ov::Tensor()
+        weights.empty() ? ov::Tensor(ov::element::u8, {1})
                         : ov::Tensor(ov::element::u8, {weights.size()}, const_cast<std::byte*>(weights.data()));
     model = core().read_model(std::string(reinterpret_cast<const char*>(xml.data()), xml.size()), constants);
   } catch (const ov::Exception& error) {
