@@ -30,6 +30,13 @@ class Model(nn.Module):
         return self.function(y), self.linear(x)
 
 
+def set_rows(x: torch.Tensor) -> torch.Tensor:
+    y = x + 1
+    y[-2:] = 7
+    y[:2] += x[:2] * 3
+    return y
+
+
 PARTS: dict[str, Function] = {
     "squeeze": lambda x: x.sum(1, keepdim=True).squeeze(),
     "squeeze(0)": lambda x: x.squeeze(0) + 1,
@@ -48,6 +55,7 @@ PARTS: dict[str, Function] = {
     "reshape": lambda x: x.reshape(-1) + 1,
     "unflatten": lambda x: (x + 1).unsqueeze(0).squeeze(1),
     "stack": lambda x: torch.stack([x, x * 2]).squeeze(),
+    "rows are set": set_rows,
     "logsumexp": lambda x: x.logsumexp(0).relu(),
     "amin and amax": lambda x: torch.aminmax(x + 1, dim=0),
     "squeeze of a transposed": lambda x: x.t().squeeze(1) * 2,
@@ -85,7 +93,9 @@ def test_as_eager(name: str, lowest: int) -> None:
             check([module], model, size)
 
 
-@pytest.mark.parametrize("name", ["squeeze", "x[-2:]", "logsumexp", "mean of x[-2:]", "flatten", "rows are written"])
+@pytest.mark.parametrize(
+    "name", ["squeeze", "x[-2:]", "logsumexp", "rows are set", "mean of x[-2:]", "flatten", "rows are written"]
+)
 def test_saved_programs_as_eager(name: str, tmp_path: Path) -> None:
     model = Model(PARTS[name]).eval()
     rows = torch_tensorrt.Input(min_shape=(0, 3), opt_shape=(4, 3), max_shape=(8, 3))

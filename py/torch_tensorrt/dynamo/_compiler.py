@@ -18,11 +18,11 @@ from .._capture_lock import CAPTURE_LOCK
 from .._device import Device
 from .._library import load_binding
 from .._settings import CompilationSettings, log_unused, make_settings
-from ..runtime._module import CompiledModule, EngineModule, TorchBlock
+from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_calling_convention
 from ._assemble import Assembly, CallingConvention
 from ._graph import Program, Refusal, block_graph, query, refusal
 from ._lowering import UnreliableCaptureError, lower
-from ._nodes import value_of
+from ._nodes import attribute, value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
@@ -109,10 +109,31 @@ def in_pytorch(exported: ExportedProgram) -> CompiledModule:
     """The program with all operators in PyTorch's blocks: what ``compile_program`` gives where nothing is compiled, in
     the form that can be saved."""
     settings = CompilationSettings(device=Device(program_device(exported)))
-    program, convention = lower(exported, settings, None)
+    try:
+        program, convention = lower(exported, settings, None)
+    except UnreliableCaptureError:
+        return _as_captured(exported)
     refusals = {node.name: refusal(node, "USER", "nothing is compiled") for node in program.compute_nodes()}
     partitioner = Partitioner(program, min_block_size=1)
     return Assembly(program, partitioner.partition(refusals), partitioner.sources).build({}, convention)
+
+
+def _as_captured(exported: ExportedProgram) -> CompiledModule:
+    """The program's operators one by one, as eager runs them: also those that write, which are not taken apart."""
+    with CAPTURE_LOCK:
+        source = exported.module(check_guards=False)
+    assert isinstance(source, fx.GraphModule)
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(source.graph, {}))
+    attributes: dict[str, Any] = {}
+    for node in graph.nodes:
+        if node.op == "get_attr":
+            name = str(node.target).replace(".", "_")
+            attributes[name] = attribute(source, str(node.target))
+            node.target = name
+    convention = CallingConvention.of(source.graph)
+    apply_calling_convention(graph, convention.orig_args, convention.in_spec, convention.out_spec)
+    return CompiledModule(attributes, graph)
 
 
 class _Builder:
