@@ -24,6 +24,7 @@
 #include <torch/csrc/jit/serialization/export.h>
 #include <torchtrt/runtime.h>
 
+#include "base/classic_numbers.h"
 #include "python/errors.h"
 #include "runtime/weight_streaming.h"
 #include "torch/engine_call.h"
@@ -185,6 +186,7 @@ void save_script(const torch::jit::Module& scripted, const py::function& write,
     if (size > 0) write(py::memoryview::from_memory(data, static_cast<py::ssize_t>(size)));
     return size;
   };
+  const ClassicNumbers classic;  // the program's numbers are its text
   torch::jit::ExportModule(scripted, writer, extra_files);
 }
 

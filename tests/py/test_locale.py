@@ -61,3 +61,40 @@ def test_decimal_commas(locales: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+SAVING = """
+import ctypes, sys
+import torch
+import torch_tensorrt
+
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return torch.cummax(x * 0.35355339059327379, 0).values * 12345.75 + 1e-7
+
+model, x = Model().eval(), torch.randn(2, 4)
+compiled = torch_tensorrt.compile(model, inputs=[x], min_block_size=1)
+uncompiled = torch_tensorrt.compile(model, inputs=[x], min_block_size=100)
+library = ctypes.CDLL("libstdc++.so.6")  # std::locale::global, which Python's setlocale leaves alone
+chosen, before = ctypes.c_void_p(), ctypes.c_void_p()
+library._ZNSt6localeC1EPKc(ctypes.byref(chosen), b"decimal_comma")
+library._ZNSt6locale6globalERKS_.restype = None
+library._ZNSt6locale6globalERKS_(ctypes.byref(before), ctypes.byref(chosen))
+for module in (compiled, uncompiled):
+    for output_format in ("torchscript", "exported_program"):
+        torch_tensorrt.save(module, sys.argv[1], output_format=output_format)
+        loaded = torch_tensorrt.load(sys.argv[1])
+        run = loaded.module() if output_format == "exported_program" else loaded
+        torch.testing.assert_close(run(x), model(x))
+"""
+
+
+def test_files_written_with_decimal_commas(locales: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SAVING, str(tmp_path / "model")],
+        env={**os.environ, "LOCPATH": str(locales)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -20,10 +20,10 @@
 
 #include "backends/openvino/builder/check.h"
 #include "backends/openvino/builder/lowering.h"
-#include "backends/openvino/classic_numbers.h"
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/forks.h"
 #include "backends/openvino/nonfinite.h"
+#include "base/classic_numbers.h"
 
 namespace torchtrt::openvino {
 namespace {

@@ -15,7 +15,6 @@
 #include <openvino/runtime/core.hpp>
 #include <openvino/runtime/properties.hpp>
 
-#include "backends/openvino/classic_numbers.h"
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/executor/context.h"
 #include "backends/openvino/executor/exact_division.h"
@@ -26,6 +25,7 @@
 #include "backends/openvino/plugin_operation.h"
 #include "backends/openvino/round_to_bfloat16.h"
 #include "backends/openvino/stable_top_k.h"
+#include "base/classic_numbers.h"
 
 namespace torchtrt::openvino {
 namespace {

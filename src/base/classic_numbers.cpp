@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backends/openvino/classic_numbers.h"
+#include "base/classic_numbers.h"
 
 #include <clocale>
 #include <locale>
 #include <mutex>
 #include <string>
 
-namespace torchtrt::openvino {
+namespace torchtrt {
 namespace {
 
 // Of the process: its C++ locale is replaced by the first that needs it and comes back with the last.
@@ -56,4 +56,4 @@ ClassicNumbers::~ClassicNumbers() {
   if (replaced_) restore_global_locale();
 }
 
-}  // namespace torchtrt::openvino
+}  // namespace torchtrt
