@@ -131,6 +131,13 @@ class Check {
         return refuse(Reason::kDataType, "floating ", to_string(op.operation),
                       " is computed from a rounded quotient by the CPU plugin, so it can be off by one divisor");
       }
+      const bool computes =
+          op.operation == kSum || op.operation == kSub || op.operation == kProd || op.operation == kDiv;
+      for (const network::ValueId operand : layer_.inputs) {
+        if (!computes || dtype(0) != DataType::kBFloat16 || !has_infinity(operand)) continue;
+        return refuse(Reason::kDataType, "\"", net_.value(operand).name,
+                      "\" is a constant with infinities, of which the CPU plugin makes the largest bfloat16");
+      }
       return std::nullopt;
     }
     if (op.operation == kPow) {
@@ -284,6 +291,23 @@ class Check {
       }
     }
     return std::nullopt;
+  }
+
+  // Of bfloat16 constants, maybe moved around.
+  bool has_infinity(network::ValueId value) const {
+    const Layer* from = net_.producer(value);
+    while (from != nullptr && !from->inputs.empty() &&
+           (std::holds_alternative<network::Shuffle>(from->op) || std::holds_alternative<network::Slice>(from->op) ||
+            std::holds_alternative<network::Broadcast>(from->op) ||
+            std::holds_alternative<network::Identity>(from->op))) {
+      value = from->inputs[0];
+      from = net_.producer(value);
+    }
+    const network::Weights* weights = net_.constant(value);
+    if (weights == nullptr) return false;
+    const auto* bits = static_cast<const std::uint16_t*>(weights->data.get());
+    return std::any_of(bits, bits + weights->bytes / sizeof(*bits),
+                       [](std::uint16_t element) { return (element & 0x7FFF) == 0x7F80; });
   }
 
   // Whether no input is among what the value is computed from.

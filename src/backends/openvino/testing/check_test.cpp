@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is refused, with which reason.
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -101,6 +103,20 @@ TEST(OpenVinoCheck, BFloat16) {
   EXPECT_EQ(refused(DataType::kFloat32, cumulate), std::nullopt);
   EXPECT_EQ(refused(DataType::kInt32, cast(DataType::kBFloat16)), std::nullopt);
   EXPECT_EQ(refused(DataType::kFloat32, cast(DataType::kBFloat16)), std::nullopt);
+}
+
+TEST(OpenVinoCheck, InfiniteConstants) {
+  const auto times = [](double number) {
+    return [=](Network& net, ValueId x) {
+      const network::Value& value = net.value(x);
+      const ValueId factor = net.add_scalar(value.dtype, number, value.dims.size());
+      net.add_elementwise(x, factor, network::ElementWiseOperation::kProd);
+    };
+  };
+  EXPECT_EQ(refused(DataType::kBFloat16, times(-INFINITY)), Reason::kDataType);
+  EXPECT_EQ(refused(DataType::kBFloat16, times(3e38)), std::nullopt);
+  EXPECT_EQ(refused(DataType::kFloat16, times(INFINITY)), std::nullopt);
+  EXPECT_EQ(refused(DataType::kFloat32, times(INFINITY)), std::nullopt);
 }
 
 TEST(OpenVinoCheck, Attributes) {
