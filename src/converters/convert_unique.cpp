@@ -140,13 +140,16 @@ void convert_unique(Context& ctx, const Node& node) {
   require_comparable(ctx, node, x);
   const Dims dims = ctx.dims_of(x);
   const Expr size = volume(dims);
-  const ValueId flat = net.add_reshape(x, {size});
+  const ValueId elements = net.add_reshape(x, {size});
+  // Backends compare bfloat16 with an infinity less well than float32.
+  const bool half = ctx.dtype_of(x) == DataType::kBFloat16;
+  const ValueId flat = half ? ctx.cast(elements, DataType::kFloat32) : elements;
   ValueId key = widened(ctx, flat);
   std::optional<ValueId> is_nan;
   std::optional<ValueId> infinity;
   if (is_floating(ctx.dtype_of(x))) {
     is_nan = net.add_unary(flat, UnaryOperation::kIsNan);
-    infinity = net.add_scalar(ctx.dtype_of(x), std::numeric_limits<double>::infinity(), 1);
+    infinity = net.add_scalar(ctx.dtype_of(flat), std::numeric_limits<double>::infinity(), 1);
     key = net.add_select(*is_nan, *infinity, flat);
   }
   const std::vector<ValueId> sorted = net.add_layer(network::TopK{network::TopKOperation::kMin, size, 0}, {key});
@@ -165,7 +168,7 @@ void convert_unique(Context& ctx, const Node& node) {
   // What stands behind each flag. Not the element behind a sorted infinity, which may be a NaN.
   const ValueId values = is_nan ? net.add_gather(net.add_concatenation({sorted[0], flat}, 0), starts, 0)
                                 : net.add_gather(flat, net.add_gather(sorted[1], starts, 0), 0);
-  ctx.set_output(node, values, 0);
+  ctx.set_output(node, ctx.cast(values, ctx.dtype_of(x)), 0);
   const ValueId one = net.add_int_scalar(DataType::kInt64, 1, 1);
   if (ctx.boolean(node, 2, "return_inverse", false)) {
     const ValueId number = net.add_elementwise(running_count(ctx, begins), one, ElementWiseOperation::kSub);

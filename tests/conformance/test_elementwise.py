@@ -293,8 +293,22 @@ def test_half_precision_is_no_less_precise_than_eager() -> None:
     outcome = compile_function(lambda x: (x + 1) - 2048, x)
     assert all(value in (0, 1) for value in outcome.answer(x).tolist())  # eager's 0 or the exact 1
     values = torch.tensor([1.0009765, 3.14159265, 1e-8, 70000.0])
-    for dtype in (torch.float16, torch.bfloat16):
-        check_refused(lambda x, dtype=dtype: x.to(dtype).to(torch.float32) * 2, values, reason="DATA_TYPE")
+    check_refused(lambda x: x.to(torch.float16).to(torch.float32) * 2, values, reason="DATA_TYPE")
+    check(lambda x: x.to(torch.bfloat16).to(torch.float32) * 2, values)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("number", [INF, -INF], ids=str)
+def test_infinite_numbers(dtype: torch.dtype, number: float) -> None:
+    """OpenVINO makes the largest number of an infinite bfloat16 constant."""
+    x = torch.tensor([0.0, -2.0, INF, -INF, torch.finfo(dtype).max, torch.finfo(dtype).min]).to(dtype)
+
+    def function(x: Tensor) -> tuple[Tensor, ...]:
+        compared = x == number, x != number, x < number, x >= number, torch.isinf(x), torch.isfinite(x)
+        computed = x * number, x / number, x - number, torch.maximum(x, torch.full_like(x, number)), x.clamp(max=number)
+        return *compared, *computed
+
+    compile_function(function, x).check(x)
 
 
 def test_empty_tensors() -> None:

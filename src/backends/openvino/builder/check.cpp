@@ -131,10 +131,9 @@ class Check {
         return refuse(Reason::kDataType, "floating ", to_string(op.operation),
                       " is computed from a rounded quotient by the CPU plugin, so it can be off by one divisor");
       }
-      const bool computes =
-          op.operation == kSum || op.operation == kSub || op.operation == kProd || op.operation == kDiv;
+      const bool selects = op.operation == kMax || op.operation == kMin;  // one of its operands, as it is
       for (const network::ValueId operand : layer_.inputs) {
-        if (!computes || dtype(0) != DataType::kBFloat16 || !has_infinity(operand)) continue;
+        if (selects || dtype(0) != DataType::kBFloat16 || !has_infinity(operand)) continue;
         return refuse(Reason::kDataType, "\"", net_.value(operand).name,
                       "\" is a constant with infinities, of which the CPU plugin makes the largest bfloat16");
       }
