@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared by the Python tests: seeds, and a small model with what it compiles to."""
+"""Shared by the Python tests: a small model with what it compiles to."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ import torch
 from py_models import Mlp
 
 import torch_tensorrt
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="module")
