@@ -8,7 +8,6 @@ import locale
 import os
 
 import pytest
-import torch
 
 
 def _set_locale(name: str) -> None:
@@ -27,5 +26,7 @@ if _name := os.environ.get("TORCHTRT_TEST_LOCALE"):
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
-    """The same inputs in every run: a tolerance that one set in a thousand exceeds would fail a change that has nothing to do with it."""
+    """The same inputs in every run: what exceeds a tolerance once in a thousand draws is no finding about a change."""
+    import torch  # not before the locale is set
+
     torch.manual_seed(0)
