@@ -90,8 +90,8 @@ std::string fault_of(ov::Core& core, const std::shared_ptr<const ov::Model>& mod
   try {
     ov::AnyMap properties{ov::hint::inference_precision(precision == "bf16" ? ov::element::bf16 : ov::element::f32),
                           ov::num_streams(1), ov::hint::enable_cpu_pinning(false)};
-    if (forks() >
-        0) {  // OpenVINO would wait for threads that the parent has; without streams the calling one computes.
+    // In a forked process OpenVINO would wait for the parent's threads; without streams the calling one computes.
+    if (forks() > 0) {
       properties[ov::num_streams.name()] = ov::streams::Num(0);
       properties.insert(ov::inference_num_threads(1));
     }

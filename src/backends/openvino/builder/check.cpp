@@ -178,13 +178,10 @@ class Check {
   bool is_rounded(std::size_t index) const {
     network::ValueId id = layer_.inputs[index];
     for (const Layer* from = net_.producer(id); from != nullptr; from = net_.producer(id)) {
-      const bool moves =
-          std::holds_alternative<network::Shuffle>(from->op) || std::holds_alternative<network::Slice>(from->op) ||
-          std::holds_alternative<network::Broadcast>(from->op) || std::holds_alternative<network::Gather>(from->op) ||
-          std::holds_alternative<network::Identity>(from->op) ||
-          std::holds_alternative<network::Concatenation>(from->op);
+      const bool moves_some = moves(*from) || std::holds_alternative<network::Gather>(from->op) ||
+                              std::holds_alternative<network::Concatenation>(from->op);
       const bool casts = std::holds_alternative<network::Cast>(from->op);
-      if (!moves && !casts) return false;
+      if (!moves_some && !casts) return false;
       id = from->inputs[0];
       const DataType before = net_.value(id).dtype;
       if (casts && before != net_.value(from->outputs[0]).dtype) {
@@ -292,15 +289,16 @@ class Check {
     return std::nullopt;
   }
 
+  // Whether the layer gives its first operand's elements, in other places.
+  static bool moves(const Layer& layer) {
+    return std::holds_alternative<network::Shuffle>(layer.op) || std::holds_alternative<network::Slice>(layer.op) ||
+           std::holds_alternative<network::Broadcast>(layer.op) || std::holds_alternative<network::Identity>(layer.op);
+  }
+
   // Of bfloat16 constants, maybe moved around.
   bool has_infinity(network::ValueId value) const {
-    const Layer* from = net_.producer(value);
-    while (from != nullptr && !from->inputs.empty() &&
-           (std::holds_alternative<network::Shuffle>(from->op) || std::holds_alternative<network::Slice>(from->op) ||
-            std::holds_alternative<network::Broadcast>(from->op) ||
-            std::holds_alternative<network::Identity>(from->op))) {
+    for (const Layer* from = net_.producer(value); from != nullptr && moves(*from); from = net_.producer(value)) {
       value = from->inputs[0];
-      from = net_.producer(value);
     }
     const network::Weights* weights = net_.constant(value);
     if (weights == nullptr) return false;

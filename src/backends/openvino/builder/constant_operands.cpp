@@ -78,26 +78,24 @@ bool is_usual(const Output& folded) {
   });
 }
 
-Output hidden(const Output& folded) { return copied(folded); }
-
 }  // namespace
 
 Output as_term(const Output& operand, const Output& other) {
   if (!is_folded(operand) || is_folded(other)) return operand;
   const ov::Node& before = *moved_from(other).get_node();
-  return is_term(before) && chained(before) ? hidden(operand) : operand;
+  return is_term(before) && chained(before) ? copied(operand) : operand;
 }
 
 Output as_factor(const Output& operand, const Output& other) {
   if (!is_folded(operand) || is_folded(other)) return operand;
-  if (!is_usual(operand)) return hidden(operand);
+  if (!is_usual(operand)) return copied(operand);
   const ov::Node& before = *moved_from(other).get_node();
-  return chained(before) && !is_rounded_sum(other) ? hidden(operand) : operand;
+  return chained(before) && !is_rounded_sum(other) ? copied(operand) : operand;
 }
 
 Output quotient(const Output& a, const Output& b) {
   // Of a constant it would be c * (1 / b), see exact_division.h.
-  const Output whole = std::make_shared<op::Divide>(is_folded(a) && !is_folded(b) ? hidden(a) : a, b);
+  const Output whole = std::make_shared<op::Divide>(is_folded(a) && !is_folded(b) ? copied(a) : a, b);
   const auto* constant = ov::as_type<const op::Constant>(b.get_node());
   if (constant == nullptr || is_folded(a) || !is_usual(b)) return whole;
   std::vector<float> values = constant->cast_vector<float>();
