@@ -149,20 +149,12 @@ def _shape(value: Any) -> Any:
     return None
 
 
-def _has_symbols(value: Any) -> bool:
-    return any(
-        isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool))
-        for leaf in pytree.tree_leaves(value)
-        for size in (sizes(leaf) if isinstance(leaf, torch.Tensor) else (leaf,))
-    )
-
-
-def _size_values(graph: fx.Graph) -> Iterator[torch.SymInt]:
-    for node in graph.nodes:
-        for value in pytree.tree_leaves(value_of(node)):
-            for size in sizes(value) if isinstance(value, torch.Tensor) else (value,):
-                if isinstance(size, torch.SymInt):
-                    yield size
+def _symbolic(value: Any) -> Iterator[torch.SymInt | torch.SymFloat | torch.SymBool]:
+    """The symbolic sizes, numbers and conditions in a node's metadata."""
+    for leaf in pytree.tree_leaves(value):
+        for size in sizes(leaf) if isinstance(leaf, torch.Tensor) else (leaf,):
+            if isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+                yield size
 
 
 def examine(graph: fx.Graph, ranges: Ranges, outputs: Collection[str] | None = None) -> Findings:
@@ -173,7 +165,7 @@ def examine(graph: fx.Graph, ranges: Ranges, outputs: Collection[str] | None = N
     if not small:
         return findings
     ignored: Collection[fx.Node] | None = None
-    sized = {node for node in graph.nodes if _has_symbols(value_of(node))}
+    sized = {node for node in graph.nodes if any(True for _ in _symbolic(value_of(node)))}
     for case in _cases(small):
         sizes = _Sizes({**usual, **case})
         if environment is not None and not all(sizes.holds(environment.replace(g.expr)) for g in environment.guards):
@@ -192,7 +184,8 @@ def _symbols(graph: fx.Graph, ranges: Ranges) -> tuple[dict[str, int], dict[str,
     small: dict[str, list[int]] = {}
     environment: Any = None
     seen: set[sympy.Basic] = set()
-    for size in _size_values(graph):
+    symbolic = (size for node in graph.nodes for size in _symbolic(value_of(node)) if isinstance(size, torch.SymInt))
+    for size in symbolic:
         expr = size.node.expr
         if expr in seen:
             continue
