@@ -9,19 +9,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from py_models import Function
 from torch import fx, nn
 
 from torch_tensorrt.dynamo import _decompositions
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-        self.layers = nn.ModuleList()
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.function(x)
 
 
 def vision() -> nn.Module:

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections import namedtuple
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from py_models import assert_same
+from py_models import Function, assert_same
 from torch import nn
 from torch.export import Dim
 from torch.nn import functional as F
@@ -24,7 +24,9 @@ FORMATS = {"exported_program": "m.ep.pt2", "torchscript": "m.ts"}
 Pair = namedtuple("Pair", "first second")
 
 
-class Function(nn.Module):
+class Behind(nn.Module):
+    """A function behind a layer that an engine takes."""
+
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.linear = nn.Linear(4, 4)
@@ -74,7 +76,7 @@ RESULTS: dict[str, Callable[[torch.Tensor], Any]] = {
 @pytest.mark.parametrize("name", RESULTS)
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_results(output_format: str, name: str, compiled: bool, tmp_path: Path) -> None:
-    model = Function(RESULTS[name]).eval()
+    model = Behind(RESULTS[name]).eval()
     module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1 if compiled else 1000)
     run = in_format(module, output_format, tmp_path)
     for rows in (1, 2, 8):
@@ -87,8 +89,8 @@ def test_results(output_format: str, name: str, compiled: bool, tmp_path: Path) 
 
 
 def test_results_that_only_torchscript_or_nobody_can_say(tmp_path: Path) -> None:
-    text = torch_tensorrt.compile(Function(lambda y: (y, "it's")).eval(), arg_inputs=[batch()], min_block_size=1)
-    named = torch_tensorrt.compile(Function(lambda y: Pair(y, [y])).eval(), arg_inputs=[batch()], min_block_size=1)
+    text = torch_tensorrt.compile(Behind(lambda y: (y, "it's")).eval(), arg_inputs=[batch()], min_block_size=1)
+    named = torch_tensorrt.compile(Behind(lambda y: Pair(y, [y])).eval(), arg_inputs=[batch()], min_block_size=1)
     x = torch.rand(2, 4)
     for module in (text, named):
         assert_same(in_format(module, "torchscript", tmp_path)(x), plain(module(x)))
@@ -157,7 +159,7 @@ def loop(y: torch.Tensor) -> Any:
 @pytest.mark.parametrize("function", [branch, loop])
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_branches_and_loops(function: Callable[..., Any], output_format: str, tmp_path: Path) -> None:
-    model = Function(function).eval()
+    model = Behind(function).eval()
     module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
     run = in_format(module, output_format, tmp_path)
     for x in (torch.rand(1, 4), torch.rand(8, 4) * 9, -torch.rand(4, 4)):
@@ -254,7 +256,7 @@ def test_saving_decides_nothing_anew(output_format: str, name: str, tmp_path: Pa
 @pytest.mark.parametrize("output_format", FORMATS)
 @pytest.mark.parametrize("where", ["compiled and saved", "saved"])
 def test_inference_mode(output_format: str, where: str, tmp_path: Path) -> None:
-    model = Function(lambda y: torch.cummax(y, 0).values).eval()
+    model = Behind(lambda y: torch.cummax(y, 0).values).eval()
     with torch.inference_mode(where == "compiled and saved"):
         module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
     with torch.inference_mode():
@@ -272,21 +274,12 @@ def all_small(x: torch.Tensor) -> torch.Tensor:
     return x * 2 + 1
 
 
-class Applied(nn.Module):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.function(x)
-
-
 @pytest.mark.parametrize("function", [one_hot, all_small])
 @pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_assertions_on_values(output_format: str, compiled: bool, function: Callable[..., Any], tmp_path: Path) -> None:
     x = torch.tensor([0, 4, 2])
-    model = Applied(function)
+    model = Function(function)
     module = torch_tensorrt.compile(model, arg_inputs=[x], min_block_size=1 if compiled else 100)
     run = in_format(module, output_format, tmp_path)
     assert_same(run(x), model(x))
@@ -333,27 +326,20 @@ def test_running_statistics_of_half_precision(dtype: torch.dtype, statistics: st
 
 
 def test_threads_compile_save_and_load(tmp_path: Path) -> None:
-    errors: list[BaseException] = []
     x = torch.rand(3, 4)
 
     def work(number: int) -> None:
-        try:
-            model = Function(lambda y: y * number).eval()
-            module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
-            for output_format in FORMATS:
-                folder = tmp_path / f"{number}"
-                folder.mkdir(exist_ok=True)
-                with torch.no_grad():
-                    assert_same(in_format(module, output_format, folder)(x), model(x))
-        except BaseException as error:
-            errors.append(error)
+        model = Behind(lambda y: y * number).eval()
+        module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        for output_format in FORMATS:
+            with torch.no_grad():
+                assert_same(in_format(module, output_format, folder)(x), model(x))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(work, number) for number in range(4)]:
+            done.result()  # raises what the thread raised
 
 
 def test_a_program_that_is_no_torchscript_says_why(tmp_path: Path) -> None:
@@ -362,7 +348,7 @@ def test_a_program_that_is_no_torchscript_says_why(tmp_path: Path) -> None:
             self.tensor = tensor
 
     pytree.register_pytree_node(Custom, lambda item: ([item.tensor], None), lambda items, _: Custom(next(iter(items))))
-    module = torch_tensorrt.compile(Function(lambda y: Custom(y * 2)).eval(), arg_inputs=[batch()], min_block_size=1)
+    module = torch_tensorrt.compile(Behind(lambda y: Custom(y * 2)).eval(), arg_inputs=[batch()], min_block_size=1)
     with pytest.raises(ValueError, match="a result of type Custom; return tensors, tuples, lists or dicts"):
         in_format(module, "torchscript", tmp_path)
     assert list(tmp_path.iterdir()) == []

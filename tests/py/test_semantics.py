@@ -10,22 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from py_models import assert_same
+from py_models import Function, assert_same
 from torch import nn
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 import torch_tensorrt
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.function(x)
-
 
 CASES: dict[str, tuple[Callable[[torch.Tensor], Any], tuple[int, ...]]] = {
     "sizes from data": (lambda x: torch.relu(x)[torch.relu(x) > 0.5] * 2, (6,)),
