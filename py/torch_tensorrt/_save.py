@@ -217,8 +217,18 @@ def _as_captured(expected: str) -> str:
     return json.dumps(described, separators=(",", ":"))
 
 
-def _refuse_other_shapes(program: ExportedProgram) -> None:
-    """ValueError for a program without checks of its inputs, which AOTInductor's code would need."""
+def _with_checks(program: ExportedProgram) -> ExportedProgram:
+    """The program with a check of its inputs, which AOTInductor's code needs.
+
+    Raises:
+        ValueError: the program cannot have one, and its shapes are not all as they were captured.
+    """
+    targets = {node.target for node in program.graph.nodes}
+    if targets & {torch.ops.tensorrt.check_inputs.default, torch.ops.tensorrt.execute_engine.default}:
+        return program  # engines check their own
+    checked = in_pytorch(program)
+    if _known_inputs(checked) is not None:
+        return _reexport(checked, None, None, None)
     found = examine(program.graph, symbol_ranges(program, {}), program.graph_signature.user_outputs).nodes
     if found:
         node, what = next(iter(found.items()))
@@ -226,14 +236,13 @@ def _refuse_other_shapes(program: ExportedProgram) -> None:
             f"save: AOTInductor's code relies on shapes as they were captured, and {node.name} has others: {what}. "
             "Export the model with Dim(..., min=2), or save it in another format"
         )
+    return program
 
 
 @contextlib.contextmanager
 def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
     """The kernels of an AOTInductor package read memory with the exported strides and sizes, whatever comes."""
     checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
-    if not checks and not any(node.target is torch.ops.tensorrt.execute_engine.default for node in program.graph.nodes):
-        _refuse_other_shapes(program)
     before = [node.args for node in checks]
     for node in checks:
         node.args = (node.args[0], _as_captured(node.args[1]), True)
@@ -354,6 +363,7 @@ def save(
 
         from .runtime._package import INPUTS
 
+        program = _with_checks(program)
         configs = dict(inductor_configs or {})
         metadata = {**configs.get("aot_inductor.metadata", {}), INPUTS: json.dumps(_input_names(program))}
         with _safe_inputs_required(program):

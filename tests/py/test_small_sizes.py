@@ -129,11 +129,28 @@ def test_a_package_refuses_what_its_capture_does_not_hold_for(tmp_path: Path, ca
             run(torch.randn(size, 3))
 
 
-def test_a_package_of_pytorch_alone_says_why_not(tmp_path: Path) -> None:
-    model = Model(lambda x: x.squeeze(0)).eval()
-    program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes={"x": {0: Dim("b", min=1, max=9)}})
+@pytest.mark.parametrize(("name", "lowest"), [("squeeze", 2), ("amin and amax", 1)])
+def test_a_package_of_pytorch_alone(name: str, lowest: int, tmp_path: Path) -> None:
+    """Checked like one with engines: sizes, and memory that is laid out otherwise than the example's."""
+    model = Model(PARTS[name]).eval()
+    program = torch.export.export(model, (torch.randn(3, 4).t(),), dynamic_shapes=({0: Dim("b", min=0, max=8)},))
     module = torch_tensorrt.dynamo.compile(program, min_block_size=100)
-    with pytest.raises(ValueError, match=r"squeeze.*Dim\(\.\.\., min=2\)"):
+    torch_tensorrt.save(module, tmp_path / "m.pt2", output_format="aot_inductor")
+    run = torch_tensorrt.load(tmp_path / "m.pt2")
+    with torch.no_grad():
+        for size in (8, 2, lowest):
+            check([run], model, size)
+    with pytest.raises(RuntimeError, match=rf"dimension 0: {lowest - 1} is outside the range \[{lowest}, 8\]"):
+        run(torch.randn(lowest - 1, 3))
+    with pytest.raises(RuntimeError, match="contiguous"):
+        run(torch.randn(3, 4).t())
+
+
+def test_a_package_that_cannot_be_checked_says_why_not(tmp_path: Path) -> None:
+    model = Model(PARTS["rows are written"]).eval()
+    program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes=({0: Dim("b", min=0, max=9)},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=100)
+    with pytest.raises(ValueError, match=r"Dim\(\.\.\., min=2\)"):
         torch_tensorrt.save(module, tmp_path / "m.pt2", output_format="aot_inductor")
 
 

@@ -115,7 +115,9 @@ def in_pytorch(exported: ExportedProgram) -> CompiledModule:
         return _as_captured(exported)
     refusals = {node.name: refusal(node, "USER", "nothing is compiled") for node in program.compute_nodes()}
     partitioner = Partitioner(program, min_block_size=1)
-    return Assembly(program, partitioner.partition(refusals), partitioner.sources).build({}, convention)
+    module = Assembly(program, partitioner.partition(refusals), partitioner.sources).build({}, convention)
+    module.meta["torch_tensorrt"] = _known_inputs(program, convention)
+    return module
 
 
 def _as_captured(exported: ExportedProgram) -> CompiledModule:
@@ -244,11 +246,8 @@ def _compile_lowered(
     module.meta["torch_tensorrt"] = {
         "report": report,
         "settings": settings,
-        "inputs": describe_inputs(program),
-        "ranges": {name: tuple(bounds) for name, bounds in program.ranges.items()},
-        "captured": captured_sizes(program),
         "mutated": program.mutated,
-        "in_spec": convention.in_spec,
+        **_known_inputs(program, convention),
     }
     if settings.knows_structure:
         module.meta["torch_tensorrt"]["structure"] = structure(program, convention.in_spec, convention.out_spec)
@@ -299,6 +298,16 @@ def _build_engines(
             _LOGGER.warning("%s (%d operators) stays in PyTorch: %s", name, block.size, error)
             return {}, {node.name: refusal(node, "BUILD_FAILURE", str(error)) for node in block.nodes}
     return engines, None
+
+
+def _known_inputs(program: Program, convention: CallingConvention) -> dict[str, Any]:
+    """What a compiled module knows of its inputs, so that it can be exported again."""
+    return {
+        "inputs": describe_inputs(program),
+        "ranges": {name: tuple(bounds) for name, bounds in program.ranges.items()},
+        "captured": captured_sizes(program),
+        "in_spec": convention.in_spec,
+    }
 
 
 def describe_inputs(program: Program) -> list[dict[str, Any]]:

@@ -65,6 +65,8 @@ class Program:
     """The same for each optimization profile, of the inputs' symbols; nothing where there is one profile."""
     unreliable: Mapping[str, str] = field(default_factory=dict)
     """Nodes whose shapes do not hold for all sizes in the ranges, by name, and why: they stay in PyTorch."""
+    captured_from: int = 0
+    """The sizes from which all shapes hold."""
     mutated: frozenset[str] = field(init=False)
     """get_attr targets that the program writes: they are inputs of engines, not constants."""
 
@@ -213,7 +215,7 @@ def describe_expected(program: Program, placeholders: Sequence[Node], names: Seq
     ]
     expected = {"name": "", "device": values[0].device.type, "inputs": inputs, "symbols": symbols}
     if program.unreliable:
-        expected[CAPTURED_FROM] = 2
+        expected[CAPTURED_FROM] = program.captured_from
     return json.dumps(expected, separators=(",", ":"))
 
 

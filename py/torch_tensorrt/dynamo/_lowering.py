@@ -71,7 +71,8 @@ def lower_in_ranges(
             high = int(largest) if largest.is_Integer else LARGEST_SIZE
             ranges[name] = (low, min(opt, high), high)
     clean(module, ranges, counts, unreliable.nodes)
-    return Program(module, ranges, profiles, {node.name: what for node, what in unreliable.nodes.items()}), convention
+    why = {node.name: what for node, what in unreliable.nodes.items()}
+    return Program(module, ranges, profiles, why, unreliable.holds_from), convention
 
 
 def _taken_apart(

@@ -67,6 +67,8 @@ class Findings:
 
     def __init__(self) -> None:
         self.nodes: dict[fx.Node, str] = {}
+        self.holds_from = 0
+        """The metadata is right where no symbol is smaller."""
         self._outcomes: dict[tuple[tuple[str, int], ...], tuple[bool, list[Any]]] = {}
 
     def add(self, case: Mapping[str, int], outcome: _Outcome, ignored: Collection[fx.Node]) -> None:
@@ -74,6 +76,7 @@ class Findings:
         for node, what in outcome.differing.items():
             if node not in ignored:
                 self.nodes.setdefault(node, f"with {where} {what}; it was captured for sizes of at least 2")
+                self.holds_from = max(self.holds_from, min(case.values()) + 1)
         if not ignored:
             self._outcomes[tuple(case.items())] = (outcome.is_error, outcome.outputs)
 
