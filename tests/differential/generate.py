@@ -9,7 +9,9 @@ families of operators, some dtypes, some kinds of values, and is drawn from thos
 
 from __future__ import annotations
 
+import functools
 import random
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -412,7 +414,38 @@ _KNOWN = {torch_dtype(name) for name in operators.ALL}
 
 def draw(seed: int, index: int) -> Program:
     """The program number `index` of `seed`. The same on every machine with the same torch."""
-    rng = random.Random(f"{seed}/{index}")
+    return _draw(random.Random(f"{seed}/{index}"), ())
+
+
+def draw_with(pattern: str, seed: int, index: int) -> Program | None:
+    """A program with a step that the pattern matches, likewise; None where a thousand draws have none."""
+    rows = _rows_with(pattern)
+    for attempt in range(1000 if rows else 0):
+        program = _draw(random.Random(f"{seed}/{index}/{attempt}"), rows)
+        if any(re.search(pattern, code) for code in program.operators()):
+            return program
+    return None
+
+
+@functools.cache
+def _rows_with(pattern: str) -> tuple[operators.Row, ...]:
+    """Rows of the table that have drawn a step of the pattern in some tries of each by itself."""
+    found = []
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        for family, rows in FAMILIES.items():
+            for number, row in enumerate(dict.fromkeys(rows)):
+                for attempt in range(8):
+                    g = Draw(random.Random(f"{family}/{number}/{attempt}"))
+                    row(g)
+                    if any(re.search(pattern, code) for code in g.program.operators()):
+                        found.append(row)
+                        break
+    return tuple(found)
+
+
+def _draw(rng: random.Random, wanted: Sequence[operators.Row]) -> Program:
+    """`wanted`: rows that half of the steps are drawn from."""
     g = Draw(rng)
     steps = rng.choice([1, 2, 3, 4, 5, 6, 8, 10])
     with warnings.catch_warnings(), torch.no_grad():
@@ -420,11 +453,12 @@ def draw(seed: int, index: int) -> Program:
         attempts = 0
         while ((len(g.program.steps) < steps and attempts < 4 * steps + 10) or not g.program.steps) and not g.finished:
             attempts += 1
-            rng.choice(FAMILIES[rng.choice(g.families)])(g)
-    return _finish(g, seed, index)
+            rows = wanted if wanted and rng.random() < 0.5 else FAMILIES[rng.choice(g.families)]
+            rng.choice(rows)(g)
+    return _finish(g)
 
 
-def _finish(g: Draw, seed: int, index: int) -> Program:
+def _finish(g: Draw) -> Program:
     program = g.program
     results = [name for step in program.steps for name in step.out]
     ends = [name for name in results if name not in g.used]
@@ -441,5 +475,4 @@ def _finish(g: Draw, seed: int, index: int) -> Program:
         program.calls = [0, -1, 1, 0]
     dims = {size for item in program.inputs for size in item.shape if isinstance(size, str)}
     program.dims = {name: dim for name, dim in program.dims.items() if name in dims}
-    program.origin = f"python -m differential --seed {seed} --index {index}"
     return program

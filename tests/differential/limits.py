@@ -7,10 +7,21 @@ runs it: a limit that is gone fails the test, so that it is taken out here and i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+from collections.abc import Iterable
+from typing import Any
 
-from .program import Program
+import torch
+
+from .program import Input, Program, Step, constant_tensors, input_tensors, run_steps
+
+
+def _shows(inputs: list[Input], writes: list[str]) -> str:
+    """A program that writes into its first input, as JSON."""
+    steps = [Step([], code, [inputs[0].name]) for code in writes]
+    return Program(inputs, [], steps, [inputs[0].name], calls=[0]).to_json()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,19 +36,65 @@ class Limit:
     reason: str
     documented: str
     """File and heading."""
+    target: str = ""
+    """The target that it is a limit of."""
+    nonfinite: bool = False
+    """Only in programs where a NaN or an infinity comes up."""
     shows: str = ""
     """A program, as JSON, that differs while the limit is there."""
 
 
-LIMITS: tuple[Limit, ...] = ()
+LIMITS: tuple[Limit, ...] = (
+    Limit(
+        name="writes into expanded inputs",
+        kind="error",
+        code=r"",
+        message=r"more than one element of the written-to tensor refers to a single memory location",
+        reason="PyTorch writes all elements of such a view in an order that it does not promise, and deprecates it.",
+        documented='docs/semantics.md, "Not promised"',
+        shows=_shows([Input("x0", "float32", [2, 3], "expanded")], ["{0}.zero_()"]),
+    ),
+    Limit(
+        name="NaN and infinities on TensorRT",
+        kind="value|input|state|alias",
+        code=r"",
+        message=r"",
+        reason="Which of TensorRT's kernels run decides what becomes of a NaN.",
+        documented='docs/semantics.md, "Not promised"; docs/gpu.md, "Known"',
+        target="tensorrt",
+        nonfinite=True,
+    ),
+)
 
 
-def covering(program: Program, kind: str, message: str) -> Limit | None:
+def covering(program: Program, kind: str, message: str, target: str = "") -> Limit | None:
     for limit in LIMITS:
         if (
-            re.fullmatch(limit.kind, kind)
+            limit.target == target
+            and re.fullmatch(limit.kind, kind)
             and re.search(limit.message, message)
             and any(re.search(limit.code, code) for code in program.operators() or [""])
+            and (not limit.nonfinite or has_nonfinite(program))
         ):
             return limit
     return None
+
+
+def has_nonfinite(program: Program) -> bool:
+    """Whether eager PyTorch meets a NaN or an infinity in one of the calls."""
+    found = [False]
+
+    def look(tensors: Iterable[Any]) -> None:
+        found[0] |= any(
+            isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and not bool(tensor.isfinite().all())
+            for tensor in tensors
+        )
+
+    on_cpu = dataclasses.replace(program, device="cpu")
+    look(constant_tensors(on_cpu).values())
+    for number in {max(number, 0) for number in program.calls}:
+        inputs = input_tensors(on_cpu, number)
+        look(inputs)
+        with contextlib.suppress(Exception), torch.no_grad():
+            run_steps(on_cpu, inputs, lambda step, values: look(values[name] for name in step.out))
+    return found[0]

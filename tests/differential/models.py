@@ -99,10 +99,7 @@ def program(seed: int, index: int) -> Program | None:
     rng = random.Random(f"{seed}/{index}")
     nodes, values = _run(names[index // 40 % len(names)])  # forty pieces of one model in a row: it is made once
     start = rng.randrange(len(nodes))
-    made = _cut(nodes[start : start + rng.randint(2, 14)], values)
-    if made is not None:
-        made.origin = f"python -m differential --source models --seed {seed} --index {index}"
-    return made
+    return _cut(nodes[start : start + rng.randint(2, 14)], values)
 
 
 def _cut(nodes: list[fx.Node], values: dict[fx.Node, Any]) -> Program | None:

@@ -73,10 +73,7 @@ def program(seed: int, index: int) -> Program | None:
             return None
     if not chosen:
         return None
-    made = _program(info.name, chosen[(index // len(pairs) * 7 + index) % len(chosen)])
-    if made is not None:
-        made.origin = f"python -m differential --source opinfo --seed {seed} --index {index}"
-    return made
+    return _program(info.name, chosen[(index // len(pairs) * 7 + index) % len(chosen)])
 
 
 def _program(name: str, sample: Any) -> Program | None:

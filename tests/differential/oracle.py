@@ -15,17 +15,20 @@ between steps, since engines may compute wider. These runs cost nothing where an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
+
+from torch_tensorrt._engine import engines_of
 
 from . import ways
 from .program import (
@@ -47,6 +50,8 @@ operator is computed in float32 there, so only the results of steps are rounded.
 SUM = 2.0
 """The noise of steps that sum products or elements."""
 HALVES = (torch.float16, torch.bfloat16)
+ERRORS = ("error", "compile", "save", "load", "gradient")
+"""Kinds of finds that are known by their message."""
 
 
 @dataclasses.dataclass
@@ -70,6 +75,9 @@ class Verdict:
     ways: list[str] = dataclasses.field(default_factory=list)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     engines: int = 0
+    engine_calls: int = 0
+    exact_calls: int = 0
+    """Of these calls of engines, those that their exact form answered."""
 
 
 # --- one sequence of calls --------------------------------------------------------------------------------------------
@@ -126,6 +134,8 @@ def mismatch(actual: Any, expected: Any) -> tuple[str, torch.Tensor | None]:
     """(what differs, where); ("", None) where nothing does."""
     if not isinstance(expected, torch.Tensor) or not isinstance(actual, torch.Tensor):
         return ("", None) if type(actual) is type(expected) and actual == expected else (f"value: {actual!r}", None)
+    if actual.device != expected.device:
+        return f"device: {actual.device} instead of {expected.device}", None
     if actual.dtype != expected.dtype:
         return f"dtype: {actual.dtype} instead of {expected.dtype}", None
     if actual.shape != expected.shape:
@@ -178,9 +188,10 @@ class _Perturbed:
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point() or not tensor.numel():
             return tensor
         info = torch.finfo(tensor.dtype)
-        steps = torch.randint(-2, 3, tensor.shape, generator=self._generator)
+        steps = torch.randint(-2, 3, tensor.shape, generator=self._generator).to(tensor.device)
+        added = torch.randn(tensor.shape, generator=self._generator).to(tensor.device) * noise
         wide = tensor.double()
-        moved = wide * (1 + steps * (info.eps / 2)) + torch.randn(tensor.shape, generator=self._generator) * noise
+        moved = wide * (1 + steps * (info.eps / 2)) + added
         return torch.where(wide.isfinite(), moved, wide).to(tensor.dtype)
 
     def _after(self, step: Step, values: dict[str, Any]) -> None:
@@ -194,7 +205,7 @@ class _Perturbed:
                 limits = torch.iinfo(tensor.dtype)
                 whole = source.double().trunc()
                 wrong = ~((whole >= limits.min) & (whole <= limits.max))
-                other = torch.randint(0, 100, tensor.shape, generator=self._generator).to(tensor.dtype)
+                other = torch.randint(0, 100, tensor.shape, generator=self._generator).to(tensor)
                 values[name] = torch.where(wrong, other, tensor)
             if self._wide or not tensor.is_floating_point() or not tensor.numel():
                 continue
@@ -210,8 +221,8 @@ class _Perturbed:
         summed_in = torch.float64 if tensor.dtype == torch.float64 else torch.float32
         if step.noise != SUM or terms < torch.finfo(summed_in).max / 1e6:
             return tensor
-        others = torch.tensor([float("nan"), float("inf"), float("-inf")], dtype=tensor.dtype)
-        drawn = others[torch.randint(0, 3, tensor.shape, generator=self._generator)]
+        others = torch.tensor([float("nan"), float("inf"), float("-inf")])
+        drawn = others[torch.randint(0, 3, tensor.shape, generator=self._generator)].to(tensor)
         return torch.where(tensor.isfinite(), tensor, drawn)
 
     def __call__(self, *inputs: torch.Tensor) -> list[Any]:
@@ -256,8 +267,8 @@ def unexplained(
     actual: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor, others: Sequence[Any]
 ) -> torch.Tensor:
     """Which of the differences roundings do not make, by results of perturbed runs."""
-    spread = torch.zeros(expected.shape, dtype=torch.float64)
-    classes = torch.zeros(expected.shape, dtype=torch.bool)
+    spread = torch.zeros_like(expected, dtype=torch.float64)
+    classes = torch.zeros_like(expected, dtype=torch.bool)
     base = expected.double()
     for other in others:
         if not isinstance(other, torch.Tensor):
@@ -433,16 +444,62 @@ def _caller_unchanged(
     return None
 
 
-def check(program: Program, other_ways: Sequence[str] = (), gradients: bool = False) -> Verdict:
-    """Compiles, saves, loads and runs the program, and compares all of it with eager, to the first find of each way."""
+def check(program: Program, other_ways: Sequence[str] = (), gradients: bool = False, target: str = "") -> Verdict:
+    """Compiles, saves, loads and runs the program, and compares all of it with eager, to the first find of each way.
+    For a target that only builds, compiling is all."""
     verdict = Verdict()
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+    with _full_precision(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
-        _check(program, other_ways, gradients, verdict, Path(folder))
+        _check(program, other_ways, gradients, target, verdict, Path(folder))
     return verdict
 
 
-def _check(program: Program, other_ways: Sequence[str], gradients: bool, verdict: Verdict, folder: Path) -> None:
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Eager's own kernels for GPUs round to fewer bits than the dtype has, unless they are asked not to."""
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+class _Eager:
+    """The program's answers in eager PyTorch to sequences of calls, each made once."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._calls: dict[tuple[int, ...], list[Call]] = {}
+        self._perturbed: dict[tuple[int, ...], list[list[Call]]] = {}
+
+    def calls(self, numbers: tuple[int, ...]) -> list[Call]:
+        if numbers not in self._calls:
+            self._calls[numbers] = run_calls(make_module(self._program), self._program, numbers)
+        return self._calls[numbers]
+
+    def perturbed(self, numbers: tuple[int, ...]) -> list[list[Call]]:
+        if numbers not in self._perturbed:
+            self._perturbed[numbers] = perturbed_calls(self._program, numbers)
+        return self._perturbed[numbers]
+
+    def difference(self, run: Any, way: str) -> Find | None:
+        """What `run` answers, writes and shares otherwise."""
+        program = self._program
+        actual = run_calls(run, program, program.calls)
+        # A call that was refused because the program's contract does not allow it has not happened; eager's state may
+        # have moved on in it.
+        actual = [call for call in actual if call.number >= 0 or call.error is None]
+        numbers = tuple(call.number for call in actual)
+        found = compare_calls(actual, self.calls(numbers), way, lambda: self.perturbed(numbers))
+        if found is not None:
+            return found
+        eager = make_module(program)
+        run_calls(eager, program, numbers)
+        return compare_sharing(run, eager, program, way, lambda: self.perturbed(numbers))
+
+
+def _check(
+    program: Program, other_ways: Sequence[str], gradients: bool, target: str, verdict: Verdict, folder: Path
+) -> None:
     def timed(name: str, function: Callable[[], Any]) -> Any:
         start = time.perf_counter()
         try:
@@ -450,9 +507,10 @@ def _check(program: Program, other_ways: Sequence[str], gradients: bool, verdict
         finally:
             verdict.seconds[name] = verdict.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    expected = timed("eager", lambda: run_calls(make_module(program), program, program.calls))
-    if expected[0].error is not None:
-        verdict.notes.append(f"eager refuses it: {expected[0].error!r:.200}")
+    eager = _Eager(program)
+    first = timed("eager", lambda: eager.calls(tuple(program.calls)))[0]
+    if first.error is not None:
+        verdict.notes.append(f"eager refuses it: {first.error!r:.200}")
         return
     module, inputs = make_module(program), input_tensors(program, 0)
     try:
@@ -462,30 +520,25 @@ def _check(program: Program, other_ways: Sequence[str], gradients: bool, verdict
         return
     state = torch.get_rng_state()
     try:
-        compiled = timed("compile", lambda: ways.compile_program(exported))
+        compiled = timed("compile", lambda: ways.compile_program(exported, target))
     except Exception as error:
         verdict.finds.append(Find("compile", "module", f"{_error_kind(error)}: {str(error)[:600]}"))
         return
     report = getattr(compiled, "meta", {}).get("torch_tensorrt", {}).get("report")
     verdict.engines = sum(block.engine for block in report.blocks) if report is not None else 0
 
-    perturbed: list[list[list[Call]]] = []
-
-    def others() -> list[list[Call]]:
-        if not perturbed:
-            perturbed.append(perturbed_calls(program, program.calls))
-        return perturbed[0]
-
     def settle(find: Find | None) -> None:
         """A find, unless torch.export's own program has it too."""
         if find is None:
             return
-        if find.kind not in ("caller", "save", "load") and _exports_own(program, find, others):
+        if find.kind not in ("caller", "save", "load") and _exports_own(program, find, eager):
             verdict.notes.append(f"torch.export's own program: {find.text()}")
         else:
             verdict.finds.append(find)
 
     settle(_caller_unchanged(module, program, inputs, state, "compile"))
+    if target in ways.BUILT_ONLY:
+        return
     paths: dict[str, Path] = {}
     for way in other_ways:
         verdict.ways.append(way)
@@ -503,30 +556,21 @@ def _check(program: Program, other_ways: Sequence[str], gradients: bool, verdict
         except Exception as error:
             verdict.finds.append(Find("load", way, f"{_error_kind(error)}: {str(error)[:600]}"))
     for way, run in runs.items():
-        actual = timed(f"run {way}", lambda run=run: run_calls(run, program, program.calls))
-        found = compare_calls(actual, expected, way, others)
-        if found is None:
-            eager = make_module(program)
-            run_calls(eager, program, program.calls)
-            found = compare_sharing(run, eager, program, way, others)
-        settle(found)
+        settle(timed(f"run {way}", lambda run=run, way=way: eager.difference(run, way)))
+    verdict.engine_calls = verdict.engines * (len(program.calls) + 2)  # `sharing` calls twice
+    verdict.exact_calls = sum(sum(engine.exact_calls()) for engine in engines_of(compiled))
     if gradients and not verdict.finds:
         settle(check_gradients(compiled, program))
 
 
-def _exports_own(program: Program, find: Find, others: Callable[[], list[list[Call]]]) -> bool:
+def _exports_own(program: Program, find: Find, eager: _Eager) -> bool:
     """Whether the module that torch.export makes of the program shows a difference of the same kind."""
     module = make_module(program)
     try:
         run = ways.capture(program, module, input_tensors(program, 0)).module()
     except Exception:
         return True
-    expected = run_calls(make_module(program), program, program.calls)
-    found = compare_calls(run_calls(run, program, program.calls), expected, find.way, others)
-    if found is None:
-        eager = make_module(program)
-        run_calls(eager, program, program.calls)
-        found = compare_sharing(run, eager, program, find.way, others)
+    found = eager.difference(run, find.way)
     return found is not None and found.kind == find.kind
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -93,6 +93,8 @@ class Program:
     """Numbers of data, in the order of the calls; -1 is a call that the program's contract does not allow."""
     origin: str = ""
     """The line that draws it again."""
+    device: str = "cpu"
+    """Where its tensors are."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -112,6 +114,7 @@ class Program:
             dims={name: Dim(**item) for name, item in data["dims"].items()},
             calls=data["calls"],
             origin=data["origin"],
+            device=data["device"],
         )
 
     def copy(self) -> Program:
@@ -232,7 +235,7 @@ def input_tensors(program: Program, number: int) -> list[torch.Tensor]:
                 shape[grown[0]] = (high or 40) + 3
             else:
                 shape = [*shape, 2]
-        tensor = fill_tensor(item.fill, shape, torch_dtype(item.dtype), number)
+        tensor = fill_tensor(item.fill, shape, torch_dtype(item.dtype), number).to(program.device)
         made.append(lay_out(tensor, item.layout))
     return made
 
@@ -243,7 +246,7 @@ def constant_tensors(program: Program) -> dict[str, torch.Tensor]:
         if item.of is not None:
             made[item.name] = eval(item.view.format("given"), {"torch": torch, "given": made[item.of]})
         else:
-            made[item.name] = fill_tensor(item.fill, item.shape, torch_dtype(item.dtype), 0)
+            made[item.name] = fill_tensor(item.fill, item.shape, torch_dtype(item.dtype), 0).to(program.device)
     return made
 
 
@@ -316,16 +319,18 @@ def _literal(tensor: torch.Tensor) -> str:
     return f"tensor({text}{dtype})" if tensor.numel() else f"torch.empty({tuple(tensor.shape)}{dtype})"
 
 
-def _tensor_source(tensor: torch.Tensor, fill: Fill, number: int, layout: str = "contiguous") -> str:
+def _tensor_source(tensor: torch.Tensor, fill: Fill, number: int, device: str, layout: str = "contiguous") -> str:
     if tensor.numel() <= 32:
         text = _literal(tensor)
     else:
         text = f"fill_tensor({fill}, {tuple(tensor.shape)}, {tensor.dtype}, {number})"
+    text += "" if device == "cpu" else f".to({device!r})"
     return text if layout == "contiguous" else f"lay_out({text}, {layout!r})"
 
 
-def script(program: Program, way: str = "module") -> str:
+def script(program: Program, way: str = "module", target: str = "") -> str:
     """A script that shows the program's answers beside eager's, call by call."""
+    device, program = program.device, dataclasses.replace(program, device="cpu")
     lines = [
         "import torch, torch_tensorrt",
         "import torch.nn.functional as F",
@@ -338,7 +343,10 @@ def script(program: Program, way: str = "module") -> str:
         body.append("    def __init__(self):")
         body.append("        super().__init__()")
     for item in program.constants:
-        source = item.view.format(f"self.{item.of}") if item.of else _tensor_source(tensors[item.name], item.fill, 0)
+        if item.of:
+            source = item.view.format(f"self.{item.of}")
+        else:
+            source = _tensor_source(tensors[item.name], item.fill, 0, device)
         if item.parameter:
             body.append(f"        self.{item.name} = nn.Parameter({source}, requires_grad=False)")
         else:
@@ -348,7 +356,7 @@ def script(program: Program, way: str = "module") -> str:
     calls = []
     for number in numbers:
         made = [
-            _tensor_source(tensor.contiguous(), item.fill, number, item.layout)
+            _tensor_source(tensor.contiguous(), item.fill, number, device, item.layout)
             for item, tensor in zip(program.inputs, input_tensors(program, number), strict=True)
         ]
         calls.append(f"({', '.join(made)}{',' if len(made) == 1 else ''})")
@@ -365,7 +373,8 @@ def script(program: Program, way: str = "module") -> str:
         )
         shapes = dynamic_shapes_source(program)
     body.append(f"program = torch.export.export(M().eval(), data()[0], dynamic_shapes={shapes}, strict=False)")
-    body.append("c = torch_tensorrt.dynamo.compile(program, min_block_size=1)")
+    targets = f", targets=[{target!r}]" if target else ""
+    body.append(f"c = torch_tensorrt.dynamo.compile(program, min_block_size=1{targets})")
     if way != "module":
         suffix = {"exported_program": ".ep", "torchscript": ".ts", "aot_inductor": ".pt2"}[way]
         body.append(f"torch_tensorrt.save(c, '/tmp/f{suffix}', output_format={way!r})")
@@ -402,36 +411,3 @@ def dynamic_shapes_source(program: Program) -> str:
         axes = [f"{axis}: d[{size!r}]" for axis, size in enumerate(item.shape) if isinstance(size, str)]
         entries.append("{" + ", ".join(axes) + "}" if axes else "None")
     return f"({', '.join(entries)},)"
-
-
-def names_in(program: Program) -> Iterator[str]:
-    for item in program.inputs:
-        yield item.name
-    for constant in program.constants:
-        yield constant.name
-    for step in program.steps:
-        yield from step.out
-
-
-def merge(programs: Sequence[Program]) -> Program:
-    """One program that computes all of them side by side: exporting is dear for a program and cheap for a step. Their
-    calls must be equal."""
-    merged = Program([], [], [], [], calls=list(programs[0].calls), origin="; ".join(item.origin for item in programs))
-    for number, program in enumerate(programs):
-        named = {name: f"{name}_{number}" for name in (*names_in(program), *program.dims)}
-        made = program.copy()
-        for item in made.inputs:
-            item.name = named[item.name]
-            item.shape = [named[size] if isinstance(size, str) else size for size in item.shape]
-        for constant in made.constants:
-            constant.name = named[constant.name]
-            constant.of = named[constant.of] if constant.of else None
-        for step in made.steps:
-            step.out = [named[name] for name in step.out]
-            step.args = [named[name] for name in step.args]
-        merged.inputs += made.inputs
-        merged.constants += made.constants
-        merged.steps += made.steps
-        merged.outputs += [named[name] for name in made.outputs]
-        merged.dims.update({named[name]: dim for name, dim in made.dims.items()})
-    return merged

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs programs in a worker process: a crash or a hang is a find, and the run goes on."""
+"""Runs programs in worker processes: a crash or a hang is a find, and the run goes on.
+
+A run has lanes, each a thread with two processes: one checks programs, the other shrinks what is found (it forks for
+each candidate, so it must never run an engine itself). Nothing that goes wrong in them ends the run.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,14 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,77 +27,71 @@ from typing import Any
 import torch
 
 from . import limits, oracle, sources
-from .program import Program, merge, script
-from .shrink import shrink, signature
-from .ways import keep_operator_lists
+from .journal import Journal, Options
+from .program import Program, script
+from .shrink import clean, shrink, signature
+from .ways import keep_operator_lists, warm_up
 
 BATCH = 300
 """Programs of one worker: what a process keeps of each (compiled code, symbolic shapes) goes away with it."""
 SECONDS = {"module": 60.0, "aot_inductor": 300.0}
 """What a program may take of the processor, and ten times that by the clock: a busy machine hangs nothing."""
 SHRINK_SECONDS = 60.0
-
-
-@dataclasses.dataclass
-class Options:
-    source: str = "draw"
-    seed: int = 0
-    aoti_every: int = 0
-    """Every so many programs one is saved as AOTInductor too; 0: none."""
-    gradients_every: int = 20
-    together: int = 6
-    """So many programs share a module."""
-
-    def other_ways(self, index: int) -> list[str]:
-        """Each program runs as a module and in one other form."""
-        if self.aoti_every and index % self.aoti_every == self.aoti_every - 1:
-            return ["aot_inductor"]
-        return ["exported_program"] if index % 2 else ["torchscript"]
-
-    def gradients(self, index: int) -> bool:
-        return bool(self.gradients_every) and index % self.gradients_every == 0
+SHRUNK = 2
+"""So many finds of one kind at one operator (or with one message) are shrunk; those after them are counted."""
+CUDA_BROKEN = 70
+"""Exit status of a worker after an error of the GPU, which spoils every later call of its process."""
 
 
 # --- the worker -------------------------------------------------------------------------------------------------------
 
 
 def worker(options: Options) -> None:
-    """Reads indices from stdin, writes a line of JSON for each to what stdout was; everything else prints nowhere."""
+    """Reads requests from stdin, a line of JSON each, and answers in a line to what stdout was; everything else prints
+    nowhere. A request is an index, or a program with a find of it, to be shrunk."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     torch.set_num_threads(1)
     keep_operator_lists()
+    warm_up()
     for line in sys.stdin:
-        for index, program, verdict in several(options, json.loads(line)):
-            answer = {
-                "index": index,
-                "program": program.to_json() if program is not None and verdict.finds else None,
-                "verdict": dataclasses.asdict(verdict),
-            }
-            answers.write(json.dumps(answer) + "\n")
+        request = json.loads(line)
+        try:
+            answer = _shrunk(request, options) if "find" in request else _checked(request["index"], options)
+        except Exception:
+            answer = {"failure": traceback.format_exc()}
+        answers.write(json.dumps(answer) + "\n")
+        if options.device == "cuda" and "find" not in request:
+            _leave_a_broken_gpu()
 
 
-def several(options: Options, indices: list[int]) -> Iterator[tuple[int, Program | None, oracle.Verdict]]:
-    """Checks programs side by side in one module, and one by one where that shows anything but full agreement."""
-    programs = [(index, sources.program(options.source, options.seed, index)) for index in indices]
-    plain = [(index, program) for index, program in programs if program is not None and -1 not in program.calls]
-    alike = [(index, program) for index, program in plain if program.calls == plain[0][1].calls]
-    if len(alike) > 1:
-        verdict = oracle.check(merge([program for _, program in alike]), options.other_ways(alike[0][0]))
-        if not verdict.finds and not verdict.notes:
-            for place, (index, program) in enumerate(alike):
-                yield index, program, verdict if place == 0 else oracle.Verdict(ways=verdict.ways)
-            programs = [item for item in programs if item not in alike]
-    for index, program in programs:
-        if program is None:
-            yield index, None, oracle.Verdict(notes=["the source has no program here"])
-        else:
-            yield index, program, oracle.check(program, options.other_ways(index), options.gradients(index))
+def _checked(index: int, options: Options) -> dict[str, Any]:
+    program = sources.program(options, index)
+    if program is None:
+        return {
+            "program": None,
+            "verdict": dataclasses.asdict(oracle.Verdict(notes=["the source has no program here"])),
+        }
+    verdict = oracle.check(program, options.other_ways(index), options.gradients(index), options.target)
+    return {"program": program.to_json() if verdict.finds else None, "verdict": dataclasses.asdict(verdict)}
+
+
+def _shrunk(request: dict[str, Any], options: Options) -> dict[str, Any]:
+    program, find = Program.from_json(request["program"]), oracle.Find(**request["find"])
+    small, found = shrink_find(program, find, request["seconds"], options.target)
+    return {"program": small.to_json(), "find": dataclasses.asdict(found)}
+
+
+def _leave_a_broken_gpu() -> None:
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        os._exit(CUDA_BROKEN)
 
 
 class Worker:
-    """A worker process. `ask` gives its answer, or None where it died or was too slow (`ended` says how)."""
+    """A worker process. `answer` gives its answer, or None where it died or was too slow (`ended` says how)."""
 
     def __init__(self, options: Options) -> None:
         self._process = subprocess.Popen(
@@ -106,15 +107,15 @@ class Worker:
         self._warm = False
         self._rest = b""
 
-    def ask(self, indices: list[int]) -> None:
-        """Gives it programs to check side by side; `answer` then gives a verdict for each."""
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
         assert self._process.stdin is not None
-        self.asked += len(indices)
+        self.asked += 1
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write((json.dumps(indices) + "\n").encode())
+            self._process.stdin.write((json.dumps(request) + "\n").encode())
             self._process.stdin.flush()
+        return self._answer(seconds)
 
-    def answer(self, seconds: float) -> dict[str, Any] | None:
+    def _answer(self, seconds: float) -> dict[str, Any] | None:
         assert self._process.stdout is not None
         if not self._warm:
             seconds += 60.0  # it imports torch first
@@ -133,13 +134,14 @@ class Worker:
             answer = json.loads(line)
             assert isinstance(answer, dict)
             return answer
+        if slow:
+            self._process.kill()
         self.ended = f"no answer in {seconds:.0f} s" if slow else ""
         self.close()
-        if not self.ended:
-            code = self._process.returncode
-            self.ended = (
-                f"the process ended by {signal.Signals(-code).name}" if code < 0 else f"the process ended with {code}"
-            )
+        code = self._process.returncode
+        self.ended = self.ended or (
+            f"the process ended by {signal.Signals(-code).name}" if code < 0 else f"the process ended with {code}"
+        )
         return None
 
     def _processor_seconds(self) -> float:
@@ -160,11 +162,16 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        self._process.kill()
+
 
 # --- shrinking --------------------------------------------------------------------------------------------------------
 
 
-def in_child(program: Program, ways: list[str], seconds: float, gradients: bool = False) -> list[oracle.Find]:
+def in_child(
+    program: Program, ways: list[str], seconds: float, gradients: bool = False, target: str = ""
+) -> list[oracle.Find]:
     """The program's finds, from a forked process, so that a crash is a find too. This process must not have run an
     engine: the vendor's threads do not survive a fork."""
     read, write = os.pipe()
@@ -176,21 +183,26 @@ def in_child(program: Program, ways: list[str], seconds: float, gradients: bool 
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
             torch.set_num_threads(1)
-            finds = oracle.check(program, ways, gradients).finds
-            os.write(write, json.dumps([dataclasses.asdict(find) for find in finds]).encode()[:60_000])
+            finds = oracle.check(program, ways, gradients, target).finds[:8]
+            with os.fdopen(write, "w") as file:
+                json.dump([dataclasses.asdict(find) for find in finds], file)
             os._exit(0)
         except BaseException:
             os._exit(77)
     os.close(write)
-    ready, _, _ = select.select([read], [], [], seconds)
-    text = os.read(read, 65_536) if ready else b""
-    os.close(read)
-    if not ready:
+    text, deadline = b"", time.monotonic() + seconds
+    while select.select([read], [], [], max(deadline - time.monotonic(), 0.0))[0]:
+        part = os.read(read, 1 << 16)
+        if not part:
+            break
+        text += part
+    else:
         os.kill(child, signal.SIGKILL)
+    os.close(read)
     _, status = os.waitpid(child, 0)
-    if not ready:
-        return [oracle.Find("hang", "module", f"no answer in {seconds:.0f} s")]
     if os.WIFSIGNALED(status):
+        if os.WTERMSIG(status) == signal.SIGKILL:
+            return [oracle.Find("hang", "module", f"no answer in {seconds:.0f} s")]
         return [oracle.Find("crash", "module", f"the process ended by {signal.Signals(os.WTERMSIG(status)).name}")]
     return [oracle.Find(**item) for item in json.loads(text)] if text else []
 
@@ -199,7 +211,7 @@ def alike(one: oracle.Find, other: oracle.Find) -> bool:
     """Whether two finds are of one kind: for errors, by the error's class too."""
     if one.kind != other.kind or (one.way != other.way and one.kind not in ("crash", "hang")):
         return False
-    if one.kind in ("error", "compile", "save", "load"):
+    if one.kind in oracle.ERRORS:
         return _error_of(one) == _error_of(other)
     return True
 
@@ -209,69 +221,32 @@ def _error_of(find: oracle.Find) -> str:
     return "".join(letter for letter in text[:60] if not letter.isdigit())
 
 
-def shrink_find(program: Program, find: oracle.Find, seconds: float = SHRINK_SECONDS) -> tuple[Program, oracle.Find]:
-    """In this process, which must not have run an engine."""
+def shrink_find(
+    program: Program, find: oracle.Find, seconds: float = SHRINK_SECONDS, target: str = ""
+) -> tuple[Program, oracle.Find]:
+    """The smallest program that shows the find, and what it shows. In this process, which must not have run an engine.
+    A fault of the shrinker's own costs nothing but smallness."""
     ways = [] if find.way == "module" else [find.way]
     limit = 20.0 if find.way != "aot_inductor" else 300.0
-    last = [find]
+    best = [(program, find)]
 
     def fails(candidate: Program) -> bool:
-        for found in in_child(candidate, ways, limit, find.kind == "gradient"):
+        for found in in_child(candidate, ways, limit, find.kind == "gradient", target):
             if alike(found, find):
-                last[0] = found
+                best[0] = (candidate, found)
                 return True
         return False
 
-    return shrink(program, fails, seconds), last[0]
+    try:
+        if len(outputs := _outputs_of(program, find)) == 1:
+            fails(clean(dataclasses.replace(program.copy(), outputs=outputs)))
+        shrink(best[0][0], fails, seconds)
+    except Exception:
+        traceback.print_exc()
+    return best[0]
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
-
-
-class Journal:
-    """A file of lines of JSON, one for each run: how many programs, how long, what was found. Grows, never shrinks."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def next_index(self, options: Options) -> int:
-        return max(
-            (entry["first"] + entry["count"] for entry in self.entries if _same_series(entry, options)), default=0
-        )
-
-    def signatures(self) -> set[str]:
-        return {find["signature"] for entry in self.entries for find in entry["finds"]}
-
-    def add(self, entry: dict[str, Any]) -> None:
-        self.entries.append(entry)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-
-    def summary(self) -> str:
-        count = sum(entry["count"] for entry in self.entries)
-        hours = sum(entry["seconds"] for entry in self.entries) / 3600
-        ways: dict[str, int] = {}
-        for entry in self.entries:
-            for way, number in entry["ways"].items():
-                ways[way] = ways.get(way, 0) + number
-        in_a_row = 0
-        seen: set[str] = set()
-        for entry in self.entries:
-            fresh = [find for find in entry["finds"] if find["signature"] not in seen]
-            seen |= {find["signature"] for find in entry["finds"]}
-            last = max((find["index"] for find in fresh), default=None)
-            in_a_row = in_a_row + entry["count"] if last is None else entry["first"] + entry["count"] - 1 - last
-        by_way = ", ".join(f"{number} as {way}" for way, number in sorted(ways.items()))
-        return (
-            f"journal: {count} programs in {hours:.2f} hours ({by_way}), {len(seen)} different finds, "
-            f"nothing new in the last {in_a_row} programs"
-        )
-
-
-def _same_series(entry: dict[str, Any], options: Options) -> bool:
-    return bool(entry["source"] == options.source and entry["seed"] == options.seed)
 
 
 class Run:
@@ -284,90 +259,177 @@ class Run:
         self.report = report
         self.known = known
         self.shrink_seconds = shrink_seconds
-        self.entry: dict[str, Any] = {"source": options.source, "seed": options.seed, "first": None, "count": 0}
-        self.entry |= {"engines": 0, "repeated": 0, "ways": {}, "notes": {}, "parts": {}, "limits": {}, "finds": []}
-        self._worker: Worker | None = None
-        self._messages: dict[str, int] = {}
+        self.entry = Journal.new_entry(options)
+        self._lock = threading.Lock()
+        """Guards everything below, the entry, and `known`; not held while a program runs."""
+        self._done: set[int] = set()
+        self._stopped = False
+        self._lanes: list[_Lane] = []
+        self._repeats: dict[str, int] = {}
 
-    def until(self, deadline: float, indices: Iterator[int]) -> dict[str, Any]:
+    def until(self, deadline: float, indices: Iterator[int], jobs: int = 1) -> dict[str, Any]:
         """The entry, when the indices or the time end; a run that is broken off counts for what it did."""
         started = time.monotonic()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):
-            while time.monotonic() < deadline and (group := list(itertools.islice(indices, self.options.together))):
-                if self.entry["first"] is None:
-                    self.entry["first"] = group[0]
-                rest = self._check(group)
-                for index in rest:  # one of them ends the process: one by one
-                    if self._check([index]):
-                        self._ended(index)
-        if self._worker is not None:
-            self._worker.close()
-        self.entry["first"] = self.entry["first"] or 0
-        self.entry["seconds"] = time.monotonic() - started
-        self.entry["date"] = time.strftime("%Y-%m-%d")
+        self._indices = indices
+        self._deadline = deadline
+        self._lanes = [_Lane(self.options) for _ in range(jobs)]
+        threads = [threading.Thread(target=self._work, args=(lane,)) for lane in self._lanes]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            self._stopped = True
+            for lane in self._lanes:
+                lane.kill()
+            for thread in threads:
+                thread.join()
+        # Without a hole: those behind an index that was broken off are checked again by the next run.
+        first = min(self._done, default=0)
+        self.entry["first"] = first
+        self.entry["count"] = next(count for count in itertools.count() if first + count not in self._done)
+        self.entry["seconds"] = round(time.monotonic() - started, 1)
         return self.entry
 
-    def _check(self, group: list[int]) -> list[int]:
-        """Has the worker check the programs; those without an answer, because it ended."""
-        if self._worker is not None and (self._worker.ended or self._worker.asked >= BATCH):
-            self._worker.close()
-            self._worker = None
-        self._worker = self._worker or Worker(self.options)
-        slow = any("aot_inductor" in self.options.other_ways(index) for index in group)
-        rest = list(group)
-        self._worker.ask(group)
-        while rest:
-            answer = self._worker.answer(SECONDS["aot_inductor" if slow else "module"] * len(group))
-            if answer is None:
+    def _work(self, lane: _Lane) -> None:
+        while True:
+            with self._lock:
+                index = next(self._indices, None) if time.monotonic() < self._deadline and not self._stopped else None
+            if index is None:
                 break
-            rest.remove(answer["index"])
-            self._count(answer)
-        return rest
+            try:
+                self._check(lane, index)
+            except Exception:
+                self._failed(index, traceback.format_exc())
+        lane.close()
 
-    def _ended(self, index: int) -> None:
-        """The worker ended with this program, alone."""
-        assert self._worker is not None
-        self.entry["count"] += 1
-        program = sources.program(self.options.source, self.options.seed, index)
-        if program is not None:
-            kind = "hang" if self._worker.ended.startswith("no answer") else "crash"
-            self._found(index, program, oracle.Find(kind, "module", self._worker.ended))
+    def _check(self, lane: _Lane, index: int) -> None:
+        slow = "aot_inductor" in self.options.other_ways(index)
+        checker = lane.checker()
+        answer = checker.ask({"index": index}, SECONDS["aot_inductor" if slow else "module"])
+        if self._stopped:
+            return
+        if answer is None:  # the process ended
+            program = sources.program(self.options, index)
+            if program is not None:
+                kind = "hang" if checker.ended.startswith("no answer") else "crash"
+                self._found(lane, index, program, oracle.Find(kind, "module", checker.ended))
+        elif "failure" in answer:
+            self._failed(index, answer["failure"])
+        else:
+            verdict = answer["verdict"]
+            with self._lock:
+                self._count(verdict)
+            for find in verdict["finds"][:1]:
+                self._found(lane, index, Program.from_json(answer["program"]), oracle.Find(**find))
+        with self._lock:
+            self._done.add(index)
 
-    def _count(self, answer: dict[str, Any]) -> None:
-        verdict = answer["verdict"]
-        self.entry["count"] += 1
-        self.entry["engines"] += verdict["engines"]
+    def _failed(self, index: int, text: str) -> None:
+        """The machine's own fault: counted as a find, so that nobody takes the run for a clean one."""
+        with self._lock:
+            self._done.add(index)
+            self.entry["finds"].append({"index": index, "kind": "machine", "signature": "machine", "message": text})
+            self.report(f"\n=== the machine failed at index {index}\n{text}")
+
+    def _count(self, verdict: dict[str, Any]) -> None:
+        for name in ("engines", "exact_calls", "engine_calls"):
+            self.entry[name] += verdict[name]
         for way in verdict["ways"]:
             _add(self.entry["ways"], way, 1)
         for part, seconds in verdict["seconds"].items():
-            _add(self.entry["parts"], part, seconds)
+            _add(self.entry["parts"], part, round(seconds, 3))
         for note in verdict["notes"]:
             _add(self.entry["notes"], note.partition(":")[0], 1)
-        for find in verdict["finds"][:1]:
-            self._found(answer["index"], Program.from_json(answer["program"]), oracle.Find(**find))
 
-    def _found(self, index: int, program: Program, find: oracle.Find) -> None:
-        if find.kind in ("error", "compile", "save", "load", "gradient"):
-            message = find.kind + _error_of(find)
-            _add(self._messages, message, 1)
-            if self._messages[message] > 2:  # one message is shrunk twice, then counted
-                self.entry["repeated"] += 1
+    def _found(self, lane: _Lane, index: int, program: Program, find: oracle.Find) -> None:
+        with self._lock:
+            if self._is_limit(program, find, only_errors=True):
                 return
-        small, found = shrink_find(program, find, self.shrink_seconds) if self.shrink_seconds else (program, find)
-        limit = limits.covering(small, found.kind, found.message)
+            about = f"{find.kind}: {_about(program, find)}"
+            _add(self._repeats, about, 1)
+            if self._repeats[about] > SHRUNK:
+                self.entry["repeated"].setdefault(about, []).append(index)
+                return
+        small, found = lane.shrunk(program, find, self.shrink_seconds) if self.shrink_seconds else (program, find)
+        if self._stopped:
+            small, found = program, find
+        with self._lock:
+            if self._is_limit(small, found):
+                self._repeats[about] -= 1
+                return
+            name = signature(small, found.kind)
+            self.entry["finds"].append(
+                {"index": index, **dataclasses.asdict(found), "signature": name, "program": small.to_json()}
+            )
+            if name in self.known:
+                self.report(f"again ({program.origin}): {name}")
+                return
+            self.known.add(name)
+            self.report(f"\n=== {found.text()}\n{script(small, found.way, self.options.target)}\n")
+
+    def _is_limit(self, program: Program, find: oracle.Find, only_errors: bool = False) -> bool:
+        """Counts a find that a limit covers. Errors have messages to know them by; other finds are shrunk first, so
+        that a limit covers nothing that merely happens beside it."""
+        if only_errors and find.kind not in oracle.ERRORS:
+            return False
+        limit = limits.covering(program, find.kind, find.message, self.options.target)
         if limit is not None:
             _add(self.entry["limits"], limit.name, 1)
-            return
-        name = signature(small, found.kind)
-        self.entry["finds"].append(
-            {"index": index, **dataclasses.asdict(found), "signature": name, "program": small.to_json()}
-        )
-        if name in self.known:
-            self.report(f"again ({program.origin}): {name}")
-            return
-        self.known.add(name)
-        self.report(f"\n=== {found.text()}\n{script(small, found.way)}\n")
+        return limit is not None
+
+
+class _Lane:
+    """A process that checks and one that shrinks, made when needed."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._checker: Worker | None = None
+        self._shrinker: Worker | None = None
+
+    def checker(self) -> Worker:
+        if self._checker is not None and (self._checker.ended or self._checker.asked >= BATCH):
+            self._checker.close()
+            self._checker = None
+        self._checker = self._checker or Worker(self._options)
+        return self._checker
+
+    def shrunk(self, program: Program, find: oracle.Find, seconds: float) -> tuple[Program, oracle.Find]:
+        """The program as it is, where the shrinker fails."""
+        if self._shrinker is None or self._shrinker.ended:
+            self._shrinker = Worker(self._options)
+        request = {"program": program.to_json(), "find": dataclasses.asdict(find), "seconds": seconds}
+        answer = self._shrinker.ask(request, seconds + 60.0)
+        if answer is None or "failure" in answer:
+            return program, find
+        return Program.from_json(answer["program"]), oracle.Find(**answer["find"])
+
+    def kill(self) -> None:
+        for process in (self._checker, self._shrinker):
+            if process is not None:
+                process.kill()
+
+    def close(self) -> None:
+        for process in (self._checker, self._shrinker):
+            if process is not None:
+                process.close()
+
+
+def _about(program: Program, find: oracle.Find) -> str:
+    """What a find is about before it is shrunk: the error's beginning, or the operator that made the wrong result."""
+    if find.kind in oracle.ERRORS:
+        return _error_of(find)
+    names = _outputs_of(program, find)
+    codes = [step.code for step in program.steps if set(step.out) & set(names)]
+    return "; ".join(sorted(set(codes)))
+
+
+def _outputs_of(program: Program, find: oracle.Find) -> list[str]:
+    """The results that the find names, or all."""
+    at = re.search(r"result (\d+)", find.message)
+    return program.outputs[int(at[1]) : int(at[1]) + 1] if at else program.outputs
 
 
 def _add(counts: dict[str, Any], name: str, amount: float) -> None:

@@ -108,10 +108,11 @@ def _fewer_outputs(program: Program) -> Iterator[Program]:
 def _as_inputs(program: Program, names: list[str]) -> list[Input] | None:
     """New inputs that hold what the named values hold in the calls; None where that cannot be said."""
     runs = []
+    on_cpu = dataclasses.replace(program, device="cpu")  # who forks may not touch a GPU
     for number in (0, 1):
         try:
             with torch.no_grad():
-                runs.append(run_steps(program, input_tensors(program, number), lambda step, values: None))
+                runs.append(run_steps(on_cpu, input_tensors(on_cpu, number), lambda step, values: None))
         except Exception:
             break
     if not runs:
@@ -250,8 +251,9 @@ def _smaller(program: Program) -> Iterator[Program]:
 
 def _listed(program: Program) -> Iterator[Program]:
     """Elements as a list, so that the next pass can change one of them."""
-    inputs = {number: input_tensors(program, number) for number in (1, 0)}
-    constants = constant_tensors(program)
+    on_cpu = dataclasses.replace(program, device="cpu")
+    inputs = {number: input_tensors(on_cpu, number) for number in (1, 0)}
+    constants = constant_tensors(on_cpu)
     for kind, position, leaf in _leaves(program):
         if leaf.fill.kind == "values":
             continue
@@ -276,20 +278,12 @@ def _simpler_values(program: Program) -> Iterator[Program]:
                 getattr(made, kind)[position].fill.values = [simple]
                 yield made
         for index, value in enumerate(values):
-            for simple in (
-                one,
-                zero,
-                *([float(round(value))] if isinstance(value, float) and abs(value) < 1e6 else []),
-            ):
-                if _equal(value, one) or _equal(value, zero) or _equal(value, simple):
-                    continue
-                if (
-                    isinstance(value, float)
-                    and value == round(value)
-                    and abs(value) < 1e6
-                    and simple not in (one, zero)
-                ):
-                    continue
+            if _equal(value, one) or _equal(value, zero):
+                continue
+            candidates = [one, zero]
+            if isinstance(value, float) and abs(value) < 1e6 and value != round(value):
+                candidates.append(float(round(value)))
+            for simple in candidates:
                 made = program.copy()
                 getattr(made, kind)[position].fill.values[index] = simple
                 yield made

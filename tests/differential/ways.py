@@ -18,7 +18,8 @@ from . import program as plain
 from .program import Program
 
 FORMATS = {"exported_program": ".ep", "torchscript": ".ts", "aot_inductor": ".pt2"}
-WAYS = ("module", *FORMATS)
+BUILT_ONLY = ("tensorrt_rtx",)
+"""Targets whose engines are built and not run."""
 
 
 def keep_operator_lists() -> None:
@@ -30,6 +31,17 @@ def keep_operator_lists() -> None:
     listed = functools.cache(utils._collect_all_valid_cia_ops)
     for module in (decomp_utils, exported_program):
         module._collect_all_valid_cia_ops = lambda: set(listed())  # type: ignore[attr-defined]
+
+
+def warm_up() -> None:
+    """Has this process import, without running an engine, what compiling imports: forks of it need not, which takes two
+    seconds of each."""
+    module = plain.make_module(
+        Program([plain.Input("x0", "float32", [2])], [], [plain.Step(["v0"], "-{0}", ["x0"])], ["v0"])
+    )
+    with torch.no_grad():
+        exported = torch.export.export(module, (torch.zeros(2),), strict=False)
+        torch_tensorrt.dynamo.compile(exported, min_block_size=1, dryrun=True)
 
 
 class NotExportableError(Exception):
@@ -57,9 +69,13 @@ def capture(program: Program, module: nn.Module, inputs: Sequence[torch.Tensor])
     raise NotExportableError(str(failure)) from failure
 
 
-def compile_program(exported: ExportedProgram) -> nn.Module:
+def compile_program(exported: ExportedProgram, target: str = "") -> nn.Module:
+    """As a user does; where building is all that happens, what cannot be built is an error and no fallback."""
+    settings: dict[str, Any] = {"pass_through_build_failures": target in BUILT_ONLY}
+    if target:
+        settings["targets"] = [target]
     with torch.no_grad():
-        return torch_tensorrt.dynamo.compile(exported, min_block_size=1)
+        return torch_tensorrt.dynamo.compile(exported, min_block_size=1, **settings)
 
 
 def save_program(module: nn.Module, way: str, folder: Path) -> Path:
