@@ -37,7 +37,7 @@ from .dynamo._small_sizes import examine
 from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device, symbol_ranges
 from .dynamo._trace import trace as _trace
 from .runtime import CudaGraphsTorchTensorRTModule
-from .runtime._module import CompiledModule, TorchBlock
+from .runtime._module import CompiledModule, TorchBlock, name_inputs_apart
 from .runtime._scripted import script_program
 from .runtime._torchscript import NotScriptableError
 
@@ -265,12 +265,15 @@ def _input_names(program: ExportedProgram) -> list[str | None]:
 
 
 class _LoadedProgram(ExportedProgram):
-    """An ExportedProgram whose modules name the value that is out of range, too."""
+    """An ExportedProgram whose modules name the value that is out of range, too, and take inputs of any names."""
 
     def module(self, check_guards: bool = False) -> torch.fx.GraphModule:
         # PyTorch has two checks of the same ranges; the one that is left names input, dimension, range and value.
         with CAPTURE_LOCK:
-            return super().module(check_guards=check_guards)
+            module = super().module(check_guards=check_guards)
+        if name_inputs_apart(module.graph):
+            module.recompile()
+        return module
 
 
 # --- save and load ---

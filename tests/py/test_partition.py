@@ -253,6 +253,62 @@ def test_sizes_from_data_are_known_where_they_are_used(function: Any, falls_back
         assert_same(module(x, torch.tensor(counts)), expected)
 
 
+class Parts(nn.Module):
+    """A block of PyTorch's that makes parts (of cumulative maxima) between those that it takes from an engine: fx calls
+    all of them `getitem`."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.linear = nn.Linear(6, 6 * parts)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, *others = self.linear(x).reshape(x.shape[0], self.parts, 6).unbind(1)
+        for part in others:
+            y = torch.cummax(y, 0).values - torch.cummin(part, 1).values
+        return y
+
+
+FORMS = {"exported_program": "m.pt2", "torchscript": "m.ts"}
+
+
+def forms_of(module: Any, folder: Path) -> list[Any]:
+    for output_format, name in FORMS.items():
+        torch_tensorrt.save(module, folder / name, output_format=output_format)
+    return [module, torch_tensorrt.load(folder / "m.pt2").module(), torch_tensorrt.load(folder / "m.ts")]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_parts_of_blocks_that_have_parts(parts: int, tmp_path: Path) -> None:
+    model, x = Parts(parts).eval(), torch.randn(5, 6)
+    module = compiled(model, x, torch_executed_ops={"torch.ops.aten.sub.Tensor"})
+    assert kinds(module) == ["_run_on_acc", "_run_on_gpu"]
+    with torch.no_grad():
+        for form in forms_of(module, tmp_path):
+            assert_same(form(x), model(x))
+
+
+NAMES = [("input", "input_1"), ("sum", "sum_1"), ("sum_1", "sum"), ("len", "len_2"), ("x_1", "x"), ("getitem", "relu")]
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
+@pytest.mark.parametrize("keywords", [False, True])
+@pytest.mark.parametrize("names", NAMES, ids=" ".join)
+def test_names_of_inputs(names: tuple[str, str], keywords: bool, compiled: bool, tmp_path: Path) -> None:
+    """fx renames inputs that are called like a builtin function, at times to the name of another."""
+    source = """def forward(self, {0}, {1}):
+        return torch.relu({0}) * 2 - {1}, torch.cummax({1}, 0).values + {0}"""
+    scope: dict[str, Any] = {"torch": torch}
+    exec(source.format(*names), scope)
+    model = type("Named", (nn.Module,), {"forward": scope["forward"]})().eval()
+    x, y = torch.randn(4, 3), torch.randn(4, 3)
+    args, kwargs = ((), dict(zip(names, (x, y), strict=True))) if keywords else ((x, y), {})
+    program = torch.export.export(model, args, kwargs)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1 if compiled else 100)
+    for form in forms_of(module, tmp_path):
+        assert_same(form(*args, **kwargs), model(x, y))
+
+
 class Applied(nn.Module):
     def __init__(self, function: Any) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ import torch
 from py_models import Function, assert_same
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.utils import _pytree as pytree
 
 import torch_tensorrt
@@ -93,3 +94,39 @@ def test_modules(model: nn.Module) -> None:
         for size in (1, 5):
             x = torch.rand(size, 3, 6)
             assert_same(module(x), model(x))
+
+
+class Flexible(nn.Module):
+    """Attention of four heads with a score of its own, between projections."""
+
+    def __init__(self, score: Callable[..., torch.Tensor] | None, masked: bool) -> None:
+        super().__init__()
+        self.inward, self.outward = nn.Linear(16, 48), nn.Linear(16, 16)
+        self.score, self.masked = score, masked
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, length, _ = x.shape
+        q, k, v = self.inward(x).reshape(rows, length, 3, 4, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        mask = create_block_mask(_not_later, None, None, length, length, device="cpu") if self.masked else None
+        y = flex_attention(q, k, v, score_mod=self.score, block_mask=mask)
+        return self.outward(y.transpose(1, 2).reshape(rows, length, 16)).relu()
+
+
+def _not_later(_batch: Any, _head: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    return query >= key
+
+
+def _distance(score: torch.Tensor, _batch: Any, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> Any:
+    return score - (query - key).abs() / (head + 1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_block_size": 1}], ids=["defaults", "small blocks"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("score", [None, _distance])
+def test_flex_attention(score: Any, masked: bool, settings: dict[str, Any]) -> None:
+    model, x = Flexible(score, masked).eval(), torch.randn(2, 128, 16)
+    with torch.no_grad():
+        program = torch.export.export(model, (x,), strict=False)
+        for _ in range(2):
+            assert_same(torch_tensorrt.dynamo.compile(program, **settings)(x), model(x))
+            x = torch.randn(2, 128, 16)

@@ -153,6 +153,7 @@ class _TorchBlockBuilder:
         if node not in self.inputs:
             with self._graph.inserting_before(self._placeholders_end):
                 placeholder = self._graph.placeholder(node.name)
+            placeholder.target = placeholder.name  # another one if a node of this graph has that name
             if isinstance(value_of(node), torch.SymInt):
                 placeholder.meta["script_type"] = "int"
             self.inputs[node] = placeholder

@@ -18,7 +18,7 @@ from .._capture_lock import CAPTURE_LOCK
 from .._device import Device
 from .._library import load_binding
 from .._settings import CompilationSettings, log_unused, make_settings
-from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_calling_convention
+from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_calling_convention, name_inputs_apart
 from ._assemble import Assembly, CallingConvention
 from ._graph import Program, Refusal, block_graph, query, refusal
 from ._lowering import UnreliableCaptureError, lower
@@ -101,6 +101,8 @@ def compile_program(
     with CAPTURE_LOCK:
         original = exported.module()
     assert isinstance(original, fx.GraphModule)
+    if name_inputs_apart(original.graph):
+        original.recompile()
     original.meta["torch_tensorrt_program"] = exported  # so that it can be saved like a compiled module
     return original
 

@@ -274,8 +274,28 @@ def _rebuild_compiled(
     return module
 
 
+def name_inputs_apart(graph: fx.Graph) -> bool:
+    """Renames inputs that would overwrite each other; whether there were any.
+
+    An input whose parameter's name fx does not take (`input`, a builtin) is a node `input_1`, and forward begins with
+    `input_1 = input`: wrong where `input_1` is another parameter, which is read after that.
+    """
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    parameters = {str(node.target) for node in inputs}
+    renamed = False
+    for node in inputs:
+        name = node.name
+        while name != node.target and name in parameters:
+            name += "_"
+        if name != node.name:
+            node._rename(name)
+            renamed = True
+    return renamed
+
+
 def apply_calling_convention(graph: fx.Graph, orig_args: list[str] | None, in_spec: Any, out_spec: Any) -> None:
     """Lets forward take and return the original module's nested structures; None: flat tensors as they are."""
+    name_inputs_apart(graph)
     if orig_args is not None:
         info = fx.graph._PyTreeInfo(orig_args, in_spec, out_spec)
         graph.set_codegen(fx.graph._PyTreeCodeGen(info))
