@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from py_models import Counter, Mlp, Split, assert_same
@@ -56,11 +57,20 @@ def test_changed_weights_are_noticed() -> None:
         assert_same(fast(x), model(x))
 
 
+def counted(_: Any, model: torch.nn.Module) -> None:
+    """PyTorch counts no writes through ``.data`` and numpy; this makes it count one."""
+    torch.autograd.graph.increment_version(model.parameters())
+
+
 CHANGES: dict[str, Callable[[torch.nn.Module], Any]] = {
     "written": lambda model: model.second.weight.mul_(3),
     "copied": lambda model: model.second.weight.copy_(torch.rand_like(model.second.weight)),
     "other memory": lambda model: setattr(model.second.weight, "data", torch.rand_like(model.second.weight)),
     "other memory of a bias": lambda model: setattr(model.first.bias, "data", model.first.bias + 1),
+    "written through .data, and counted": lambda model: counted(model.second.weight.data.add_(1), model),
+    "written by numpy, and counted": lambda model: counted(
+        np.add(w := model.first.bias.detach().numpy(), 1, out=w), model
+    ),
     "another layer": lambda model: setattr(model, "first", torch.nn.Linear(16, 32)),
     "another parameter": lambda model: setattr(model.first, "bias", torch.nn.Parameter(torch.rand(32))),
     "loaded": lambda model: model.load_state_dict(Mlp().state_dict()),

@@ -4,7 +4,8 @@
 Each graph that torch.compile captures is exported and compiled like a model of its own. Its parameters and buffers
 become constants of the engines; every call checks that they are still the same tensors, in the same memory, unwritten
 since, and compiles again if they are not. What is written around PyTorch's count of changes (in place through ``.data``
-or through numpy) is not noticed. The results take no gradients.
+or through numpy) is noticed once ``torch.autograd.graph.increment_version(model.parameters())`` has counted it. The
+results take no gradients.
 """
 
 from __future__ import annotations
