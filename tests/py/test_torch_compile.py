@@ -13,6 +13,7 @@ import pytest
 import torch
 from py_models import Counter, Mlp, Split, assert_same
 from torch import nn
+from torch.nn import functional as F
 
 import torch_tensorrt
 from torch_tensorrt import runtime
@@ -135,6 +136,69 @@ def test_numbers_as_arguments(dynamic: bool | None) -> None:
     for n in (2, 3, 0, 1, 5, 6, -1, 4):
         x = torch.randn(5, 2)
         assert_same(fast(x, n, 0.5), function(x, n, 0.5))
+
+
+class UNet(nn.Module):
+    """Three levels, for sizes that no level halves evenly."""
+
+    def __init__(self, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        widths = ((3, 4), (4, 8), (8, 8)), ((16, 4), (8, 4))
+        self.down, self.up = (
+            nn.ModuleList(nn.Sequential(nn.Conv2d(i, o, 3, padding=1), norm(o), nn.SiLU()) for i, o in part)
+            for part in widths
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        passed: list[torch.Tensor] = []
+        for level in self.down:
+            x = level(F.avg_pool2d(x, 2) if passed else x)
+            passed.append(x)
+        passed.pop()
+        for level in self.up:
+            beside = passed.pop()
+            x = level(torch.cat([F.interpolate(x, size=beside.shape[-2:]), beside], 1))
+        return x
+
+
+@pytest.mark.parametrize("dynamic", [True, None])
+@pytest.mark.parametrize(
+    "norm", [lambda n: nn.GroupNorm(2, n), nn.BatchNorm2d, nn.InstanceNorm2d], ids=["group", "batch", "instance"]
+)
+def test_images_of_any_size(norm: Callable[[int], nn.Module], dynamic: bool | None) -> None:
+    model = UNet(norm).eval()
+    fast = torch.compile(model, backend="torch_tensorrt", options=OPTIONS, dynamic=dynamic)
+    with torch.no_grad():
+        for size in ((1, 3, 33, 45), (1, 3, 37, 51), (2, 3, 64, 40), (1, 3, 9, 8)):
+            x = torch.randn(*size)
+            assert_same(fast(x), model(x))
+            assert engines_of(fast)
+
+
+class Scaled(nn.Module):
+    """A number of the module, one of the caller, and one of the caller that an operator takes as a constant only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+        self.factor = 2.0
+
+    def forward(self, x: torch.Tensor, shift: float, eps: float) -> torch.Tensor:
+        return F.layer_norm(self.norm(x) * self.factor + shift, (4,), eps=eps)
+
+
+@pytest.mark.parametrize("dynamic", [True, None])
+def test_numbers_of_modules_and_of_callers(dynamic: bool | None) -> None:
+    model = Scaled().eval()
+    fast = torch.compile(model, backend="torch_tensorrt", options=OPTIONS, dynamic=dynamic)
+    with torch.no_grad():
+        for shift, eps in ((0.5, 1e-5), (1.5, 1e-5), (1.5, 0.1), (-2.0, 0.0)):
+            x = torch.randn(3, 4)
+            assert_same(fast(x, shift, eps), model(x, shift, eps))
+            assert engines_of(fast)
+            model.factor += 1
+            model.norm.eps *= 100
+            assert_same(fast(x, shift, eps), model(x, shift, eps))
 
 
 @pytest.mark.parametrize("dynamic", [None])

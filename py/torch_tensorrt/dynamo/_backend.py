@@ -19,6 +19,7 @@ import sympy
 import torch
 from torch import fx
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from .._compiled_graphs import announce, being_called
 from .._settings import CompilationSettings, make_settings
@@ -92,14 +93,26 @@ class _CompiledGraph:
     def __init__(self, gm: fx.GraphModule, inputs: Sequence[Any], settings: CompilationSettings) -> None:
         self._gm, self._settings, self._inputs = gm, settings, list(inputs)
         self._weights = [index for index, value in enumerate(inputs) if _is_weight(value)]
-        weights = set(self._weights)
-        self._open = [index for index in range(len(inputs)) if index not in weights]
+        self._placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
+        self._numbers = {
+            index: _specialized(node) for index, node in enumerate(self._placeholders) if _is_number_of_module(node)
+        }
         self._modules = being_called()
-        self._compile(inputs)
+        try:
+            self._compile(inputs)
+        except (torch._dynamo.exc.UserError, GuardOnDataDependentSymNode):
+            # Some operators take no number that is known only when they run.
+            others = [i for i, node in enumerate(self._placeholders) if _is_number(node) and i not in self._numbers]
+            if not others:
+                raise
+            self._numbers.update((index, _specialized(self._placeholders[index])) for index in others)
+            self._compile(inputs)
 
     def _compile(self, args: Sequence[Any]) -> None:
-        module = _bind(self._gm, {index: args[index] for index in self._weights})
-        placeholders = [node for node in self._gm.graph.nodes if node.op == "placeholder"]
+        compiled_in = {*self._weights, *self._numbers}
+        self._open = [index for index in range(len(args)) if index not in compiled_in]
+        module = _bind(self._gm, {index: args[index] for index in self._weights}, self._numbers)
+        placeholders = self._placeholders
         examples = tuple(_example(self._inputs[index]) for index in self._open)
         shapes = tuple(_dynamic_dims(placeholders[index], self._inputs[index]) for index in self._open)
         with torch._guards.tracing(None), torch.no_grad():
@@ -129,8 +142,26 @@ def _weight_name(index: int) -> str:
     return f"_weight_{index}"
 
 
-def _bind(gm: fx.GraphModule, weights: Mapping[int, torch.Tensor]) -> fx.GraphModule:
-    """A copy of the graph with some inputs replaced by buffers."""
+def _is_number(placeholder: fx.Node) -> bool:
+    """A float that torch.compile has not compiled in, which comes as a tensor, of which the graph reads the item."""
+    comes_as_tensor = getattr(placeholder.meta.get("grapharg"), "pass_arg_as_tensor", False)
+    read = [isinstance(user.meta.get("example_value"), torch.SymFloat) for user in placeholder.users]
+    return bool(comes_as_tensor and read and all(read))
+
+
+def _is_number_of_module(placeholder: fx.Node) -> bool:
+    """Such as the epsilon of a normalization, which with dynamic=True is open like an argument."""
+    return _is_number(placeholder) and placeholder.meta["grapharg"].source.guard_source.is_unspecialized_nn_module()
+
+
+def _specialized(placeholder: fx.Node) -> float:
+    """The number's value; torch.compile compiles again when it has another."""
+    value: Any = next(user.meta["example_value"] for user in placeholder.users)
+    return float(value)
+
+
+def _bind(gm: fx.GraphModule, weights: Mapping[int, torch.Tensor], numbers: Mapping[int, float]) -> fx.GraphModule:
+    """A copy of the graph with some inputs replaced by buffers and by numbers."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.output(graph.graph_copy(gm.graph, copies))
@@ -143,6 +174,11 @@ def _bind(gm: fx.GraphModule, weights: Mapping[int, torch.Tensor]) -> fx.GraphMo
             attribute = graph.get_attr(_weight_name(index))
         node.replace_all_uses_with(attribute)
         graph.erase_node(node)
+    for index, number in numbers.items():
+        for item in list(placeholders[index].users):
+            item.replace_all_uses_with(number)
+            graph.erase_node(item)
+        graph.erase_node(placeholders[index])
     module.recompile()
     return module
 
