@@ -88,6 +88,24 @@ def test_modules() -> None:
     check(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), x)
 
 
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize(("masked", "is_causal"), [(False, False), (False, True), (True, False)])
+def test_kernel_for_the_cpu(masked: bool, is_causal: bool, dynamic: bool) -> None:
+    """What PyTorch chooses there; its logarithms are read by nobody."""
+    q, k, v = (torch.randn(2, 4, 8, 16) for _ in range(3))
+    mask = [torch.randn(2, 1, 8, 8)] if masked else []
+
+    def function(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *mask: torch.Tensor) -> torch.Tensor:
+        chosen = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return chosen(q, k, v, 0.0, is_causal, attn_mask=mask[0] if mask else None, scale=0.3)[0]
+
+    batch = {0: Dim("b", min=1, max=4)}
+    outcome = compile_function(function, q, k, v, *mask, dynamic=([batch] * (3 + masked)) if dynamic else None)
+    assert not outcome.refusals
+    for size in (2, 1) if dynamic else (2,):
+        outcome.check(*(x[:size] for x in (q, k, v, *mask)))
+
+
 # What PyTorch chooses for a GPU; results for training, such as a uint64 seed, are read by nobody.
 CHOSEN: dict[str, Callable[..., torch.Tensor]] = {
     "flash": lambda q, k, v, causal, scale: torch.ops.aten._scaled_dot_product_flash_attention(

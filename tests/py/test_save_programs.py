@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import namedtuple
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,8 @@ from torch.utils import _pytree as pytree
 
 import torch_tensorrt
 
-FORMATS = {"exported_program": "m.ep.pt2", "torchscript": "m.ts"}
+SUFFIX = {"exported_program": "ep.pt2", "torchscript": "ts", "aot_inductor": "pt2"}
+FORMATS = ("exported_program", "torchscript")
 Pair = namedtuple("Pair", "first second")
 
 
@@ -37,7 +39,7 @@ class Behind(nn.Module):
 
 
 def in_format(module: Any, output_format: str, folder: Path) -> Any:
-    path = folder / FORMATS[output_format]
+    path = folder / f"m.{SUFFIX[output_format]}"
     torch_tensorrt.save(module, path, output_format=output_format)
     loaded = torch_tensorrt.load(path)
     return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded
@@ -253,8 +255,10 @@ def test_saving_decides_nothing_anew(output_format: str, name: str, tmp_path: Pa
         assert_same(run(x, torch.ones(1)), model(x, torch.ones(1)))
 
 
-@pytest.mark.parametrize("output_format", FORMATS)
-@pytest.mark.parametrize("where", ["compiled and saved", "saved"])
+@pytest.mark.parametrize(
+    ("output_format", "where"),
+    [*itertools.product(FORMATS, ("compiled and saved", "saved")), ("aot_inductor", "compiled and saved")],
+)
 def test_inference_mode(output_format: str, where: str, tmp_path: Path) -> None:
     model = Behind(lambda y: torch.cummax(y, 0).values).eval()
     with torch.inference_mode(where == "compiled and saved"):
