@@ -90,6 +90,19 @@ def sharing(tensors: Sequence[torch.Tensor]) -> list[int]:
     return [first.setdefault(tensor.untyped_storage().data_ptr(), index) for index, tensor in enumerate(tensors)]
 
 
+@pytest.mark.parametrize("name", list(IDENTITIES))
+def test_an_identity_alone_shares_memory_as_in_eager(name: str) -> None:
+    """Nothing beside it keeps it in PyTorch."""
+
+    class Alone(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return IDENTITIES[name](x)
+
+    x = torch.rand(3, 4)
+    run = torch_tensorrt.compile(Alone().eval(), arg_inputs=[x], min_block_size=1)
+    assert sharing([x, run(x)]) == sharing([x, Alone()(x)])
+
+
 @pytest.fixture(scope="module")
 def identities() -> Any:
     return torch_tensorrt.compile(Identities().eval(), arg_inputs=[torch.rand(3, 4)], min_block_size=1)

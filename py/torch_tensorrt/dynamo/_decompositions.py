@@ -16,6 +16,8 @@ from .._library import load_binding
 
 # Taken apart they end in aten.index_put, which takes the negative indices that eager refuses here; nothing converts it.
 _WHOLE = (torch.ops.aten.index_add.default, torch.ops.aten.index_copy.default)
+# Its result may be its argument, which its schema does not say: taken apart it is that or a cast.
+_IN_PARTS = (torch.ops.aten.type_as.default,)
 
 
 def _overload(target: str) -> torch._ops.OpOverload | None:
@@ -60,7 +62,7 @@ def _decomposition_table(decompose_attention: bool) -> dict[Any, Callable[..., A
     attention = torch.ops.aten.scaled_dot_product_attention.default
     for target in load_binding().supported_targets():
         op = _overload(target)
-        if op is not None and not (decompose_attention and op is attention):
+        if op is not None and op not in _IN_PARTS and not (decompose_attention and op is attention):
             table.pop(op, None)
     return table
 
