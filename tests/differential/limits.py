@@ -18,10 +18,13 @@ import torch
 from .program import Input, Program, Step, constant_tensors, input_tensors, run_steps
 
 
-def _shows(inputs: list[Input], writes: list[str]) -> str:
-    """A program that writes into its first input, as JSON."""
-    steps = [Step([], code, [inputs[0].name]) for code in writes]
-    return Program(inputs, [], steps, [inputs[0].name], calls=[0]).to_json()
+_WRITES = r"^\{0\}(\.\w+_\(|.* [-+*/]?= )"
+"""A step that writes its first operand."""
+
+
+def _shows(inputs: list[Input], steps: list[Step], outputs: list[str]) -> str:
+    """A program as JSON."""
+    return Program(inputs, [], steps, outputs, calls=[0]).to_json()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,20 @@ LIMITS: tuple[Limit, ...] = (
         message=r"more than one element of the written-to tensor refers to a single memory location",
         reason="PyTorch writes all elements of such a view in an order that it does not promise, and deprecates it.",
         documented='docs/semantics.md, "Not promised"',
-        shows=_shows([Input("x0", "float32", [2, 3], "expanded")], ["{0}.zero_()"]),
+        shows=_shows([Input("x0", "float32", [2, 3], "expanded")], [Step([], "{0}.zero_()", ["x0"])], ["x0"]),
+    ),
+    Limit(
+        name="views of what is written",
+        kind="alias",
+        code=_WRITES,
+        message=r"a write does not change",
+        reason="What a model writes is written after its blocks: a view of it is a result of its own, equal to eager's.",
+        documented='docs/semantics.md, "Not promised"; docs/architecture.md, "Decisions and why"',
+        shows=_shows(
+            [Input("x0", "float32", [2, 3])],
+            [Step([], "{0}.mul_(2)", ["x0"]), Step(["v0"], "{0}.t()", ["x0"])],
+            ["v0"],
+        ),
     ),
     Limit(
         name="NaN and infinities on TensorRT",

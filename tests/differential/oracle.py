@@ -20,7 +20,7 @@ import dataclasses
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -375,9 +375,9 @@ def _poison(tensor: torch.Tensor) -> bool:
         return False
 
 
-def sharing(run: Any, program: Program) -> tuple[dict[tuple[str, str], bool], Call] | None:
-    """What a write into each result changes ((result, other) -> True), and a call after all writes; None where the call
-    fails."""
+def sharing(run: Any, program: Program) -> tuple[dict[tuple[str, str], bool], Call, Collection[str]] | None:
+    """What a write into each result changes ((result, other) -> True), a call after all writes, and the names of what
+    was looked at; None where the call fails."""
     inputs = input_tensors(program, 0)
     try:
         with torch.no_grad():
@@ -403,7 +403,7 @@ def sharing(run: Any, program: Program) -> tuple[dict[tuple[str, str], bool], Ca
         for name, other in things.items():
             if name != f"result {index}" and not _identical(memory(other), before[name]):
                 changed[(f"result {index}", name)] = True
-    return changed, run_calls(run, program, [0])[0]
+    return changed, run_calls(run, program, [0])[0], things.keys()
 
 
 def _identical(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -420,6 +420,9 @@ def compare_sharing(
         if pair not in right[0]:
             what = "it cannot be written" if pair[1] == "cannot be written" else f"a write changes {pair[1]}"
             return Find("alias", way, f"{pair[0]}: {what}, which it does not in eager")
+    for pair in right[0]:
+        if pair not in mine[0] and pair[1] in mine[2]:
+            return Find("alias", way, f"{pair[0]}: a write does not change {pair[1]}, as it does in eager")
     if not any(name.startswith("buffer") for _, name in right[0]):
         found = compare_calls([mine[1]], [right[1]], way, others)
         if found:
@@ -538,6 +541,7 @@ def _check(
 
     settle(_caller_unchanged(module, program, inputs, state, "compile"))
     if target in ways.BUILT_ONLY:
+        verdict.ways.append(f"built for {target}")
         return
     paths: dict[str, Path] = {}
     for way in other_ways:

@@ -148,7 +148,12 @@ def loses_nan(self: Faulty, inputs: tuple[Any, ...]) -> Any:
     return self.inner(*inputs).nan_to_num(0.0)
 
 
+def copies_its_result(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+    return self.inner(*inputs).clone()
+
+
 FAULTS: list[tuple[Any, str, str]] = [
+    (copies_its_result, "{0}.t()", "alias"),
     (off_by_one, "{0} * 3", "value"),
     (later_call, "{0} * 3", "value"),
     (other_dtype, "{0} * 3", "dtype"),

@@ -28,6 +28,8 @@ def keep_operator_lists() -> None:
     from torch._export import utils
     from torch.export import decomp_utils, exported_program
 
+    if not hasattr(utils, "_collect_all_valid_cia_ops"):  # PyTorch's own, and not the same in every release
+        return
     listed = functools.cache(utils._collect_all_valid_cia_ops)
     for module in (decomp_utils, exported_program):
         module._collect_all_valid_cia_ops = lambda: set(listed())  # type: ignore[attr-defined]
