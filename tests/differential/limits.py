@@ -17,7 +17,6 @@ import torch
 
 from .program import Input, Program, Step, constant_tensors, input_tensors, run_steps
 
-
 _WRITES = r"^\{0\}(\.\w+_\(|.* [-+*/]?= )"
 """A step that writes its first operand."""
 
@@ -62,7 +61,7 @@ LIMITS: tuple[Limit, ...] = (
         kind="alias",
         code=_WRITES,
         message=r"a write does not change",
-        reason="What a model writes is written after its blocks: a view of it is a result of its own, equal to eager's.",
+        reason="What a model writes is written after its blocks: a view of it is a result of its own.",
         documented='docs/semantics.md, "Not promised"; docs/architecture.md, "Decisions and why"',
         shows=_shows(
             [Input("x0", "float32", [2, 3])],
