@@ -29,6 +29,7 @@ from .program import (
     Step,
     _namespace,
     _rendered,
+    clean,
     fill_tensor,
     lay_out,
     torch_dtype,
@@ -459,6 +460,7 @@ def _draw(rng: random.Random, wanted: Sequence[operators.Row]) -> Program:
 
 
 def _finish(g: Draw) -> Program:
+    """What nothing reads is left out: no compiler runs it, so that its errors are nobody's."""
     program = g.program
     results = [name for step in program.steps for name in step.out]
     ends = [name for name in results if name not in g.used]
@@ -473,6 +475,4 @@ def _finish(g: Draw) -> Program:
         program.calls = [0, 1, 0]
     elif g.rng.random() < 0.2:
         program.calls = [0, -1, 1, 0]
-    dims = {size for item in program.inputs for size in item.shape if isinstance(size, str)}
-    program.dims = {name: dim for name, dim in program.dims.items() if name in dims}
-    return program
+    return clean(program, keep_writes=True)

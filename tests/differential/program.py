@@ -411,3 +411,28 @@ def dynamic_shapes_source(program: Program) -> str:
         axes = [f"{axis}: d[{size!r}]" for axis, size in enumerate(item.shape) if isinstance(size, str)]
         entries.append("{" + ", ".join(axes) + "}" if axes else "None")
     return f"({', '.join(entries)},)"
+
+
+def clean(program: Program, keep_writes: bool = False) -> Program:
+    """Without steps, inputs, constants and dims that nothing reads. A write into a value that nothing reads, but maybe
+    through another view, goes too, unless `keep_writes`."""
+    made = program.copy()
+    needed = set(made.outputs)
+    kept = []
+    for step in reversed(made.steps):
+        writes = not step.out and (
+            keep_writes
+            or step.args[0][0] in "xw"
+            or step.args[0] in needed
+            or any(step.args[0] in other.args for other in kept)
+        )
+        if writes or needed & set(step.out):
+            kept.append(step)
+            needed |= set(step.args)
+    made.steps = kept[::-1]
+    needed |= {item.of for item in made.constants if item.name in needed and item.of}
+    made.constants = [item for item in made.constants if item.name in needed]
+    made.inputs = [item for item in made.inputs if item.name in needed] or made.inputs[:1]
+    used = {size for item in made.inputs for size in item.shape}
+    made.dims = {name: dim for name, dim in made.dims.items() if name in used}
+    return made

@@ -28,8 +28,8 @@ import torch
 
 from . import limits, oracle, sources
 from .journal import Journal, Options
-from .program import Program, script
-from .shrink import clean, shrink, signature
+from .program import Program, clean, script
+from .shrink import shrink, signature
 from .ways import keep_operator_lists, warm_up
 
 BATCH = 300

@@ -19,6 +19,7 @@ from .program import (
     Fill,
     Input,
     Program,
+    clean,
     constant_tensors,
     input_tensors,
     run_steps,
@@ -58,27 +59,6 @@ def shrink(program: Program, fails: Fails, seconds: float) -> Program:
                         best, again, progress = cleaned, True, True
                         break
     return best
-
-
-def clean(program: Program) -> Program:
-    """Without steps, inputs, constants and dims that nothing reads."""
-    made = program.copy()
-    needed = set(made.outputs)
-    kept = []
-    for step in reversed(made.steps):
-        writes = not step.out and (
-            step.args[0][0] in "xw" or step.args[0] in needed or any(step.args[0] in other.args for other in kept)
-        )
-        if writes or needed & set(step.out):
-            kept.append(step)
-            needed |= set(step.args)
-    made.steps = kept[::-1]
-    needed |= {item.of for item in made.constants if item.name in needed and item.of}
-    made.constants = [item for item in made.constants if item.name in needed]
-    made.inputs = [item for item in made.inputs if item.name in needed] or made.inputs[:1]
-    used = {size for item in made.inputs for size in item.shape}
-    made.dims = {name: dim for name, dim in made.dims.items() if name in used}
-    return made
 
 
 # --- passes: each yields candidates, the boldest first ----------------------------------------------------------------

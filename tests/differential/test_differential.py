@@ -523,3 +523,11 @@ def test_the_order_of_a_sum_that_overflows_is_free(plant: Any) -> None:
     program.inputs = [Input("x0", "float32", [1, 3], fill=Fill("values", values=[1.0, float("nan"), 2.0]))]
     plant(lambda self, inputs: torch.full((1,), 3.0))
     assert oracle.check(program).finds
+
+
+def test_everything_of_a_program_is_read() -> None:
+    """An operator whose result nobody reads raises in eager only."""
+    for index in range(100):
+        program = draw(8, index)
+        read = {name for step in program.steps for name in step.args} | set(program.outputs)
+        assert all(not step.out or read & set(step.out) for step in program.steps), script(program)
