@@ -33,6 +33,7 @@ from ._random import unchanged_random_state
 from .dynamo._compiler import in_pytorch
 from .dynamo._counts import selections_may_be_empty
 from .dynamo._graph import CAPTURED_FROM
+from .dynamo._shared_memory import with_written_buffers
 from .dynamo._small_sizes import examine
 from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device, symbol_ranges
 from .dynamo._trace import trace as _trace
@@ -357,6 +358,7 @@ def save(
         program = module
         if not isinstance(program, ExportedProgram):
             program = _reexport(module, positional, kwarg_inputs, dynamic_shapes)
+        program = with_written_buffers(program)  # in a file, tensors share no memory
         if output_format == "exported_program":
             if any(isinstance(value, str) for value in program.graph.output_node().args[0]):
                 raise ValueError("save: torch.export cannot read a program back that returns text; use another format")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,48 @@ def test_gpt2_is_one_engine() -> None:
         for batch, length in ((1, 8), (3, 20)):
             ids, _ = sentences(batch, length)
             close(module(ids), model(ids))
+
+
+class Step(nn.Module):
+    """One step of a Llama with a static cache, whose tensors are buffers here and the cache's own, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from transformers.integrations.executorch import TorchExportableModuleWithStaticCache
+
+        config = transformers.LlamaConfig(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            vocab_size=50,
+            max_position_embeddings=16,
+        )
+        model = transformers.LlamaForCausalLM(config).eval()
+        cache = {"batch_size": 1, "max_cache_len": 8, "device": "cpu"}
+        model.generation_config = transformers.GenerationConfig(
+            use_cache=True, cache_implementation="static", max_length=8, cache_config=cache
+        )
+        self.step = TorchExportableModuleWithStaticCache(model, 1, 8, torch.device("cpu"))
+
+    def forward(self, ids: torch.Tensor, position: torch.Tensor) -> Any:
+        return self.step(input_ids=ids, cache_position=position)
+
+
+def test_a_step_with_a_static_cache(tmp_path: Path) -> None:
+    model = Step().eval()
+    reference = copy.deepcopy(model)
+    module = torch_tensorrt.compile(model, arg_inputs=[torch.tensor([[5]]), torch.tensor([0])])
+    torch_tensorrt.save(module, tmp_path / "model.ts", output_format="torchscript")
+    torch_tensorrt.save(module, tmp_path / "model.pt2")
+    forms = [module, torch_tensorrt.load(tmp_path / "model.ts"), torch_tensorrt.load(tmp_path / "model.pt2").module()]
+    with torch.no_grad():
+        for position, token in enumerate((5, 9, 3, 3)):
+            ids, at = torch.tensor([[token]]), torch.tensor([position])
+            expected = reference(ids, at)
+            for form in forms:
+                torch.testing.assert_close(form(ids, at), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18"])

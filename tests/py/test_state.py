@@ -224,3 +224,56 @@ def test_a_trace_by_hand_is_a_call() -> None:
     module = torch_tensorrt.compile(model, arg_inputs=[example(0)], min_block_size=1)
     torch.jit.trace(module, (example(0),), check_trace=False)
     assert model.n.item() == 1
+
+
+class Held(nn.Module):
+    """Tensors that torch.export takes for constants, of which one is a buffer's memory: all are written."""
+
+    n: torch.Tensor
+
+    def __init__(self, view: Callable[[torch.Tensor], torch.Tensor], registered: bool) -> None:
+        super().__init__()
+        self.register_buffer("n", torch.rand(ROWS, WIDTH, generator=torch.Generator().manual_seed(5)))
+        if registered:
+            self.register_buffer("second", view(self.n))
+        self.held = [view(self.n)]
+        self.counts = {"calls": torch.zeros(1)}
+
+    def forward(self, x: torch.Tensor) -> Any:
+        y = torch.relu(x) * 2
+        self.held[0].add_(1)
+        z = self.n + y
+        self.n.mul_(2)
+        self.counts["calls"] += 1
+        return z, self.held[0] + 1, self.n * y, self.counts["calls"] * 2
+
+    def state(self) -> list[torch.Tensor]:
+        return [self.n, self.counts["calls"]]
+
+
+VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "itself": lambda n: n,
+    "rows": lambda n: n[1:3],
+    "a column": lambda n: n[:, 1],
+    "transposed": lambda n: n.t(),
+    "flat": lambda n: n.view(-1),
+}
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
+@pytest.mark.parametrize("registered", [True, False], ids=["buffers", "a list"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_written_tensors_that_are_no_buffers(view: str, registered: bool, compiled: bool, tmp_path: Path) -> None:
+    model, eager = (Held(VIEWS[view], registered).eval() for _ in range(2))
+    module = torch_tensorrt.compile(model, inputs=[example(0)], min_block_size=1 if compiled else 100)
+    forms = {}
+    for output_format in ("exported_program", "torchscript"):
+        path = tmp_path / FORMATS[output_format]
+        torch_tensorrt.save(module, path, output_format=output_format)
+        forms[output_format] = loaded(path)
+    assert_same(model.state(), eager.state())
+    for run in (*forms.values(), module):
+        eager = Held(VIEWS[view], registered)
+        follows(run, eager, range(3))
+    if compiled:
+        assert_same(model.state(), eager.state())

@@ -20,8 +20,8 @@ from .._library import load_binding
 from .._settings import CompilationSettings, log_unused, make_settings
 from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_calling_convention, name_inputs_apart
 from ._assemble import Assembly, CallingConvention
-from ._graph import Program, Refusal, block_graph, query, refusal
-from ._lowering import UnreliableCaptureError, lower
+from ._graph import Program, Refusal, UnreliableCaptureError, block_graph, query, refusal
+from ._lowering import lower
 from ._nodes import attribute, value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure

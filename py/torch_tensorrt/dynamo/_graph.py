@@ -53,6 +53,10 @@ class RefusedError(Exception):
         self.reason = reason
 
 
+class UnreliableCaptureError(RuntimeError):
+    """A program that nothing can be compiled of, because of what its capture assumed."""
+
+
 @dataclass
 class Program:
     """A captured graph, ready to be partitioned."""

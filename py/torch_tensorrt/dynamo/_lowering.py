@@ -17,8 +17,9 @@ from .._settings import CompilationSettings
 from ._assemble import CallingConvention
 from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose
-from ._graph import Program, Ranges
+from ._graph import Program, Ranges, UnreliableCaptureError
 from ._nodes import is_compute, is_size_node, value_of
+from ._shared_memory import with_written_buffers
 from ._small_sizes import Findings, examine, keep_whole, restore
 from ._symbols import size_expr, sizes
 from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
@@ -50,6 +51,7 @@ def lower_in_ranges(
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
+    program = with_written_buffers(program)
     captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
     module, unreliable = _taken_apart(program, settings, ranges, captured.nodes)
     if unreliable.disagreement(captured) is not None:
@@ -90,10 +92,6 @@ def _taken_apart(
     assert isinstance(module, fx.GraphModule)
     restore(module)
     return module, examine(module.graph, ranges)
-
-
-class UnreliableCaptureError(RuntimeError):
-    """A program that nothing can be compiled of, because of what its capture assumed of sizes."""
 
 
 def clean(

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -201,12 +202,53 @@ def trace(
             arg_shapes = pytree.tree_map(_dynamic_dims, specs.args, is_leaf=is_input)
             kwarg_shapes = pytree.tree_map(_dynamic_dims, specs.kwargs, is_leaf=is_input)
             dynamic_shapes = by_parameter_name(mod, arg_shapes, kwarg_shapes)
-    with CAPTURE_LOCK, torch.no_grad(), selections_may_be_empty():
+    with CAPTURE_LOCK, torch.no_grad(), selections_may_be_empty(), _unchanged(mod):
         program = torch.export.export(mod, args, kwargs, dynamic_shapes=dynamic_shapes, strict=strict)
     if ranges_given:
         unify(program, _equal_dims(specs.leaves()))
         _restore_ranges(program, specs)
     return program
+
+
+@contextlib.contextmanager
+def _unchanged(module: torch.nn.Module) -> Iterator[None]:
+    """A block in which the module's tensors may change, but no longer: torch.export runs what writes into tensors that
+    it does not know as buffers."""
+    before = [(tensor, tensor._version, tensor.clone()) for tensor in _own_tensors(module) if not tensor.is_inference()]
+    try:
+        yield
+    finally:
+        for tensor, version, value in before:
+            if tensor._version != version:
+                tensor.copy_(value)
+
+
+def _own_tensors(module: torch.nn.Module) -> list[torch.Tensor]:
+    """Buffers, and tensors in other attributes of modules and in containers and objects there; no parameters."""
+    known = {id(tensor) for tensor in module.parameters()}
+    found: dict[int, torch.Tensor] = {}
+    seen: set[int] = set()
+    open_: list[Any] = [
+        value
+        for child in module.modules()
+        for name, value in vars(child).items()
+        if name not in ("_parameters", "_modules")
+    ]
+    while open_:
+        item = open_.pop()
+        if id(item) in seen or isinstance(item, (torch.nn.Module, type)) or callable(item):
+            continue
+        seen.add(id(item))
+        if isinstance(item, torch.Tensor):
+            if id(item) not in known:
+                found[id(item)] = item
+        elif isinstance(item, Mapping):
+            open_ += item.values()
+        elif isinstance(item, (list, tuple, set)):
+            open_ += item
+        elif hasattr(item, "__dict__"):
+            open_ += vars(item).values()
+    return list(found.values())
 
 
 def by_parameter_name(mod: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program writes besides buffers, and buffers that are one memory under several names.
+
+A module may hold tensors where torch.export does not look for buffers, in an attribute, a list or a cache object, also
+buffers a second time. torch.export takes them for constants. PyTorch takes no program apart in which a constant is
+written, or a tensor that another input shares memory with, and a file would hold two copies. So constants that are
+written become buffers, and a memory is one input, with views of it for the others.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
+
+from ._graph import UnreliableCaptureError
+from ._nodes import is_mutation, value_of, view_chain
+
+_HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+
+
+def with_written_buffers(program: ExportedProgram) -> ExportedProgram:
+    """The program with a buffer for each memory that it writes; the program itself where it is so.
+
+    Raises:
+        UnreliableCaptureError: tensors share a memory that it writes, and none of them is all of it.
+    """
+    written = {view_chain(node.all_input_nodes[0])[-1].name for node in program.graph.nodes if is_mutation(node)}
+    groups = _groups(program, written)
+    constants = {
+        spec.arg.name
+        for spec in program.graph_signature.input_specs
+        if spec.kind is InputKind.CONSTANT_TENSOR and spec.arg.name in written
+    }
+    if not groups and not constants:
+        return program
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(program.graph, copies))
+    graph.output_node().meta = dict(program.graph.output_node().meta)
+    dropped: set[str] = set()
+    first = next(node for node in graph.nodes if node.op != "placeholder")
+    for group in groups:
+        whole = next((node for node, tensor in group.items() if _is_all_of_its_memory(tensor)), None)
+        if whole is None or len({tensor.dtype for tensor in group.values()}) > 1:
+            raise UnreliableCaptureError(
+                f"{', '.join(node.name for node in group)} share memory that it writes, and none is all of it"
+            )
+        for node, tensor in group.items():
+            if node is whole:
+                continue
+            other = copies[whole]
+            if _geometry(tensor) != _geometry(group[whole]):
+                with graph.inserting_before(first):
+                    other = graph.call_function(torch.ops.aten.as_strided.default, (other, *_geometry(tensor)))
+                other.meta["val"] = torch.as_strided(value_of(whole), *_geometry(tensor))
+            copies[node].replace_all_uses_with(other)
+            graph.erase_node(copies[node])
+            dropped.add(node.name)
+    return _rebuilt(program, graph, dropped, constants)
+
+
+def _groups(program: ExportedProgram, written: set[str]) -> list[dict[fx.Node, torch.Tensor]]:
+    """Inputs that share memory with others, of which one is written."""
+    held = {spec.arg.name: spec.target for spec in program.graph_signature.input_specs if spec.kind in _HELD}
+    if written.isdisjoint(held):
+        return []
+    groups: dict[int, dict[fx.Node, torch.Tensor]] = {}
+    for node in program.graph.nodes:
+        target = held.get(node.name) if node.op == "placeholder" else None
+        tensor = program.state_dict.get(target, program.constants.get(target)) if target is not None else None
+        if isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided:
+            groups.setdefault(tensor.untyped_storage()._cdata, {})[node] = tensor
+    return [group for group in groups.values() if len(group) > 1 and any(node.name in written for node in group)]
+
+
+def _geometry(tensor: torch.Tensor) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    return tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
+
+
+def _is_all_of_its_memory(tensor: torch.Tensor) -> bool:
+    return tensor.is_contiguous() and tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
+
+
+def _rebuilt(program: ExportedProgram, graph: fx.Graph, dropped: set[str], written: set[str]) -> ExportedProgram:
+    """The program with another graph, without the inputs `dropped`, and with the constants `written` as buffers."""
+    module = fx.GraphModule(program.graph_module, graph)
+    module.meta.update(program.graph_module.meta)
+    signature = program.graph_signature
+    kept = [spec for spec in signature.input_specs if spec.arg.name not in dropped]
+    kept = [
+        InputSpec(InputKind.BUFFER, spec.arg, spec.target, persistent=False) if spec.arg.name in written else spec
+        for spec in kept
+    ]
+    gone = {spec.target for spec in signature.input_specs if spec.arg.name in dropped}
+    return ExportedProgram(
+        root=module,
+        graph=graph,
+        graph_signature=ExportGraphSignature(kept, signature.output_specs),
+        state_dict={name: tensor for name, tensor in program.state_dict.items() if name not in gone},
+        range_constraints=program.range_constraints,
+        module_call_graph=program.module_call_graph,
+        example_inputs=program.example_inputs,
+        constants={name: value for name, value in program.constants.items() if name not in gone},
+        verifiers=program.verifiers,
+    )
