@@ -44,6 +44,24 @@ std::optional<std::vector<float>> read_floats(const Network& net, ValueId value)
   }
 }
 
+std::optional<double> read_number(const Network& net, ValueId value) {
+  const network::Weights* weights = net.constant(value);
+  const DataType dtype = net.value(value).dtype;
+  if (weights == nullptr || volume(net.value(value).dims) != Expr(1)) return std::nullopt;
+  const auto as = [&]<typename T>(T) -> std::optional<double> { return static_cast<double>(copy<T>(*weights)[0]); };
+  switch (dtype) {
+    case DataType::kFloat64: return as(double());
+    case DataType::kInt64: return as(std::int64_t());
+    case DataType::kInt32: return as(std::int32_t());
+    case DataType::kInt16: return as(std::int16_t());
+    case DataType::kInt8: return as(std::int8_t());
+    case DataType::kUInt8: return as(std::uint8_t());
+    default: break;
+  }
+  const std::optional<std::vector<float>> floats = read_floats(net, value);
+  return floats ? std::optional<double>((*floats)[0]) : std::nullopt;
+}
+
 ValueId add_floats(Network& net, Dims dims, DataType dtype, const std::vector<float>& elements) {
   network::Weights weights;
   switch (dtype) {

@@ -12,6 +12,9 @@ namespace torchtrt::converters {
 /// The elements of a floating constant as float32; nullopt for a value that is not a constant or is float64 or float8.
 std::optional<std::vector<float>> read_floats(const Network& net, ValueId value);
 
+/// The element of a constant that has one and is a number (not bool, not float8); nullopt for others.
+std::optional<double> read_number(const Network& net, ValueId value);
+
 /// A constant of a floating dtype; elements are rounded to it (to nearest, ties to even). `dims` are static.
 ValueId add_floats(Network& net, Dims dims, DataType dtype, const std::vector<float>& elements);
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "converters/families.h"
+#include "converters/operands.h"
 #include "converters/promotion.h"
 
 namespace torchtrt::converters {
@@ -15,10 +17,13 @@ using graph::Node;
 using network::ElementWiseOperation;
 using network::UnaryOperation;
 
-std::size_t rank_of_argument(Context& ctx, const Node& node, std::size_t position) {
+bool is_tensor(const Context& ctx, const Node& node, std::size_t position) {
   const graph::Argument* argument = ctx.find(node, position, "");
-  if (argument == nullptr || !std::holds_alternative<graph::Ref>(argument->value)) return 0;
-  return ctx.rank_of(ctx.tensor(node, position, ""));
+  return argument != nullptr && std::holds_alternative<graph::Ref>(argument->value);
+}
+
+std::size_t rank_of_argument(Context& ctx, const Node& node, std::size_t position) {
+  return is_tensor(ctx, node, position) ? ctx.rank_of(ctx.tensor(node, position, "")) : 0;
 }
 
 struct Operands {
@@ -60,8 +65,36 @@ void convert_scaled_sum(Context& ctx, const Node& node) {
   ctx.set_output(node, ctx.net().add_elementwise(a, b, operation));
 }
 
+// Whether the operand, which no constant is, is a number that the dtype may not hold: a 0-d tensor of another dtype or a size.
+bool is_wide_number(Context& ctx, const Node& node, std::size_t position, DataType dtype) {
+  if (is_tensor(ctx, node, position)) {
+    const ValueId tensor = ctx.tensor(node, position, "other");
+    return ctx.rank_of(tensor) == 0 && ctx.dtype_of(tensor) != dtype && ctx.dtype_of(tensor) != DataType::kBool;
+  }
+  const Interval size = ctx.net().bounds(*ctx.dim(node, position, "other"));
+  const std::int64_t exact = dtype == DataType::kBFloat16 ? 1 << 8 : 1 << 11;
+  return size.min < -exact || size.max > exact;
+}
+
+// x * number and x / number where x is half precision: PyTorch's kernels take a second operand without dimensions in float32,
+// and round a first one to the result's dtype.
+std::optional<ValueId> with_wide_number(Context& ctx, const Node& node, ElementWiseOperation operation) {
+  const DataType dtype = ctx.meta(node).dtype;
+  const bool is_half = dtype == DataType::kFloat16 || dtype == DataType::kBFloat16;
+  if (!is_half || !is_tensor(ctx, node, 0)) return std::nullopt;
+  const ValueId x = ctx.cast(ctx.tensor(node, 0, "self"), dtype);
+  if (const std::optional<double> number = number_operand(ctx, node, 1, "other")) {
+    return operation == ElementWiseOperation::kDiv ? divided_by(ctx, x, *number) : times(ctx, x, *number);
+  }
+  if (!is_wide_number(ctx, node, 1, dtype)) return std::nullopt;
+  const ValueId number = ctx.tensor_or_scalar(node, 1, "other", DataType::kFloat32, ctx.rank_of(x));
+  return ctx.cast(ctx.net().add_elementwise(ctx.cast(x, DataType::kFloat32), number, operation), dtype);
+}
+
 void convert_mul(Context& ctx, const Node& node) {
   const DataType dtype = ctx.meta(node).dtype;
+  if (const auto result = with_wide_number(ctx, node, ElementWiseOperation::kProd))
+    return ctx.set_output(node, *result);
   const auto [a, b] = operands(ctx, node, dtype);
   const auto operation = dtype == DataType::kBool ? ElementWiseOperation::kAnd : ElementWiseOperation::kProd;
   ctx.set_output(node, ctx.net().add_elementwise(a, b, operation));
@@ -73,6 +106,7 @@ void convert_div(Context& ctx, const Node& node) {
   if (!rounding.empty()) {
     refuse(Reason::kAttribute, node.target, " with rounding_mode \"", rounding, "\" rounds differently in engines");
   }
+  if (const auto result = with_wide_number(ctx, node, ElementWiseOperation::kDiv)) return ctx.set_output(node, *result);
   const auto [a, b] = operands(ctx, node, dtype);
   ctx.set_output(node, ctx.net().add_elementwise(a, b, ElementWiseOperation::kDiv));
 }

@@ -63,30 +63,38 @@ void convert_linear(Context& ctx, const Node& node) {
   ctx.set_output(node, result);
 }
 
-ValueId scaled(Context& ctx, ValueId value, double factor) {
+// `value` times a number; where PyTorch's kernel has the number in the value's dtype, `rounded` to it.
+ValueId scaled(Context& ctx, ValueId value, double factor, bool rounded) {
   if (factor == 1) return value;
+  if (!rounded) return times(ctx, value, factor);
   const ValueId constant = ctx.net().add_scalar(ctx.dtype_of(value), factor, ctx.rank_of(value));
   return ctx.net().add_elementwise(value, constant, ElementWiseOperation::kProd);
 }
 
 // aten.{addmm,addmv,baddbmm}(self, a, b, *, beta, alpha): beta * self + alpha * (a @ b); self broadcasts
+template <bool rounded>
 void convert_add_product(Context& ctx, const Node& node) {
   const double beta = ctx.number(node, 3, "beta", 1);
   const double alpha = ctx.number(node, 4, "alpha", 1);
-  ValueId result = scaled(ctx, product(ctx, node, ctx.tensor(node, 1, "mat1"), ctx.tensor(node, 2, "mat2")), alpha);
+  const ValueId whole = product(ctx, node, ctx.tensor(node, 1, "mat1"), ctx.tensor(node, 2, "mat2"));
+  ValueId result = scaled(ctx, whole, alpha, rounded);
   // With beta = 0 PyTorch does not read `self`, NaN or not.
   if (beta != 0) {
-    const ValueId self = scaled(ctx, ctx.tensor(node, 0, "self"), beta);
+    const ValueId self = scaled(ctx, ctx.tensor(node, 0, "self"), beta, rounded);
     result = ctx.net().add_elementwise(result, with_rank(ctx, self, ctx.rank_of(result)), ElementWiseOperation::kSum);
   }
   ctx.set_output(node, result);
 }
 
 constexpr TableRow kRows[]{
-    {"aten.addmm.default", convert_add_product},   {"aten.addmv.default", convert_add_product},
-    {"aten.baddbmm.default", convert_add_product}, {"aten.bmm.default", convert_product},
-    {"aten.dot.default", convert_product},         {"aten.linear.default", convert_linear},
-    {"aten.matmul.default", convert_product},      {"aten.mm.default", convert_product},
+    {"aten.addmm.default", convert_add_product<false>},
+    {"aten.addmv.default", convert_add_product<true>},
+    {"aten.baddbmm.default", convert_add_product<false>},
+    {"aten.bmm.default", convert_product},
+    {"aten.dot.default", convert_product},
+    {"aten.linear.default", convert_linear},
+    {"aten.matmul.default", convert_product},
+    {"aten.mm.default", convert_product},
     {"aten.mv.default", convert_product},
 };
 

@@ -1,14 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converters/operands.h"
 
-#include "converters/rearrange.h"
-
+#include <cmath>
 #include <utility>
+
+#include "base/half.h"
+#include "converters/constants.h"
+#include "converters/rearrange.h"
 
 namespace torchtrt::converters {
 
 using backend::Reason;
 using graph::Node;
+using network::ActivationType;
+using network::ElementWiseOperation;
+
+namespace {
+
+bool is_half(DataType dtype) { return dtype == DataType::kFloat16 || dtype == DataType::kBFloat16; }
+
+// Whether the dtype has what float32 has of the number; subnormal float32 numbers are as good as nothing to engines.
+bool holds(DataType dtype, double number) {
+  const auto wide = static_cast<float>(number);
+  if (!is_half(dtype) || std::isnan(wide) || std::fpclassify(wide) == FP_SUBNORMAL) return true;
+  return wide == (dtype == DataType::kFloat16 ? from_float16(to_float16(wide)) : from_bfloat16(to_bfloat16(wide)));
+}
+
+ValueId with_number(Context& ctx, ValueId x, double number, ActivationType in_float32, ElementWiseOperation otherwise) {
+  const DataType dtype = ctx.dtype_of(x);
+  if (!holds(dtype, number)) return ctx.net().add_activation(x, in_float32, static_cast<float>(number));
+  return ctx.net().add_elementwise(x, ctx.net().add_scalar(dtype, number, ctx.rank_of(x)), otherwise);
+}
+
+}  // namespace
 
 void require_floating(Context& ctx, const Node& node, ValueId value) {
   if (!is_floating(ctx.dtype_of(value))) {
@@ -21,6 +45,26 @@ std::int64_t static_dim(const Node& node, const Expr& dim, std::string_view what
     refuse(Reason::kDynamicShape, node.target, " needs a static ", what, ", and it is ", dim);
   }
   return dim.value();
+}
+
+std::optional<double> number_operand(Context& ctx, const Node& node, std::size_t index, std::string_view name) {
+  const graph::Argument* argument = ctx.find(node, index, name);
+  if (argument == nullptr) return std::nullopt;
+  if (std::holds_alternative<graph::Ref>(argument->value)) {
+    const ValueId value = ctx.tensor(node, index, name);
+    return ctx.rank_of(value) == 0 ? read_number(ctx.net(), value) : std::nullopt;
+  }
+  const auto* size = std::get_if<Expr>(&argument->value);
+  if (size != nullptr && !size->is_constant()) return std::nullopt;
+  return ctx.number(node, index, name);
+}
+
+ValueId times(Context& ctx, ValueId x, double number) {
+  return with_number(ctx, x, number, ActivationType::kScale, ElementWiseOperation::kProd);
+}
+
+ValueId divided_by(Context& ctx, ValueId x, double number) {
+  return with_number(ctx, x, number, ActivationType::kQuotient, ElementWiseOperation::kDiv);
 }
 
 std::vector<std::int64_t> integers_per_axis(Context& ctx, const Node& node, std::size_t index, std::string_view name,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -15,6 +16,15 @@ void require_floating(Context& ctx, const graph::Node& node, ValueId value);
 
 /// Refuses (kDynamicShape) a dimension that is not static; `what` names it in the message.
 std::int64_t static_dim(const graph::Node& node, const Expr& dim, std::string_view what);
+
+/// The operand as a number, which is a Python number or a 0-d constant; nullopt for other tensors and for sizes that are not
+/// static.
+std::optional<double> number_operand(Context& ctx, const graph::Node& node, std::size_t index, std::string_view name);
+
+/// x * number and x / number. PyTorch's kernels take the number beside half precision in float32, which holds more numbers
+/// than x's dtype, and round the result once.
+ValueId times(Context& ctx, ValueId x, double number);
+ValueId divided_by(Context& ctx, ValueId x, double number);
 
 /// PyTorch's `int[n]`: a list of `count`, of one (which stands for all) or of none (`fallback` for all).
 std::vector<std::int64_t> integers_per_axis(Context& ctx, const graph::Node& node, std::size_t index,

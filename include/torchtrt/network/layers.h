@@ -30,7 +30,7 @@ struct ValueId {
   X(kRelu, "relu") X(kSigmoid, "sigmoid") X(kTanh, "tanh") X(kLeakyRelu, "leaky_relu") X(kElu, "elu")        \
   X(kSelu, "selu") X(kSoftsign, "softsign") X(kSoftplus, "softplus") X(kClip, "clip")                        \
   X(kHardSigmoid, "hard_sigmoid") X(kGeluErf, "gelu_erf") X(kGeluTanh, "gelu_tanh") X(kSilu, "silu")         \
-  X(kHardSwish, "hard_swish") X(kMish, "mish")
+  X(kHardSwish, "hard_swish") X(kMish, "mish") X(kScale, "scale") X(kQuotient, "quotient")
 #define TORCHTRT_UNARIES(X)                                                                                  \
   X(kExp, "exp") X(kLog, "log") X(kSqrt, "sqrt") X(kRecip, "recip") X(kAbs, "abs") X(kNeg, "neg")            \
   X(kSin, "sin") X(kCos, "cos") X(kTan, "tan") X(kSinh, "sinh") X(kCosh, "cosh") X(kAsin, "asin")            \
@@ -69,7 +69,9 @@ struct Constant {
   std::shared_ptr<const Weights> weights;
 };
 /// (x). alpha and beta as in TensorRT: leaky_relu slope; elu alpha; clip [alpha, beta]; hard_sigmoid
-/// max(0, min(1, alpha * x + beta)); softplus alpha * log(exp(beta * x) + 1). silu, hard_swish and mish have none.
+/// max(0, min(1, alpha * x + beta)); softplus alpha * log(exp(beta * x) + 1). silu, hard_swish and mish have none. Not of
+/// TensorRT: scale alpha * x, quotient x / alpha. alpha and beta are float32 whatever x's dtype, as the numbers of PyTorch's
+/// kernels: half precision is computed with them in float32 and rounded once.
 struct Activation {
   ActivationType type{};
   double alpha = 0, beta = 0;

@@ -106,6 +106,8 @@ inline bool is_exact_in_float(const Interval& range) { return range.min >= -(1 <
 std::shared_ptr<ov::Node> int_constant(const std::vector<std::int64_t>& values);
 /// A 0-d constant of the type of `like`; infinities and NaN too.
 std::shared_ptr<ov::Node> number(const ov::Output<ov::Node>& like, double value);
+/// x * factor with the factor in float32, which x's type may not hold.
+ov::Output<ov::Node> scaled(const ov::Output<ov::Node>& x, double factor);
 /// A copy that the plugin neither drops nor fuses nor computes in place: a roll by nothing.
 std::shared_ptr<ov::Node> copied(const ov::Output<ov::Node>& x);
 /// Division of integers that rounds down.

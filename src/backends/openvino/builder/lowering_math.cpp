@@ -110,29 +110,57 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Constant& co
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& activation) {
   const Output x = operand(layer, 0);
+namespace {
+
+// An activation whose numbers x's type may not hold. It is computed in float32: the plugin drops the conversions where it
+// computes in float32 anyway, and elsewhere they keep the rest of a bfloat16 model in bfloat16.
+template <typename Function>
+ov::Output<ov::Node> in_float32(const ov::Output<ov::Node>& x, const Function& function) {
+  const ov::element::Type type = x.get_element_type();
+  if (type == ov::element::f32) return function(x);
+  const ov::Output<ov::Node> result = function(std::make_shared<op::Convert>(x, ov::element::f32)->output(0));
+  return std::make_shared<op::Convert>(result, type);
+}
+
+}  // namespace
+
+ov::Output<ov::Node> scaled(const ov::Output<ov::Node>& x, double factor) {
+  return in_float32(x, [&](const ov::Output<ov::Node>& wide) {
+    const ov::Output<ov::Node> constant = number(wide, factor);
+    return std::make_shared<op::Multiply>(as_factor(wide, constant), as_factor(constant, wide));
+  });
+}
+
   using enum network::ActivationType;
   switch (activation.type) {
+  const double alpha = activation.alpha, beta = activation.beta;
     case kRelu: return unary<op::Relu>(x);
     case kSigmoid: return unary<op::Sigmoid>(x);
     case kTanh: return unary<op::Tanh>(x);
-    case kLeakyRelu: return {std::make_shared<op::PRelu>(x, number(x, activation.alpha))};
-    case kElu: return {std::make_shared<op::Elu>(x, activation.alpha)};
-    case kSelu: return {std::make_shared<op::Selu>(x, number(x, activation.alpha), number(x, activation.beta))};
+    case kLeakyRelu:
+      return {
+          in_float32(x, [&](const Output& wide) { return std::make_shared<op::PRelu>(wide, number(wide, alpha)); })};
+    case kElu: return {std::make_shared<op::Elu>(x, alpha)};
+    case kSelu:
+      return {in_float32(x, [&](const Output& wide) {
+        return std::make_shared<op::Selu>(wide, number(wide, alpha), number(wide, beta));
+      })};
     case kSoftsign: return unary<op::SoftSign>(x);
-    case kSoftplus: {
-      Output result =
-          activation.beta == 1 ? x : std::make_shared<op::Multiply>(x, number(x, activation.beta))->output(0);
-      result = std::make_shared<op::SoftPlus>(result);
-      if (activation.alpha == 1) return {result};
-      return {std::make_shared<op::Multiply>(result, number(x, activation.alpha))};
-    }
+    case kSoftplus:
+      if (alpha == 1 && beta == 1) return unary<op::SoftPlus>(x);
+      return {in_float32(x, [&](const Output& wide) {
+        const auto soft = std::make_shared<op::SoftPlus>(std::make_shared<op::Multiply>(wide, number(wide, beta)));
+        return std::make_shared<op::Multiply>(soft, number(wide, alpha));
+      })};
     case kClip:
       // Clamp would turn an infinity on the open side into the largest number.
-      if (std::isinf(activation.beta)) return {larger(x, number(x, activation.alpha), /*b_may_be_nan=*/false)};
-      if (std::isinf(activation.alpha)) return {smaller(x, number(x, activation.beta), /*b_may_be_nan=*/false)};
-      return {std::make_shared<op::Clamp>(x, activation.alpha, activation.beta)};
+      if (std::isinf(beta)) return {larger(x, number(x, alpha), /*b_may_be_nan=*/false)};
+      if (std::isinf(alpha)) return {smaller(x, number(x, beta), /*b_may_be_nan=*/false)};
+      return {std::make_shared<op::Clamp>(x, alpha, beta)};
     case kHardSigmoid:
-      return {std::make_shared<op::HardSigmoid>(x, number(x, activation.alpha), number(x, activation.beta))};
+      return {in_float32(x, [&](const Output& wide) {
+        return std::make_shared<op::HardSigmoid>(wide, number(wide, alpha), number(wide, beta));
+      })};
     case kGeluErf: return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::ERF)};
     case kGeluTanh: return {std::make_shared<op::Gelu>(x, ov::op::GeluApproximationMode::TANH)};
     case kSilu: return unary<op::Swish>(x);
@@ -140,6 +168,8 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& 
     case kMish: return unary<op::Mish>(x);
   }
   fail(ErrorCode::kInternal, "no such activation");
+    case kScale: return {scaled(x, alpha)};
+    case kQuotient: return {in_float32(x, [&](const Output& wide) { return quotient(wide, number(wide, alpha)); })};
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Unary& operation) {

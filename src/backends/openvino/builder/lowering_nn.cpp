@@ -191,9 +191,16 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Attention& a
     k = expand(k, key_dims);
     v = expand(v, value_of(layer, 2).dims);
   }
-  // The plugin computes attention in the operands' type even where the rest runs in float32.
+  // The plugin computes attention in the operands' type even where the rest runs in float32. And the scale is of that type:
+  // one that it does not hold is applied to the query.
   const ov::element::Type type = q.get_element_type();
-  const bool widen = type == ov::element::bf16 && !in_bfloat16_;
+  const bool widen = type != ov::element::f32 && !in_bfloat16_;
+  double scale = attention.scale;
+  if (type == ov::element::bf16 && in_bfloat16_ &&
+      static_cast<double>(ov::bfloat16(static_cast<float>(scale))) != scale) {
+    q = scaled(q, scale);
+    scale = 1;
+  }
   const auto wide = [&](const Output& x) -> Output {
     return widen && x.get_element_type() == type ? std::make_shared<op::Convert>(x, ov::element::f32)->output(0) : x;
   };
@@ -216,8 +223,8 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Attention& a
     }
     mask = wide(mask);
   }
-  Output result = std::make_shared<op::ScaledDotProductAttention>(q, wide(k), wide(v), mask, number(q, attention.scale),
-                                                                  attention.is_causal);
+  Output result =
+      std::make_shared<op::ScaledDotProductAttention>(q, wide(k), wide(v), mask, number(q, scale), attention.is_causal);
   // Softmax of a row of -inf is NaN; PyTorch's attention gives zeros there.
   if (row_takes_part.get_node() != nullptr) {
     result = std::make_shared<op::Select>(row_takes_part, result, number(q, 0));

@@ -79,6 +79,8 @@ TEST(OpenVinoActivation, MatchesItsFormula) {
       {ActivationType::kSilu, 0, 0, [&](double x) { return x * sigmoid(x); }},
       {ActivationType::kHardSwish, 0, 0, [](double x) { return x * std::clamp(x + 3, 0.0, 6.0) / 6; }},
       {ActivationType::kMish, 0, 0, [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }},
+      {ActivationType::kScale, 1.0117, 0, [](double x) { return 1.0117 * x; }},
+      {ActivationType::kQuotient, 3, 0, [](double x) { return x / 3; }},
   };
   for (const Case& c : cases) {
     expect_unary(

@@ -48,6 +48,12 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
       Tensor soft = add(Trt::kSOFTPLUS, 1, 1);
       return {times_x(output(trt_.addActivation(*soft, Trt::kTANH)))};
     }
+    case kScale:
+    case kQuotient: {
+      const auto operation = op.type == kScale ? ElementWiseOperation::kPROD : ElementWiseOperation::kDIV;
+      Tensor alpha = number(DataType::kFloat32, op.alpha, rank);
+      return {cast(elementwise(cast(x, nvinfer1::DataType::kFLOAT), alpha, operation), data_type(type))};
+    }
   }
   fail(ErrorCode::kInternal, "no activation for dtype ", to_string(type), " and rank ", rank);
 }

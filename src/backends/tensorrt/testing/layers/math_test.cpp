@@ -22,7 +22,7 @@ ValueId operand(Network& net, const std::string& name, DataType dtype, Dims dims
 
 std::vector<Case> activations() {
   std::vector<Case> cases;
-  for (int i = 0; i <= static_cast<int>(ActivationType::kMish); ++i) {
+  for (int i = 0; i <= static_cast<int>(ActivationType::kQuotient); ++i) {
     const auto type = static_cast<ActivationType>(i);
     cases.push_back({std::string(to_string(type)), kFloats, [type](Network& net, DataType dtype, const Expr& n) {
                        net.add_activation(operand(net, "x", dtype, {n, 3}), type, 0.25, 1);
