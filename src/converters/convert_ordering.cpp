@@ -13,6 +13,7 @@ using backend::Reason;
 using graph::Node;
 using network::ElementWiseOperation;
 using network::TopKOperation;
+using network::TopKTies;
 
 void require_ordered(Context& ctx, const Node& node, ValueId x) {
   if (ctx.dtype_of(x) == DataType::kBool) refuse(Reason::kDataType, node.target, " of bool has no engine layer");
@@ -40,23 +41,22 @@ ValueId ordering_key(Context& ctx, ValueId x, NanIs nan_is) {
   return net.add_select(net.add_unary(x, network::UnaryOperation::kIsNan), infinity, finite);
 }
 
-// The indices of the k first elements of x in PyTorch's order; among equal elements the lower index comes first.
-ValueId top_indices(Context& ctx, ValueId x, TopKOperation operation, const Expr& k, std::int64_t axis, NanIs nan_is) {
+// The indices of the first elements of x in PyTorch's order.
+ValueId top_indices(Context& ctx, ValueId x, const network::TopK& top, NanIs nan_is) {
   // Of several elements NaN is the largest, in PyTorch as in the layer.
-  const ValueId key = k == Expr(1) ? ordering_key(ctx, x, nan_is) : x;
-  return ctx.net().add_layer(network::TopK{operation, k, axis}, {key})[1];
+  const ValueId key = top.k == Expr(1) ? ordering_key(ctx, x, nan_is) : x;
+  return ctx.net().add_layer(top, {key})[1];
 }
 
-// (values, indices) of the k first elements.
-std::vector<ValueId> top(Context& ctx, ValueId x, TopKOperation operation, const Expr& k, std::int64_t axis,
-                         NanIs nan_is) {
-  if (!is_floating(ctx.dtype_of(x))) return ctx.net().add_layer(network::TopK{operation, k, axis}, {x});
-  const ValueId indices = top_indices(ctx, x, operation, k, axis, nan_is);
-  const ValueId values = ctx.net().add_layer(network::Gather{network::GatherMode::kElement, axis}, {x, indices})[0];
-  return {values, indices};
+// (values, indices) of the first elements.
+std::vector<ValueId> first_elements(Context& ctx, ValueId x, const network::TopK& top, NanIs nan_is) {
+  if (!is_floating(ctx.dtype_of(x))) return ctx.net().add_layer(top, {x});
+  const ValueId indices = top_indices(ctx, x, top, nan_is);
+  const network::Gather gather{network::GatherMode::kElement, top.axis};
+  return {ctx.net().add_layer(gather, {x, indices})[0], indices};
 }
 
-// aten.topk(self, k, dim, largest, sorted) -> (values, indices): PyTorch leaves open which of equal elements it takes
+// aten.topk(self, k, dim, largest, sorted) -> (values, indices)
 void convert_topk(Context& ctx, const Node& node) {
   const ValueId x = ctx.tensor(node, 0, "self");
   require_ordered(ctx, node, x);
@@ -64,31 +64,34 @@ void convert_topk(Context& ctx, const Node& node) {
   const TopKOperation operation = ctx.boolean(node, 3, "largest", true) ? TopKOperation::kMax : TopKOperation::kMin;
   const std::optional<Expr> k = ctx.dim(node, 1, "k");
   if (!k || *k == Expr(0)) refuse(Reason::kAttribute, node.target, " of no elements has no engine layer");
-  const std::vector<ValueId> results = top(ctx, x, operation, *k, axis, NanIs::kLargest);
+  const TopKTies ties = ctx.boolean(node, 4, "sorted", true) ? TopKTies::kTopK : TopKTies::kTopKUnsorted;
+  const std::vector<ValueId> results = first_elements(ctx, x, {operation, *k, axis, ties}, NanIs::kLargest);
   ctx.set_output(node, results[0], 0);
   ctx.set_output(node, results[1], 1);
 }
 
-void set_sorted(Context& ctx, const Node& node, std::int64_t dim, bool descending) {
+void set_sorted(Context& ctx, const Node& node, std::int64_t dim, bool descending, bool stable) {
   const ValueId x = ctx.tensor(node, 0, "self");
   require_ordered(ctx, node, x);
   const std::int64_t axis = Context::normalize_axis(dim, ctx.rank_of(x));
   const Expr size = ctx.dims_of(x)[static_cast<std::size_t>(axis)];
   if (size == Expr(0)) refuse(Reason::kAttribute, node.target, " of an empty dimension has no engine layer");
-  const std::vector<ValueId> results =
-      top(ctx, x, descending ? TopKOperation::kMax : TopKOperation::kMin, size, axis, NanIs::kLargest);
+  const TopKOperation operation = descending ? TopKOperation::kMax : TopKOperation::kMin;
+  const TopKTies ties = stable ? TopKTies::kLowerIndex : TopKTies::kSort;
+  const std::vector<ValueId> results = first_elements(ctx, x, {operation, size, axis, ties}, NanIs::kLargest);
   ctx.set_output(node, results[0], 0);
   ctx.set_output(node, results[1], 1);
 }
 
 // aten.sort(self, dim, descending) -> (values, indices)
 void convert_sort(Context& ctx, const Node& node) {
-  set_sorted(ctx, node, ctx.integer(node, 1, "dim", -1), ctx.boolean(node, 2, "descending", false));
+  set_sorted(ctx, node, ctx.integer(node, 1, "dim", -1), ctx.boolean(node, 2, "descending", false), /*stable=*/false);
 }
 
 // aten.sort.stable(self, *, stable, dim, descending)
 void convert_stable_sort(Context& ctx, const Node& node) {
-  set_sorted(ctx, node, ctx.integer(node, 2, "dim", -1), ctx.boolean(node, 3, "descending", false));
+  set_sorted(ctx, node, ctx.integer(node, 2, "dim", -1), ctx.boolean(node, 3, "descending", false),
+             ctx.boolean(node, 1, "stable", false));
 }
 
 // The largest and the smallest of elements with a NaN among them is the NaN.
@@ -105,12 +108,12 @@ void convert_arg(Context& ctx, const Node& node) {
   const bool keep = ctx.boolean(node, 2, "keepdim", false);
   if (ctx.is_none(node, 1, "dim")) {
     x = ctx.net().add_reshape(x, {volume(ctx.dims_of(x))});
-    const ValueId index = top_indices(ctx, x, operation, Expr(1), 0, nan_of(operation));
+    const ValueId index = top_indices(ctx, x, {operation, Expr(1), 0}, nan_of(operation));
     ctx.set_output(node, ctx.net().add_reshape(index, Dims(keep ? rank : 0, Expr(1))));
     return;
   }
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), rank);
-  const ValueId index = top_indices(ctx, x, operation, Expr(1), axis, nan_of(operation));
+  const ValueId index = top_indices(ctx, x, {operation, Expr(1), axis}, nan_of(operation));
   ctx.set_output(node, keep ? index : squeeze(ctx, index, axis));
 }
 
@@ -121,7 +124,7 @@ void convert_along(Context& ctx, const Node& node) {
   require_ordered(ctx, node, x);
   const std::int64_t axis = Context::normalize_axis(ctx.integer(node, 1, "dim"), ctx.rank_of(x));
   const bool keep = ctx.boolean(node, 2, "keepdim", false);
-  const std::vector<ValueId> results = top(ctx, x, operation, Expr(1), axis, nan_of(operation));
+  const std::vector<ValueId> results = first_elements(ctx, x, {operation, Expr(1), axis}, nan_of(operation));
   for (std::size_t i = 0; i < 2; ++i) {
     ctx.set_output(node, keep ? results[i] : squeeze(ctx, results[i], axis), i);
   }

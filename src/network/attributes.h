@@ -33,6 +33,7 @@ TORCHTRT_ENUM_NAMES(PoolingType, "max", "average")
 TORCHTRT_ENUM_NAMES(GatherMode, "default", "element", "nd")
 TORCHTRT_ENUM_NAMES(ScatterMode, "element", "nd")
 TORCHTRT_ENUM_NAMES(TopKOperation, "max", "min")
+TORCHTRT_ENUM_NAMES(TopKTies, "lower_index", "sort", "topk", "topk_unsorted")
 TORCHTRT_ENUM_NAMES(SliceMode, "strict", "fill", "reflect", "clamp")
 TORCHTRT_ENUM_NAMES(InterpolationMode, "nearest", "linear", "cubic")
 TORCHTRT_ENUM_NAMES(CoordinateTransformation, "align_corners", "asymmetric", "half_pixel")
@@ -115,6 +116,7 @@ void visit_attributes(T& op, V& visit) {
   visit("operation", op.operation);
   visit("k", op.k);
   visit("axis", op.axis);
+  visit.optional("ties", op.ties, TopKTies::kLowerIndex);
 }
 template <typename V, Is<Gather> T>
 void visit_attributes(T& op, V& visit) {

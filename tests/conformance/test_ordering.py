@@ -11,7 +11,7 @@ import torch
 from torch.export import Dim
 from torch.utils import _pytree as pytree
 
-from .harness import FLOATS, INTEGERS, check, check_refused
+from .harness import FLOATS, INTEGERS, check, check_refused, compile_function
 
 nan, inf = torch.nan, torch.inf
 SPECIAL = torch.tensor([[1.0, nan, inf, -inf, nan], [inf, 6e4, 0.0, -0.0, -inf], [-inf, -inf, -inf, -inf, -inf]])
@@ -36,6 +36,64 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_ties(name: str, dtype: torch.dtype) -> None:
     check(FUNCTIONS[name], TIES.to(dtype))
+
+
+ORDERS: dict[str, Callable[[torch.Tensor, int], Any]] = {
+    "topk": lambda x, k: x.topk(k, 1),
+    "topk_smallest": lambda x, k: x.topk(k, 1, largest=False),
+    "topk_unsorted": lambda x, k: x.topk(k, 1, sorted=False),
+    "topk_smallest_unsorted": lambda x, k: x.topk(k, 1, largest=False, sorted=False),
+    "topk_of_columns": lambda x, k: x.t().topk(k, 0),
+    "topk_of_strides": lambda x, k: x.reshape(x.shape[0], 1, -1).expand(-1, 3, -1).transpose(1, 2).topk(k, 1),
+    "sort": lambda x, k: x.sort(1),
+    "sort_descending": lambda x, k: x.sort(1, descending=True),
+    "sort_of_columns": lambda x, k: x.t().sort(0),
+    "argsort": lambda x, k: x.argsort(1),
+    "argsort_stable": lambda x, k: torch.argsort(x, dim=1, stable=True, descending=True),
+    "max": lambda x, k: x.max(1),
+    "min": lambda x, k: x.min(1),
+    "argmax": lambda x, k: x.argmax(1),
+    "kthvalue": lambda x, k: x.kthvalue(k, 1),
+    "median": lambda x, k: x.median(1),
+    "mode": lambda x, k: x.mode(1),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.uint8], ids=str)
+@pytest.mark.parametrize("name", ORDERS)
+def test_which_of_equal_elements(name: str, dtype: torch.dtype) -> None:
+    """The very indices of eager: its choice among equal elements depends on the number of elements and on k."""
+    torch.manual_seed(0)
+    sizes = [(count, k) for count in (1, 16, 17, 64, 200) for k in sorted({1, count // 64, count // 3, count}) if k]
+
+    def given(values: int) -> list[torch.Tensor]:
+        inputs = [torch.randint(0, values, (2, count)).to(dtype) for count, _ in sizes]
+        for x in inputs[::2] if dtype.is_floating_point else ():
+            x[torch.rand(x.shape) < 0.2] = nan
+            x[torch.rand(x.shape) < 0.1] = -0.0
+        return inputs
+
+    def function(*inputs: torch.Tensor) -> list[Any]:
+        return [ORDERS[name](x, k) for x, (_, k) in zip(inputs, sizes, strict=True)]
+
+    outcome = compile_function(function, *given(2))
+    for inputs in (given(2), given(40)):
+        answers = pytree.tree_leaves(outcome.answer(*inputs)), pytree.tree_leaves(outcome.reference(*inputs))
+        for actual, expected in zip(*answers, strict=True):
+            torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_which_of_equal_elements_of_any_number() -> None:
+    """Sizes that the call decides, and those from which on PyTorch sorts integers by their digits."""
+    sizes = ({1: Dim("s", min=3, max=40000)},)
+    more = [(torch.randint(0, 9, (2, count)).float(),) for count in (3, 17, 191, 192, 193, 5000)]
+    functions = (lambda x: x.topk(3), lambda x: x.topk(x.shape[1] - 1, sorted=False), lambda x: x.sort())
+    for function in functions:
+        check(function, more[2][0], dynamic=sizes, more=more)
+    for dtype in (torch.int64, torch.int32, torch.uint8, torch.float32):
+        x = torch.randint(0, 9, (32768,)).to(dtype)
+        for given in (x, x[1:], x[None], x[:, None]):
+            check(lambda x: (x.sort(0), x.sort(-1), x.sort(0, descending=True)), given)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

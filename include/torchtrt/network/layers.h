@@ -56,6 +56,7 @@ enum class PoolingType : std::uint8_t { kMax, kAverage };
 enum class GatherMode : std::uint8_t { kDefault, kElement, kNd };
 enum class ScatterMode : std::uint8_t { kElement, kNd };
 enum class TopKOperation : std::uint8_t { kMax, kMin };
+enum class TopKTies : std::uint8_t { kLowerIndex, kSort, kTopK, kTopKUnsorted };
 enum class SliceMode : std::uint8_t { kStrict, kFill, kReflect, kClamp };
 enum class InterpolationMode : std::uint8_t { kNearest, kLinear, kCubic };
 enum class CoordinateTransformation : std::uint8_t { kAlignCorners, kAsymmetric, kHalfPixel };
@@ -116,11 +117,14 @@ struct Reduce {
 struct Softmax {
   std::int64_t axis = 0;
 };
-/// (x) -> (values, indices: int64), both with dims[axis] = k, sorted; ties: lower index first.
+/// (x) -> (values, indices: int64), both with dims[axis] = k, sorted. `ties`: which of equal elements come first. kLowerIndex:
+/// those of lower index. The others are what PyTorch's CPU kernels happen to do, which a backend may take for kLowerIndex:
+/// torch.sort that is not stable, torch.topk, and torch.topk(sorted=False), whose results are in no order.
 struct TopK {
   TopKOperation operation{};
   Expr k;
   std::int64_t axis = 0;
+  TopKTies ties = TopKTies::kLowerIndex;
 };
 /// kDefault: (data, indices): data.dims[:axis] + indices.dims + data.dims[axis+1:]. kElement: torch.gather.
 /// kNd: last dim of indices indexes data's leading dims. Indices are int32 or int64 and not negative.

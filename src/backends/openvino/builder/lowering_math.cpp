@@ -360,12 +360,16 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::TopK& topk) 
   const Output x = operand(layer, 0);
   const bool is_real = x.get_element_type().is_real();
   // The plugin's stable sorting takes time in the square of the number of elements, and its comparisons know no NaN.
-  if (is_real || topk.k != Expr(1)) {
+  if (is_real || topk.k != Expr(1) || topk.ties != network::TopKTies::kLowerIndex) {
+  static_assert(static_cast<int>(StableTopK::Ties::kTopKUnsorted) ==
+                static_cast<int>(network::TopKTies::kTopKUnsorted));
     const Ordered ordered = ordered_by(net_, layer.inputs[0]);
     Output keys = values_.at(ordered.values.index);
     const ov::element::Type type = is_real ? ov::element::f32 : ov::element::i32;
     if (keys.get_element_type() != type) keys = std::make_shared<ov::op::v0::Convert>(keys, type);
-    const auto found = std::make_shared<StableTopK>(keys, k, topk.axis, largest, ordered.nan_is_largest);
+    const auto ties = static_cast<StableTopK::Ties>(topk.ties);
+    const auto found =
+        std::make_shared<StableTopK>(keys, k, StableTopK::Order{topk.axis, largest, ordered.nan_is_largest, ties});
     const auto indices = std::make_shared<ov::op::v0::Convert>(found, ov::element::i64);
     return {std::make_shared<ov::op::v6::GatherElements>(x, indices, topk.axis), indices};
   }
