@@ -60,6 +60,8 @@ namespace {
 // biases of products, convolutions and normalizations.
 bool is_read_as_numbers(const network::Network& net, network::ValueId constant) {
   const bool is_number = net.value(constant).dims.empty() || volume(net.value(constant).dims) == Expr(1);
+  const auto is_result = [&](const network::Network::Output& output) { return output.value == constant; };
+  if (std::any_of(net.outputs().begin(), net.outputs().end(), is_result)) return true;
   return std::any_of(net.layers().begin(), net.layers().end(), [&](const Layer& layer) {
     if (std::find(layer.inputs.begin(), layer.inputs.end(), constant) == layer.inputs.end()) return false;
     if (const auto* operation = std::get_if<network::ElementWise>(&layer.op)) {
@@ -108,8 +110,6 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Constant& co
   return {result};
 }
 
-ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& activation) {
-  const Output x = operand(layer, 0);
 namespace {
 
 // An activation whose numbers x's type may not hold. It is computed in float32: the plugin drops the conversions where it
@@ -131,9 +131,11 @@ ov::Output<ov::Node> scaled(const ov::Output<ov::Node>& x, double factor) {
   });
 }
 
+ov::OutputVector Lowering::lower(const Layer& layer, const network::Activation& activation) {
+  const Output x = operand(layer, 0);
+  const double alpha = activation.alpha, beta = activation.beta;
   using enum network::ActivationType;
   switch (activation.type) {
-  const double alpha = activation.alpha, beta = activation.beta;
     case kRelu: return unary<op::Relu>(x);
     case kSigmoid: return unary<op::Sigmoid>(x);
     case kTanh: return unary<op::Tanh>(x);
@@ -166,10 +168,10 @@ ov::Output<ov::Node> scaled(const ov::Output<ov::Node>& x, double factor) {
     case kSilu: return unary<op::Swish>(x);
     case kHardSwish: return unary<op::HSwish>(x);
     case kMish: return unary<op::Mish>(x);
-  }
-  fail(ErrorCode::kInternal, "no such activation");
     case kScale: return {scaled(x, alpha)};
     case kQuotient: return {in_float32(x, [&](const Output& wide) { return quotient(wide, number(wide, alpha)); })};
+  }
+  fail(ErrorCode::kInternal, "no such activation");
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Unary& operation) {
@@ -359,10 +361,10 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::TopK& topk) 
   const bool largest = topk.operation == network::TopKOperation::kMax;
   const Output x = operand(layer, 0);
   const bool is_real = x.get_element_type().is_real();
-  // The plugin's stable sorting takes time in the square of the number of elements, and its comparisons know no NaN.
-  if (is_real || topk.k != Expr(1) || topk.ties != network::TopKTies::kLowerIndex) {
   static_assert(static_cast<int>(StableTopK::Ties::kTopKUnsorted) ==
                 static_cast<int>(network::TopKTies::kTopKUnsorted));
+  // The plugin's stable sorting takes time in the square of the number of elements, and its comparisons know no NaN.
+  if (is_real || topk.k != Expr(1) || topk.ties != network::TopKTies::kLowerIndex) {
     const Ordered ordered = ordered_by(net_, layer.inputs[0]);
     Output keys = values_.at(ordered.values.index);
     const ov::element::Type type = is_real ? ov::element::f32 : ov::element::i32;
