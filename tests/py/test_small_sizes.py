@@ -169,6 +169,18 @@ def test_two_sizes() -> None:
             assert_same(module(*args), model(*args))
 
 
+@pytest.mark.parametrize("name", ["input", "sum", "x"])
+def test_names_that_fx_does_not_take(name: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(f"def forward(self, {name}): return ({name} * 2).squeeze() + 1, {name}[-2:].relu()", scope)
+    model = type("Named", (nn.Module,), {"forward": scope["forward"]})().eval()
+    program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes=({0: Dim("rows", min=1, max=8)},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for size in (4, 1, 2, 8):
+        x = torch.randn(size, 3)
+        assert_same(module(x), model(x))
+
+
 @pytest.mark.parametrize("lowest", [0, 1])
 def test_what_holds_for_all_sizes_is_compiled(lowest: int, caplog: pytest.LogCaptureFixture) -> None:
     """Usual models are one engine as before."""

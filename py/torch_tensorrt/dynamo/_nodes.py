@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 SIZE_OPS = frozenset(
     {
@@ -89,6 +89,21 @@ def attribute(module: GraphModule, target: str) -> Any:
     return found
 
 
+def attribute_names(targets: Iterable[str]) -> dict[str, str]:
+    """A name for each attribute of a module in a module without submodules, which are identifiers, in TorchScript too:
+    `0.weight` is `_0_weight`."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for target in dict.fromkeys(targets):
+        name = re.sub(r"\W", "_", target)
+        name = f"_{name}" if name[0].isdigit() else name
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        found[target] = name
+    return found
+
+
 def aliased_argument(node: Node) -> Node | None:
     """The argument whose memory a view's result shares; None for operators that return fresh memory."""
     if is_getitem(node):
@@ -136,6 +151,17 @@ def graph_outputs(module: GraphModule) -> Any:
     """The output node's (possibly nested) argument."""
     output = next(iter(reversed(module.graph.nodes)))
     return output.args[0]
+
+
+def copied(graph: Graph) -> tuple[Graph, dict[Node, Node]]:
+    """A copy of a captured graph, and the copies of its nodes."""
+    copy = Graph()
+    copies: dict[Node, Node] = {}
+    copy.output(copy.graph_copy(graph, copies))
+    copy.output_node().meta = dict(graph.output_node().meta)
+    for node, own in copies.items():
+        own.name = node.name  # as the program's signature has it, also where fx would take another (`input`)
+    return copy, copies
 
 
 def leaf_nodes(argument: Any) -> Iterator[Node]:

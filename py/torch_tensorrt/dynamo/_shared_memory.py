@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 
 from ._graph import UnreliableCaptureError
-from ._nodes import is_mutation, value_of, view_chain
+from ._nodes import copied, is_mutation, value_of, view_chain
 
 _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
@@ -35,10 +35,7 @@ def with_written_buffers(program: ExportedProgram) -> ExportedProgram:
     }
     if not groups and not constants:
         return program
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    graph.output(graph.graph_copy(program.graph, copies))
-    graph.output_node().meta = dict(program.graph.output_node().meta)
+    graph, copies = copied(program.graph)
     dropped: set[str] = set()
     first = next(node for node in graph.nodes if node.op != "placeholder")
     for group in groups:

@@ -34,7 +34,7 @@ from torch._subclasses.fake_tensor import (
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from ._nodes import aliased_argument, is_mutation, value_of
+from ._nodes import aliased_argument, copied, is_mutation, value_of
 from ._symbols import sizes
 
 Ranges = Mapping[str, tuple[int, int, int | None]]
@@ -371,11 +371,7 @@ def keep_whole(program: ExportedProgram, nodes: Collection[fx.Node]) -> Exported
                 if base in nodes and not is_mutation(base):
                     return None
                 base = node.all_input_nodes[0] if is_mutation(base) else aliased_argument(base)
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    graph.output(graph.graph_copy(program.graph, copies))
-    output = graph.output_node()
-    output.meta = dict(program.graph.output_node().meta)
+    graph, copies = copied(program.graph)
     for node in nodes:
         if _may_stand_in(node):
             copies[node].target = _whole(node)
