@@ -9,15 +9,42 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import fx
 from torch.export import ExportedProgram
 from torch.export import exported_program as _export
 
 from .._library import load_binding
+from ._nodes import value_of
 
 # Taken apart they end in aten.index_put, which takes the negative indices that eager refuses here; nothing converts it.
 _WHOLE = (torch.ops.aten.index_add.default, torch.ops.aten.index_copy.default)
 # Its result may be its argument, which its schema does not say: taken apart it is that or a cast.
 _IN_PARTS = (torch.ops.aten.type_as.default,)
+
+
+_RECURRENT = frozenset(
+    {
+        torch.ops.aten.lstm.input,
+        torch.ops.aten.gru.input,
+        torch.ops.aten.rnn_tanh.input,
+        torch.ops.aten.rnn_relu.input,
+    }
+)
+_MOST_STEPS = 256
+
+
+def long_recurrences(program: ExportedProgram) -> dict[fx.Node, str]:
+    """Recurrent layers that are not taken apart, and why: a step in time becomes some ten operators. They run faster
+    than PyTorch's own kernel, but a step takes PyTorch 0.1 s to write down, and OpenVINO as long to compile."""
+    found = {node: _steps(node) for node in program.graph.nodes if node.target in _RECURRENT}
+    steps = sum(found.values())
+    why = f"the program's recurrent layers take {steps} steps, more than the {_MOST_STEPS} that are written one by one"
+    return dict.fromkeys(found, why) if steps > _MOST_STEPS else {}
+
+
+def _steps(node: fx.Node) -> int:
+    x, _, _, _, layers, _, _, bidirectional, batch_first = node.args
+    return int(value_of(x).shape[1 if batch_first else 0]) * int(layers) * (2 if bidirectional else 1)  # type: ignore
 
 
 def _overload(target: str) -> torch._ops.OpOverload | None:

@@ -16,7 +16,7 @@ from .._library import load_binding
 from .._settings import CompilationSettings
 from ._assemble import CallingConvention
 from ._counts import largest_counts, selections_may_be_empty
-from ._decompositions import decompose
+from ._decompositions import decompose, long_recurrences
 from ._graph import Program, Ranges, UnreliableCaptureError
 from ._nodes import is_compute, is_size_node, value_of
 from ._shared_memory import with_written_buffers
@@ -53,16 +53,17 @@ def lower_in_ranges(
     """The same, for known ranges; those of sizes that data decides are added to them."""
     program = with_written_buffers(program)
     captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
-    module, unreliable = _taken_apart(program, settings, ranges, captured.nodes)
+    whole = {**long_recurrences(program), **captured.nodes}
+    module, unreliable = _taken_apart(program, settings, ranges, whole)
     if unreliable.disagreement(captured) is not None:
         # Some operator becomes others that do something else there: only what has a converter is needed in parts.
         known = set(load_binding().supported_targets())
-        whole = {
+        others = {
             node: "its parts do something else"
             for node in program.graph.nodes
             if is_compute(node) and str(node.target) not in known
         }
-        module, unreliable = _taken_apart(program, settings, ranges, {**whole, **captured.nodes})
+        module, unreliable = _taken_apart(program, settings, ranges, {**others, **whole})
     if (difference := unreliable.disagreement(captured)) is not None:
         raise UnreliableCaptureError(f"taken apart, it would be another one at small sizes: {difference}")
     convention = CallingConvention.of(module.graph)
