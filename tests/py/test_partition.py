@@ -309,6 +309,53 @@ def test_names_of_inputs(names: tuple[str, str], keywords: bool, compiled: bool,
         assert_same(form(*args, **kwargs), model(x, y))
 
 
+class Layer(nn.Module):
+    """Its weights go to a block of PyTorch's."""
+
+    def __init__(self, **weights: int) -> None:
+        super().__init__()
+        for name, value in weights.items():
+            self.register_parameter(name, nn.Parameter(torch.full((4,), float(value))))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for weight in self.parameters():
+            x = torch.cummax(x, 0).values + torch.cummin(weight, 0).values
+        return x
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.a_b = Layer(b_c=1, c_=3), Layer(c=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.a_b(self.a(torch.relu(x) * 2))) + 1
+
+
+@pytest.mark.parametrize("compiled_in_part", [True, False], ids=["engines", "uncompiled"])
+@pytest.mark.parametrize("model", [Nested(), nn.Sequential(nn.ReLU(), Layer(w=1), nn.ReLU(), Layer(w=5))], ids=str)
+def test_names_of_weights(model: nn.Module, compiled_in_part: bool, tmp_path: Path) -> None:
+    """One that differs from another in a dot only, and one that begins with a digit."""
+    x = torch.randn(3, 4)
+    module = compiled(model, x, min_block_size=1 if compiled_in_part else 100)
+    with torch.no_grad():
+        for form in forms_of(module, tmp_path):
+            assert_same(form(x), model(x))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_long_recurrent_layers_stay_whole(kind: Any, tmp_path: Path) -> None:
+    """Taken apart, they would take minutes to compile; short ones are in engines."""
+    for steps, whole in ((4, False), (200, True)):
+        model = nn.Sequential(nn.Linear(6, 6), kind(6, 5, batch_first=True, bidirectional=True)).eval()
+        x = torch.randn(3, steps, 6)
+        module = compiled(model, x)
+        assert ("_run_on_gpu" in kinds(module)) == whole
+        with torch.no_grad():
+            for form in forms_of(module, tmp_path):
+                assert_same(form(x), model(x))
+
+
 class Applied(nn.Module):
     def __init__(self, function: Any) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from ._graph import Program, describe_expected, is_checkable
 from ._nodes import (
     ITEM_OP,
     attribute,
+    attribute_names,
     graph_outputs,
     is_compute,
     is_mutation,
@@ -300,6 +301,7 @@ class _RootBuilder:
         self._program = program
         self._graph = fx.Graph()
         self._attributes: dict[str, Any] = {}
+        self._names = attribute_names(str(n.target) for n in program.module.graph.nodes if n.op == "get_attr")
         self._values: dict[Node, Node] = {}
         self._sizes = _SizeWriter(self._graph, sources, self._value, at_root=True, is_ready=lambda node: True)
         self._convention = CallingConvention.of(program.module.graph)
@@ -338,7 +340,7 @@ class _RootBuilder:
     def _value(self, node: Node) -> Node:
         if node not in self._values:
             assert node.op == "get_attr", node
-            name = str(node.target).replace(".", "_")
+            name = self._names[str(node.target)]
             self._attributes[name] = attribute(self._program.module, str(node.target))
             self._values[node] = self._graph.get_attr(name)
         return self._values[node]

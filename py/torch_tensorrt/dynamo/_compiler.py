@@ -22,7 +22,7 @@ from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_ca
 from ._assemble import Assembly, CallingConvention
 from ._graph import Program, Refusal, UnreliableCaptureError, block_graph, query, refusal
 from ._lowering import lower
-from ._nodes import attribute, value_of
+from ._nodes import attribute, attribute_names, value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
@@ -129,12 +129,11 @@ def _as_captured(exported: ExportedProgram) -> CompiledModule:
     assert isinstance(source, fx.GraphModule)
     graph = fx.Graph()
     graph.output(graph.graph_copy(source.graph, {}))
-    attributes: dict[str, Any] = {}
+    names = attribute_names(str(node.target) for node in graph.nodes if node.op == "get_attr")
+    attributes = {name: attribute(source, target) for target, name in names.items()}
     for node in graph.nodes:
         if node.op == "get_attr":
-            name = str(node.target).replace(".", "_")
-            attributes[name] = attribute(source, str(node.target))
-            node.target = name
+            node.target = names[str(node.target)]
     convention = CallingConvention.of(source.graph)
     apply_calling_convention(graph, convention.orig_args, convention.in_spec, convention.out_spec)
     return CompiledModule(attributes, graph)
