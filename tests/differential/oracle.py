@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import tempfile
 import time
 import warnings
@@ -168,6 +169,10 @@ def _largest(tensors: Sequence[Any]) -> float:
     return max(sizes, default=0.0)
 
 
+_MOVES = re.compile(r"\.(zero|fill|copy)_\(|\] = ")
+"""Writes that round nothing."""
+
+
 class _Perturbed:
     """The program in eager PyTorch, step by step, every number moved by an ulp; or (`wide`) half precision held in
     float32 between steps. Keeps its state from call to call."""
@@ -196,6 +201,9 @@ class _Perturbed:
 
     def _after(self, step: Step, values: dict[str, Any]) -> None:
         operands = [values[name] for name in step.args]
+        if not step.out and not self._wide and not _MOVES.search(step.code):
+            with contextlib.suppress(RuntimeError):  # several elements in one place
+                operands[0].copy_(self._moved(operands[0], 0.0))
         for name in step.out:
             tensor = values[name]
             if not isinstance(tensor, torch.Tensor):

@@ -531,3 +531,22 @@ def test_everything_of_a_program_is_read() -> None:
         program = draw(8, index)
         read = {name for step in program.steps for name in step.args} | set(program.outputs)
         assert all(not step.out or read & set(step.out) for step in program.steps), script(program)
+
+
+def test_what_is_written_in_place_may_be_wider_too(plant: Any) -> None:
+    program = simple("{0} - 1")
+    program.inputs = [Input("x0", "float16", [8], fill=Fill("values", values=[1.02, 0.98, 1.01, 0.3]))]
+    program.steps = [Step([], "{0}.mul_({0})", ["x0"]), Step(["v0"], "{0} - 1", ["x0"])]
+
+    def planted(error: float) -> Any:
+        def fault(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+            square = inputs[0].float() ** 2
+            inputs[0].copy_(square)
+            return (square - 1 + error).half()
+
+        return fault
+
+    plant(planted(0.0))
+    assert not oracle.check(program).finds
+    plant(planted(0.01))
+    assert oracle.check(program).finds
