@@ -237,3 +237,82 @@ def test_written_inputs_of_a_package(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="contiguous"):
         run(x, torch.randn(3, 4))
     assert torch.equal(memory, before)
+
+
+# --- constants of engines ---
+
+BINARY: dict[str, Callable[[Any, Any], torch.Tensor]] = {
+    "add": torch.add,
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "divide": torch.div,
+    "power": torch.pow,
+    "maximum": torch.maximum,
+    "remainder": torch.remainder,
+    "floor divide": torch.floor_divide,
+    "prelu": torch.ops.aten._prelu_kernel,
+    "lerp": lambda a, b: torch.lerp(a, b, 0.5),
+    "addcmul": lambda a, b: torch.addcmul(a, b, b),
+    "where": lambda a, b: torch.where(b > a, a, b),
+    "squared difference": lambda a, b: (a - b) ** 2,
+}
+# Values that depend on no input and that OpenVINO does not fold before it knows the inputs.
+CONSTANTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "itself": lambda w: w,
+    "integers": lambda w: (w * 4).to(torch.int32),
+    "sorted": lambda w: w.sort()[0],
+    "rounded": lambda w: w.bfloat16().to(w.dtype),
+    "relu of it": lambda w: F.relu(w) + 1,
+    "subnormal": lambda w: torch.where(w > 1, w, 1e-40),
+    "transposed": lambda w: w.view(2, 2).t().reshape(4),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int32], ids=str)
+@pytest.mark.parametrize("kind", list(CONSTANTS))
+def test_constants_are_never_written(kind: str, dtype: torch.dtype) -> None:
+    """The vendor's elementwise layers write in place into their first operand, also into one that is computed once."""
+
+    class Model(nn.Module):
+        w: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("w", torch.tensor([1.5, 3.0, 2.5, 4.0]).to(dtype))
+
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            once = CONSTANTS[kind](self.w)
+            results = []
+            for name, function in BINARY.items():
+                for y in (x, x + 1):
+                    if name in ("prelu", "lerp", "addcmul") and not (once.dtype == y.dtype and y.is_floating_point()):
+                        continue
+                    results += [function(once, y), function(y, once)]
+            return results
+
+    if dtype == torch.int32 and kind in ("rounded", "subnormal"):
+        return
+    x = torch.tensor([3.0, 2.0, 5.0, 1.0]).to(dtype)
+    eager = Model().eval()
+    run = torch_tensorrt.compile(eager, arg_inputs=[x], min_block_size=1)
+    for scale in (1, 2, 1, 3, 1):
+        for actual, expected in zip(run(x * scale), eager(x * scale), strict=True):
+            torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("shape", [(), (2,)], ids=str)
+@pytest.mark.parametrize("name", list(BINARY))
+def test_a_constant_alone_is_never_written(name: str, shape: tuple[int, ...]) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([1.5, 3.0]), requires_grad=False)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            y = x + 1
+            return BINARY[name](self.w, y), y
+
+    eager = Model().eval()
+    run = torch_tensorrt.compile(eager, arg_inputs=[torch.ones(shape)], min_block_size=1)
+    for value in (1.0, 2.0, 1.0, 3.0):
+        torch.testing.assert_close(run(torch.full(shape, value))[0], eager(torch.full(shape, value))[0])

@@ -18,6 +18,7 @@
 #include "backends/openvino/element_type.h"
 #include "backends/openvino/executor/context.h"
 #include "backends/openvino/executor/exact_division.h"
+#include "backends/openvino/executor/kept_constants.h"
 #include "backends/openvino/executor/packed_weights.h"
 #include "backends/openvino/forks.h"
 #include "backends/openvino/non_max_suppression.h"
@@ -139,6 +140,7 @@ std::shared_ptr<ov::Model> read(const backend::LoadRequest& load) {
     if (const auto plugin = ov::as_type_ptr<PluginOperation>(node)) plugin->prepare(load.engine_name);
   }
   separate_packed_weights(*model);
+  keep_constants(*model);
   keep_divisions(*model);
   if (!computes_in_bfloat16(load)) round_results(*model);
   return model;

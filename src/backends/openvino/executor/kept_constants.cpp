@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/openvino/executor/kept_constants.h"
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include <openvino/op/ops.hpp>
+
+namespace torchtrt::openvino {
+namespace {
+
+namespace v0 = ov::op::v0;
+namespace v1 = ov::op::v1;
+
+template <typename... Ops>
+bool is_any(const ov::Node& node) {
+  return (ov::is_type<Ops>(&node) || ...);
+}
+
+bool commutes(const ov::Node& node) {
+  return is_any<v1::Add, v1::Multiply, v1::Maximum, v1::Minimum, v1::LogicalAnd, v1::LogicalOr, v1::LogicalXor,
+                v1::Equal, v1::NotEqual, v0::SquaredDifference>(node);
+}
+bool writes_in_place(const ov::Node& node) {
+  return commutes(node) || is_any<v1::Subtract, v1::Divide, v1::Power, v1::Mod, v1::FloorMod, v0::PRelu>(node);
+}
+
+}  // namespace
+
+void keep_constants(const ov::Model& model) {
+  std::set<const ov::Node*> computed_once;
+  for (const std::shared_ptr<ov::Node>& node : model.get_ordered_ops()) {
+    const ov::OutputVector operands = node->input_values();
+    const auto once = [&](const ov::Output<ov::Node>& value) { return computed_once.contains(value.get_node()); };
+    if (is_any<v0::Constant>(*node) ||
+        (!operands.empty() && !is_any<v0::Result>(*node) && std::all_of(operands.begin(), operands.end(), once))) {
+      computed_once.insert(node.get());
+      continue;
+    }
+    if (!writes_in_place(*node) || !once(operands[0]) || is_any<v0::Constant>(*operands[0].get_node())) continue;
+    if (commutes(*node)) {
+      node->input(0).replace_source_output(operands[1]);
+      node->input(1).replace_source_output(operands[0]);
+      continue;
+    }
+    if (operands[0].get_element_type() != node->get_output_element_type(0)) continue;
+    // The same number either way, chosen by an input's value.
+    const auto always = std::make_shared<v1::Equal>(operands[1], operands[1]);
+    node->input(0).replace_source_output(std::make_shared<v1::Select>(always, operands[0], operands[0]));
+  }
+}
+
+}  // namespace torchtrt::openvino
