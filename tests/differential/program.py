@@ -23,10 +23,10 @@ PRELUDE = "import torch\nimport torch.nn.functional as F\nfrom torch import inf,
 @dataclasses.dataclass
 class Fill:
     """How a tensor's elements are drawn. `kind`: normal, grid (halves from -2 to 2: ties, exact sums), positive,
-    shifted (by 100), huge (to the dtype's end), tiny (to the smallest), integers (`low` to `high`), indices
-    (the same, and with `specials` one that is outside in the second data), ends (of the dtype,
-    and around 2^24), or values (as listed, repeated). `specials`: that many elements in ten become NaN, infinities,
-    zeros of both signs, subnormals or the dtype's ends."""
+    shifted (by 100), huge (to the dtype's end), tiny (to the smallest), integers (`low` to `high`), indices (the same,
+    and with `specials` one that is outside in the second data), ends (of the dtype and around 2^24, or around 2^24
+    alone), or values (as listed, repeated). `specials`: that many elements in ten become NaN, infinities, zeros of both
+    signs, subnormals or the dtype's ends."""
 
     kind: str = "normal"
     seed: int = 0
@@ -174,6 +174,10 @@ def fill_tensor(fill: Fill, shape: Sequence[int], dtype: torch.dtype, number: in
         return torch.tensor(listed, dtype=dtype).reshape(tuple(shape))
     if dtype == torch.bool:
         flat = torch.randint(0, 2, (count,), generator=generator).bool()
+    elif fill.kind == "ends" and dtype in (torch.int32, torch.int64) and fill.seed % 2:
+        # Around 2^24 alone: the dtype's ends beside them would be every maximum, and are right in float32 by chance.
+        flat = torch.randint(2**24 - 20, 2**24 + 20, (count,), generator=generator).to(dtype)
+        flat *= 1 - 2 * torch.randint(0, 2, (count,), generator=generator).to(dtype)
     elif fill.kind == "ends":
         values = torch.tensor([value for value in special_values(dtype) if value == value], dtype=dtype)
         flat = values[torch.randint(0, len(values), (count,), generator=generator)]

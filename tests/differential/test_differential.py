@@ -550,3 +550,22 @@ def test_what_is_written_in_place_may_be_wider_too(plant: Any) -> None:
     assert not oracle.check(program).finds
     plant(planted(0.01))
     assert oracle.check(program).finds
+
+
+def test_a_call_that_raises_need_not_have_written(plant: Any) -> None:
+    program = Program(
+        inputs=[Input("x0", "float32", ["s0"])],
+        constants=[Constant("w0", "float32", [], Fill("values", values=[1.0]))],
+        steps=[Step([], "{0}.add_(1)", ["w0"]), Step(["v0"], "{0}.max() + {1}", ["x0", "w0"])],
+        outputs=["v0"],
+        dims={"s0": Dim(0, 8, [3, 0])},
+    )
+
+    def first_asks(self: Faulty, inputs: tuple[Any, ...]) -> Any:
+        inputs[0].max()
+        return self.inner(*inputs)
+
+    plant(first_asks)
+    assert not oracle.check(program).finds
+    plant(raises)
+    assert oracle.check(program).finds
