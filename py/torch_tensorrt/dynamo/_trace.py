@@ -6,11 +6,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 from torch.utils._sympy.value_ranges import ValueRanges
@@ -236,17 +238,17 @@ def _own_tensors(module: torch.nn.Module) -> list[torch.Tensor]:
     ]
     while open_:
         item = open_.pop()
-        if id(item) in seen or isinstance(item, (torch.nn.Module, type)) or callable(item):
+        if id(item) in seen or isinstance(item, (torch.nn.Module, types.ModuleType)) or callable(item):
             continue
         seen.add(id(item))
         if isinstance(item, torch.Tensor):
-            if id(item) not in known:
+            if id(item) not in known and not isinstance(item, FakeTensor):
                 found[id(item)] = item
         elif isinstance(item, Mapping):
             open_ += item.values()
         elif isinstance(item, (list, tuple, set)):
             open_ += item
-        elif hasattr(item, "__dict__"):
+        elif hasattr(item, "__dict__") and not type(item).__module__.startswith("torch."):  # such as a graph
             open_ += vars(item).values()
     return list(found.values())
 
