@@ -13,6 +13,7 @@ Run from ``tests/``: ``python -m differential --help``. docs/testing.md tells ho
     oracle.py     runs a program eagerly and in one of those ways, and compares
     shrink.py     makes a program that fails smaller
     limits.py     known limits, as data
+    controls.py   faults put back, and the programs that find them
     runner.py     worker processes, time limits, what becomes of a find
     journal.py    what a run is asked, and the file that keeps count of runs
 """

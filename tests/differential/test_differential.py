@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from . import limits, oracle, runner, sources, ways
+from . import controls, limits, oracle, runner, sources, ways
 from .generate import Draw, draw
 from .journal import Journal, Options
 from .operators import FAMILIES
@@ -569,3 +569,8 @@ def test_a_call_that_raises_need_not_have_written(plant: Any) -> None:
     assert not oracle.check(program).finds
     plant(raises)
     assert oracle.check(program).finds
+
+
+@pytest.mark.parametrize("control", controls.CONTROLS, ids=lambda control: control.name)
+def test_a_control_still_applies(control: controls.Control) -> None:
+    assert (controls.CHECKOUT / control.file).read_text().count(control.fixed) == 1

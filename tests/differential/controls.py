@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Negative controls: faults that were fixed, put back one by one, and a program with which the machine finds each.
+
+    python -m differential.controls [NAME...]             # in tests/: the faults are found, and only with them
+    python -m differential.controls NAME --search 200     # which of the first 200 programs finds it
+
+The fault goes into a copy of the committed tree in build/differential/control, where the library that it concerns is
+built; the other libraries are those of build/lib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+TREE = CHECKOUT / "build" / "differential" / "control"
+LIBRARIES = {
+    "src/backends/openvino/builder/": "torchtrt_openvino_builder",
+    "src/backends/openvino/executor/": "torchtrt_openvino_executor",
+    "src/converters/": "torchtrt",
+    "src/torch/": "torchtrt_runtime",
+    "src/runtime/": "torchtrt_runtime",
+}
+
+
+@dataclass(frozen=True)
+class Control:
+    name: str
+    about: str
+    file: str
+    fixed: str
+    """Text of the file, once in it."""
+    faulty: str
+    """What stands there with the fault."""
+    only: str
+    """What programs must hold to meet it."""
+    seed: int
+    index: int
+    """The first program that finds it."""
+    ways: str = ""
+    """The way in which it is found, where that is not the index's own."""
+
+
+CONTROLS = (
+    Control(
+        "index-add",
+        "index_add and index_copy taken apart, so that they take negative indices",
+        "py/torch_tensorrt/dynamo/_decompositions.py",
+        "    for whole in _WHOLE:",
+        "    for whole in ():",
+        only=r"index_add|index_copy",
+        seed=0,
+        index=12,
+    ),
+    Control(
+        "views-of-inputs",
+        "results that share memory in eager, from an engine",
+        "py/torch_tensorrt/dynamo/_partition.py",
+        "        if outside or sharing[base] > 1:",
+        "        if False:",
+        only=r"view|expand|\.t\(\)|transpose|reshape",
+        seed=0,
+        index=1,
+    ),
+    Control(
+        "small-sizes",
+        "squeeze of a dynamic dimension that is 1",
+        "py/torch_tensorrt/dynamo/_small_sizes.py",
+        "    if not small:",
+        "    if True:",
+        only=r"(?<!un)squeeze\(",
+        seed=0,
+        index=79,
+    ),
+)
+
+
+def libraries_built() -> Path:
+    return Path(os.environ.get("TORCHTRT_LIBRARY_DIR", CHECKOUT / "build" / "lib"))
+
+
+def put_in(control: Control) -> None:
+    """The committed tree with the fault."""
+    if not TREE.exists():
+        subprocess.run(["git", "worktree", "add", "--detach", str(TREE), "HEAD"], cwd=CHECKOUT, check=True)
+        (TREE / ".venv").symlink_to(CHECKOUT / ".venv")
+    subprocess.run(["git", "checkout", "--quiet", "--detach", "--force", _head()], cwd=TREE, check=True)
+    file = TREE / control.file
+    text = file.read_text()
+    if text.count(control.fixed) != 1:
+        raise SystemExit(f"{control.name}: {control.file} has not this text once:\n{control.fixed}")
+    file.write_text(text.replace(control.fixed, control.faulty))
+
+
+def build(control: Control) -> Path:
+    """The folder of libraries, with the fault if it is in one of them."""
+    folder = TREE / "lib"
+    folder.mkdir(exist_ok=True)
+    built = libraries_built()
+    libraries = {path.name: path for path in (*built.glob("*.so"), built / "openvino")}
+    for start, library in LIBRARIES.items():
+        if control.file.startswith(start):
+            if not (TREE / "build" / "build.ninja").exists():
+                subprocess.run(["cmake", "--preset", "release"], cwd=TREE, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["cmake", "--build", "build", "--target", library], cwd=TREE, check=True)
+            libraries[f"lib{library}.so"] = TREE / "build" / "lib" / f"lib{library}.so"
+    for name, path in libraries.items():
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(path)
+    return folder
+
+
+def machine(control: Control, tree: Path, libraries: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "differential", "--only", control.only, "--seed", str(control.seed), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(tree / "py"), "TORCHTRT_LIBRARY_DIR": str(libraries)}
+    # The machine itself is this one, whatever is committed.
+    return subprocess.run(command, cwd=CHECKOUT / "tests", env=environment, capture_output=True, text=True, check=False)
+
+
+def finds(control: Control, tree: Path, libraries: Path, index: int) -> str:
+    """What the program shows; empty where it agrees with eager."""
+    arguments = ["--index", str(index), *(["--ways", control.ways] if control.ways else [])]
+    done = machine(control, tree, libraries, *arguments)
+    last = (done.stdout.strip() or done.stderr.strip() or f"# the process ended with {done.returncode}").splitlines()[
+        -1
+    ]
+    return "" if done.returncode == 0 and last == "# nothing found" else last
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--search", type=int, default=0, metavar="N", help="look through the first N programs")
+    given = parser.parse_args()
+    chosen = [control for control in CONTROLS if not given.names or control.name in given.names]
+    failed = 0
+    for control in chosen:
+        put_in(control)
+        libraries = build(control)
+        if given.search:
+            journal = TREE / f"{control.name}.jsonl"
+            arguments = [
+                "--start",
+                "0",
+                "--count",
+                str(given.search),
+                "--shrink-seconds",
+                "0",
+                "--journal",
+                str(journal),
+            ]
+            print(machine(control, TREE, libraries, *arguments).stdout)
+            continue
+        with_fault = finds(control, TREE, libraries, control.index)
+        without = finds(control, CHECKOUT, libraries_built(), control.index)
+        failed += not with_fault or bool(without)
+        print(
+            f"{control.name} (--seed {control.seed} --index {control.index}): {with_fault or 'NOT FOUND'}", flush=True
+        )
+        if without:
+            print(f"  and without the fault: {without}")
+    return 1 if failed else 0
+
+
+def _head() -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
