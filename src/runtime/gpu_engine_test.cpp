@@ -80,6 +80,25 @@ TEST_F(GpuEngineTest, EnginesGoWithoutSpoilingARecording) {
   EXPECT_EQ(testing::FakeDevice::destroyed_inside_recordings, before);
 }
 
+TEST_F(GpuEngineTest, TheThreadsDeviceSurvivesEnginesOfOtherDevices) {
+  auto engine = make();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (const int device : {0, 1}) {
+    gpu->set_current(device);
+    calls.push_back(start(*engine, 2, 1, nullptr, device));
+  }
+  gpu->drain();
+  for (const int device : {0, 1, 2}) {
+    gpu->set_current(device);
+    engine.reset();
+    EXPECT_EQ(gpu->current(), device);
+    engine = make();
+    calls.push_back(start(*engine, 2, 1, nullptr, 1));
+    gpu->drain();
+  }
+  gpu->set_current(0);
+}
+
 TEST_F(GpuEngineTest, AStreamTakesOverAContextThatIsDone) {
   const auto engine = make();
   EXPECT_TRUE(runs_right(*engine, 2, 1, gpu->new_stream()));

@@ -36,7 +36,15 @@ LoadedEngine::LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable
 
 void LoadedEngine::destroy(std::unique_ptr<LoadedEngine> engine) {
   if (engine == nullptr || engine->api_ == nullptr) return;
-  engine->api_->outside_recordings([&] { engine.reset(); });
+  DeviceApi& api = *engine->api_;
+  // A vendor's library may leave the device of the engine that it frees as the thread's current one.
+  std::optional<DeviceGuard> guard;
+  try {
+    guard.emplace(api, engine->device_.device_id);
+  } catch (const std::exception& error) {
+    TORCHTRT_LOG(kWarning, "engine \"", engine->metadata_.name, "\" is destroyed on another device: ", error.what());
+  }
+  api.outside_recordings([&] { engine.reset(); });
 }
 
 std::exception_ptr LoadedEngine::run(const BindingPlan& plan, std::span<const DLTensor> inputs, CallModes modes,

@@ -28,7 +28,8 @@ class TORCHTRT_API LoadedEngine {
   /// `exact`: the engine is PyTorch's own operators and takes every value.
   LoadedEngine(std::unique_ptr<backend::ExecutableEngine> executable, const format::Metadata& metadata, DLDevice device,
                DeviceApi* api, bool recordable = true, bool exact = false);
-  /// Destroys it. What that frees on a GPU must not spoil a recording that any thread makes meanwhile.
+  /// Destroys it. What that frees on a GPU must not spoil a recording that any thread makes meanwhile, and the calling
+  /// thread's device stays what it is.
   static void destroy(std::unique_ptr<LoadedEngine> engine);
 
   [[nodiscard]] DLDevice device() const { return device_; }

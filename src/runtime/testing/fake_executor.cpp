@@ -77,7 +77,10 @@ class FakeEngine : public ExecutableEngine {
     }
   }
 
-  ~FakeEngine() override { note_destruction(); }
+  ~FakeEngine() override {
+    note_destruction();
+    if (on_gpu()) runtime::device_api().set_current(device_.device_id);  // as vendors' libraries do, and leave it
+  }
 
   std::unique_ptr<Context> create_context() override;
   void note_destruction() const {
