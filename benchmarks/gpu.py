@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench-gpu`: what an engine's call costs beside a bare enqueueV3 loop, and models against eager PyTorch with and
-without CUDA graphs, torch.compile(mode="max-autotune") and Torch-TensorRT's wheel. Markdown tables, in one run.
+without CUDA graphs, torch.compile (reduce-overhead, max-autotune) and Torch-TensorRT's wheel. Markdown tables.
 
 Needs an NVIDIA GPU (exit status 3 and the reason without one) and the build folder of `make gpu-test`. Every contender
 of a model is a process of its own; they take turns in bursts, in an order that rotates, as in bench.py. A figure is the
@@ -9,12 +9,16 @@ minimum and the median; ratios are ours over theirs: below 1 ours is faster.
 TORCH_TENSORRT_PYTHON names the interpreter of an environment with Torch-TensorRT's wheel: both packages are called
 torch_tensorrt, so one environment cannot have them.
 
+`--must-beat eager_graph` makes a model whose better figure of ours, by the minima, is slower than that a failure (exit
+status 1): `make gpu-test` ends with such a run.
+
 `--device cpu` proves that this program runs: two small models on OpenVINO. Its figures mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -34,6 +38,7 @@ OURS = ("torchtrt", "torchtrt_graphs")
 PEERS = {
     "eager": "eager",
     "eager_graph": "eager + CUDA graph",
+    "reduce_overhead": "torch.compile reduce-overhead",
     "max_autotune": "torch.compile max-autotune",
     "torch_tensorrt": "Torch-TensorRT",
     "torch_tensorrt_graphs": "Torch-TensorRT + CUDA graphs",
@@ -121,8 +126,7 @@ def models_table(cases: list[dict[str, Any]]) -> list[str]:
                 own = case["results"][ours]
                 ratios = [ratio(own, case["results"].get(peer)) for peer in PEERS]
                 time_ms = own["min_us"] / 1e3, own["median_us"] / 1e3
-                title = f"{case['model']} {case['dtype']} {case['batch']}"
-                lines.append(row(title, ours, cell(time_ms, 3), *(cell(numbers) for numbers in ratios)))
+                lines.append(row(title_of(case), ours, cell(time_ms, 3), *(cell(numbers) for numbers in ratios)))
     return lines
 
 
@@ -131,16 +135,35 @@ def ratio(own: dict[str, float], peer: dict[str, float] | None) -> Pair | None:
 
 
 def remarks(cases: list[dict[str, Any]]) -> list[str]:
-    """What is not in the table, why, and how far answers are from eager's."""
+    """What is not in the table, and why."""
+    return [f"* {title_of(case)}: no {name}: {why}" for case in cases for name, why in case["missing"].items()]
+
+
+def errors_table(cases: list[dict[str, Any]]) -> list[str]:
+    """Largest difference from eager PyTorch in float32 on the same weights, as a fraction of its largest value; and how
+    long it took to be ready."""
+    lines = header("model, dtype, batch", "contender", "error", "seconds to be ready", "engines")
+    for case in cases:
+        for name, result in case["results"].items():
+            if "error" in result:
+                engines = str(result.get("engines", "–"))
+                cells = f"{result['error']:.1e}", f"{result['compile_s']:.1f}", engines
+                lines.append(row(title_of(case), name, *cells))
+    return lines
+
+
+def title_of(case: dict[str, Any]) -> str:
+    return f"{case['model']} {case['dtype']} {case['batch']}"
+
+
+def beaten(cases: list[dict[str, Any]], peer: str) -> list[str]:
+    """The cases in which the better of ours takes longer than the peer, by the minima."""
     lines = []
     for case in cases:
-        title = f"{case['model']} {case['dtype']} {case['batch']}"
-        lines += [f"* {title}: no {name}: {why}" for name, why in case["missing"].items()]
-        lines += [
-            f"* {title}, {name}: largest difference from eager {result['relative_difference']:.1e} of its largest value"
-            for name, result in case["results"].items()
-            if "relative_difference" in result
-        ]
+        ours = [case["results"][name]["min_us"] for name in OURS if name in case["results"]]
+        theirs = case["results"].get(peer)
+        if ours and theirs and min(ours) > theirs["min_us"]:
+            lines.append(f"{title_of(case)}: {min(ours):.0f} µs, {PEERS[peer]} takes {theirs['min_us']:.0f} µs")
     return lines
 
 
@@ -200,13 +223,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--models", nargs="+", default=list(models.GPU_NAMES))
-    parser.add_argument("--dtype", default="float16")
+    parser.add_argument("--dtypes", nargs="+", default=["float16"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--contenders", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS])
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--burst", type=float, default=0.3, help="seconds a turn (at least three inferences)")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds before a turn")
-    parser.add_argument("--call-rounds", type=int, default=20, help="rounds of enqueue_call")
+    parser.add_argument("--call-rounds", type=int, default=20, help="rounds of enqueue_call (0: it does not run)")
+    parser.add_argument("--must-beat", choices=PEERS, help="to be slower than this peer is a failure")
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--build", type=Path, default=HERE.parent / "build")
     parser.add_argument("--json", type=Path, help="write all figures here")
@@ -232,26 +256,28 @@ def main(arguments: list[str]) -> int:
     status = 0
     cases: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
-    for model in args.models:
-        for batch in args.batches:
-            with tempfile.TemporaryDirectory() as folder:
-                cases.append(run_case(model, args.dtype, batch, folder, args))
-                ours = cases[-1]["results"].get("torchtrt")
-                if ours is None:
+    for model, dtype, batch in itertools.product(args.models, args.dtypes, args.batches):
+        with tempfile.TemporaryDirectory() as folder:
+            cases.append(run_case(model, dtype, batch, folder, args))
+            ours = cases[-1]["results"].get("torchtrt")
+            if ours is None and "torchtrt" in args.contenders:
+                status = 1
+            elif ours is not None and args.device == "cuda" and args.call_rounds and not calls and ours["engines"] == 1:
+                try:
+                    calls = run_calls(folder, ours["modules"][0], args)
+                except RuntimeError as error:
+                    print(f"benchmarks/gpu.py: no costs of calls: {error}", file=sys.stderr)
                     status = 1
-                elif args.device == "cuda" and not calls and ours["engines"] == 1:
-                    try:
-                        calls = run_calls(folder, ours["modules"][0], args)
-                    except RuntimeError as error:
-                        print(f"benchmarks/gpu.py: no costs of calls: {error}", file=sys.stderr)
-                        status = 1
-                print(f"done: {model}, batch {batch}", file=sys.stderr, flush=True)
-            if args.json:
-                args.json.write_text(json.dumps({"cases": cases, "calls": calls}, indent=1))
+        print(f"done: {title_of(cases[-1])}", file=sys.stderr, flush=True)
+        if args.json:
+            args.json.write_text(json.dumps({"cases": cases, "calls": calls}, indent=1))
     if calls:
         print("\n".join([*calls_table(calls[0]), "", *verdicts(calls[0]), "", *throughput_table(calls[1:]), ""]))
-    print("\n".join([*models_table(cases), "", *remarks(cases)]))
-    return status
+    print("\n".join([*models_table(cases), "", *errors_table(cases), "", *remarks(cases)]))
+    slower = beaten(cases, args.must_beat) if args.must_beat else []
+    for line in slower:
+        print(f"benchmarks/gpu.py: slower than it must be: {line}", file=sys.stderr)
+    return 1 if slower else status
 
 
 if __name__ == "__main__":

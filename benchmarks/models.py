@@ -8,10 +8,13 @@ attention mask without padding, as a tokenizer gives them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 SEQUENCE = 128
+Inputs = tuple[torch.Tensor, ...]
 
 
 class Toy(torch.nn.Module):
@@ -78,61 +81,174 @@ class Encoder(torch.nn.Module):
 
 
 class FirstOutput(torch.nn.Module):
-    """A transformers encoder as tensors in, one tensor out: what every peer can take."""
+    """A model of transformers as tensors in, one tensor out: what every peer can take."""
 
-    def __init__(self, encoder: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, *names: str) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.model, self.names = model, names
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-
-
-def _bert(**overrides: int) -> torch.nn.Module:
-    from transformers import BertConfig, BertModel
-
-    return FirstOutput(BertModel(BertConfig(**overrides), add_pooling_layer=False))
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return self.model(**dict(zip(self.names, tensors, strict=True)))[0]  # type: ignore[no-any-return]
 
 
-def _minilm() -> torch.nn.Module:
-    return _bert(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+@dataclass(frozen=True)
+class Recipe:
+    """How a model and its inputs are made."""
+
+    model: Callable[[], torch.nn.Module]
+    inputs: Callable[[int, torch.dtype], Inputs]
+    """(batch, dtype) -> inputs"""
 
 
-def _vision(name: str) -> Callable[[], torch.nn.Module]:
+def _numbers(*shape: int) -> Callable[[int, torch.dtype], Inputs]:
+    return lambda batch, dtype: (torch.randn(batch, *shape, dtype=dtype),)
+
+
+def _ids(batch: int, dtype: torch.dtype) -> Inputs:
+    return (torch.randint(1000, 20000, (batch, SEQUENCE)),)
+
+
+def _ids_and_mask(batch: int, dtype: torch.dtype) -> Inputs:
+    (ids,) = _ids(batch, dtype)
+    return ids, torch.ones_like(ids)
+
+
+def _ids_and_images(batch: int, dtype: torch.dtype) -> Inputs:
+    return torch.randint(1000, 20000, (batch, 77)), torch.randn(batch, 3, 224, 224, dtype=dtype)
+
+
+def _transformer(name: str, *inputs: str, **config: Any) -> Callable[[], torch.nn.Module]:
+    """`name`: of a class in transformers, whose config class is its `config_class`."""
+
     def build() -> torch.nn.Module:
-        import torchvision
+        import transformers
 
-        model = getattr(torchvision.models, name)(weights=None)
-        if name == "vit_b_16":  # its head starts as zeros, and zeros would compare equal to anything
-            torch.nn.init.normal_(model.heads.head.weight, std=0.02)
-        return model
+        model = getattr(transformers, name)
+        return FirstOutput(model(model.config_class(**config)), *inputs)
 
     return build
 
 
-_BUILDERS: dict[str, Callable[[], torch.nn.Module]] = {
-    "toy": Toy,
-    "minilm": _minilm,
-    "mobilenet_v3": _vision("mobilenet_v3_large"),
-    "resnet50": _vision("resnet50"),
-    "vit_b_16": _vision("vit_b_16"),
-    "bert_base": _bert,
+def _vision(name: str, **arguments: Any) -> Callable[[], torch.nn.Module]:
+    def build() -> torch.nn.Module:
+        import torchvision
+
+        model: torch.nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
+        if name == "vit_b_16":  # its head starts as zeros, and zeros would compare equal to anything
+            torch.nn.init.normal_(model.heads.head.weight, std=0.02)
+        return _settled(model)
+
+    return build
+
+
+def _settled(model: torch.nn.Module) -> torch.nn.Module:
+    """Takes the statistics of batch norms from one batch: with those of a new model, numbers vanish in half precision,
+    and an answer of zeros would compare equal to anything."""
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    if norms:
+        with torch.no_grad():
+            model.train()(torch.randn(2, 3, 224, 224))
+    return model
+
+
+def _bert(**config: int) -> Callable[[], torch.nn.Module]:
+    def build() -> torch.nn.Module:
+        from transformers import BertConfig, BertModel
+
+        return FirstOutput(BertModel(BertConfig(**config), add_pooling_layer=False), *_TEXT)
+
+    return build
+
+
+class FirstOfDict(torch.nn.Module):
+    """torchvision's segmentation models return a dict."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return next(iter(self.model(x).values()))  # type: ignore[no-any-return]
+
+
+def _deeplab() -> torch.nn.Module:
+    return FirstOfDict(_vision("deeplabv3_mobilenet_v3_large", weights_backbone=None)())
+
+
+def _whisper_encoder() -> torch.nn.Module:
+    import transformers
+
+    heads = {"encoder_attention_heads": 8, "decoder_attention_heads": 8}
+    whole = transformers.WhisperModel(transformers.WhisperConfig(d_model=512, encoder_layers=6, **heads))
+    return FirstOutput(whole.encoder, "input_features")
+
+
+_IMAGES = _numbers(3, 224, 224)
+_TEXT = ("input_ids", "attention_mask")
+_DECODER = {"hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 1376}
+_DECODER |= {"use_cache": False, "vocab_size": 32000}
+
+_RECIPES = {
+    "toy": Recipe(Toy, _numbers(10)),
+    "minilm": Recipe(
+        _bert(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536), _ids_and_mask
+    ),
+    "mobilenet_v3": Recipe(_vision("mobilenet_v3_large"), _IMAGES),
+    "resnet50": Recipe(_vision("resnet50"), _IMAGES),
+    "vit_b_16": Recipe(_vision("vit_b_16"), _IMAGES),
+    "bert_base": Recipe(_bert(), _ids_and_mask),
 }
-NAMES = tuple(_BUILDERS)
-# Of benchmarks/gpu.py.
-GPU_NAMES = ("mlp", "resnet50", "encoder")
-_BUILDERS |= {"mlp": Mlp, "encoder": Encoder, "small_encoder": lambda: Encoder(layers=1, width=32, heads=4)}
+NAMES = tuple(_RECIPES)
+# Of benchmarks/gpu.py, and those among them that it measures unless told otherwise.
+_RECIPES |= {
+    "mlp": Recipe(Mlp, _numbers(512)),
+    "encoder": Recipe(Encoder, _ids_and_mask),
+    "small_encoder": Recipe(lambda: Encoder(layers=1, width=32, heads=4), _ids_and_mask),
+    **{
+        name: Recipe(_vision(name), _IMAGES)
+        for name in (
+            "efficientnet_b0",
+            "regnet_y_400mf",
+            "shufflenet_v2_x1_0",
+            "convnext_tiny",
+            "densenet121",
+            "swin_t",
+        )
+    },
+    "deeplabv3_mobilenet_v3": Recipe(_deeplab, _numbers(3, 520, 520)),
+    "distilbert": Recipe(_transformer("DistilBertModel", *_TEXT), _ids_and_mask),
+    "deberta_v2": Recipe(
+        _transformer(
+            "DebertaV2Model",
+            *_TEXT,
+            hidden_size=512,
+            num_hidden_layers=6,
+            num_attention_heads=8,
+            intermediate_size=2048,
+            relative_attention=True,
+            pos_att_type=["p2c", "c2p"],
+        ),
+        _ids_and_mask,
+    ),
+    "t5_encoder": Recipe(_transformer("T5EncoderModel", *_TEXT), _ids_and_mask),
+    "gpt2": Recipe(_transformer("GPT2LMHeadModel", "input_ids", use_cache=False), _ids),
+    "llama": Recipe(_transformer("LlamaForCausalLM", "input_ids", **_DECODER), _ids),
+    "qwen2": Recipe(_transformer("Qwen2ForCausalLM", "input_ids", **_DECODER, num_key_value_heads=4), _ids),
+    "mistral": Recipe(_transformer("MistralForCausalLM", "input_ids", **_DECODER, num_key_value_heads=4), _ids),
+    "clip": Recipe(_transformer("CLIPModel", "input_ids", "pixel_values"), _ids_and_images),
+    "whisper_encoder": Recipe(_whisper_encoder, _numbers(80, 3000)),
+    "mamba": Recipe(
+        _transformer("MambaForCausalLM", "input_ids", hidden_size=256, num_hidden_layers=2, use_cache=False),
+        lambda batch, dtype: (_ids(batch, dtype)[0][:, :16],),
+    ),
+}
+GPU_NAMES = ("mlp", "resnet50", "mobilenet_v3", "encoder")
 
 
-def build(name: str, dtype: torch.dtype, batch: int) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+def build(name: str, dtype: torch.dtype, batch: int) -> tuple[torch.nn.Module, Inputs]:
     """The model in eval mode and one set of inputs; the same weights and inputs at every call."""
     torch.manual_seed(0)
-    model = _BUILDERS[name]().eval().to(dtype)
-    if name == "toy":
-        return model, (torch.randn(batch, 10, dtype=dtype),)
-    if name == "mlp":
-        return model, (torch.randn(batch, 512, dtype=dtype),)
-    if name in ("minilm", "bert_base", "encoder", "small_encoder"):
-        ids = torch.randint(1000, 20000, (batch, SEQUENCE))
-        return model, (ids, torch.ones_like(ids))
-    return model, (torch.randn(batch, 3, 224, 224, dtype=dtype),)
+    recipe = _RECIPES[name]
+    return recipe.model().eval().to(dtype), recipe.inputs(batch, dtype)

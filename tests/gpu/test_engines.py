@@ -86,6 +86,7 @@ MODES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mode", list(MODES))
 def test_memory_does_not_grow(mode: str) -> None:
     engine = make_engine(f"memory {mode}")
@@ -109,6 +110,7 @@ def test_memory_does_not_grow(mode: str) -> None:
         assert free - torch.cuda.mem_get_info()[0] <= 32 * 2**20
 
 
+@pytest.mark.alone
 def test_whole_recordings_release_their_memory() -> None:
     """Recording again and again must not keep a context for each recording that is gone."""
     module = torch.nn.Sequential(make_engine("again"), torch.nn.ReLU())

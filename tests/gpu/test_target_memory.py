@@ -22,6 +22,7 @@ MODES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mode", list(MODES))
 def test_memory_is_constant(target: str, mode: str) -> None:
     compiled = compile_for(target, Mixed() if mode == "whole" else Mlp())

@@ -43,6 +43,7 @@ def test_budgets(large: Compiled) -> None:
                 large.check(batch(rows))
 
 
+@pytest.mark.alone
 def test_a_small_budget_saves_device_memory(large: Compiled) -> None:
     def free_with(budget: int) -> int:
         streaming.device_budget = budget

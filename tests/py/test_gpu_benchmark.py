@@ -92,7 +92,7 @@ def test_models() -> None:
         "batch": 8,
         "missing": {"torch_tensorrt": "it is not there"},
         "results": {
-            "torchtrt": result(1000.0, 1500.0, relative_difference=0.00123),
+            "torchtrt": result(1000.0, 1500.0, error=0.00123, compile_s=12.34, engines=1),
             "torchtrt_graphs": result(500.0, 600.0),
             "eager": result(2000.0, 6000.0),
             "eager_graph": result(1000.0, 1200.0),
@@ -100,14 +100,24 @@ def test_models() -> None:
     }
     table = gpu.models_table([case])
     assert table[2:] == [
-        "| resnet50 float16 8 | torchtrt | 1.000, 1.500 | 0.50, 0.25 | 1.00, 1.25 | – | – | – |",
-        "| resnet50 float16 8 | torchtrt_graphs | 0.500, 0.600 | 0.25, 0.10 | 0.50, 0.50 | – | – | – |",
+        "| resnet50 float16 8 | torchtrt | 1.000, 1.500 | 0.50, 0.25 | 1.00, 1.25 | – | – | – | – |",
+        "| resnet50 float16 8 | torchtrt_graphs | 0.500, 0.600 | 0.25, 0.10 | 0.50, 0.50 | – | – | – | – |",
     ]
-    assert {line.count("|") for line in table} == {9}, "a row has as many cells as the header"
-    assert gpu.remarks([case]) == [
-        "* resnet50 float16 8: no torch_tensorrt: it is not there",
-        "* resnet50 float16 8, torchtrt: largest difference from eager 1.2e-03 of its largest value",
+    assert {line.count("|") for line in table} == {10}, "a row has as many cells as the header"
+    assert gpu.errors_table([case])[2:] == ["| resnet50 float16 8 | torchtrt | 1.2e-03 | 12.3 | 1 |"]
+    assert gpu.remarks([case]) == ["* resnet50 float16 8: no torch_tensorrt: it is not there"]
+
+
+def test_the_better_of_ours_must_beat_a_peer() -> None:
+    def case(plain: float, graphs: float, peer: float) -> dict[str, Any]:
+        results = {"torchtrt": result(plain, 1), "torchtrt_graphs": result(graphs, 1), "eager_graph": result(peer, 1)}
+        return {"model": "resnet50", "dtype": "float16", "batch": 1, "missing": {}, "results": results}
+
+    assert gpu.beaten([case(8591, 8458, 914)], "eager_graph") == [
+        "resnet50 float16 1: 8458 µs, eager + CUDA graph takes 914 µs"
     ]
+    assert gpu.beaten([case(950, 307, 914), case(366, 950, 914)], "eager_graph") == []
+    assert gpu.beaten([case(8591, 8458, 914)], "max_autotune") == [], "a peer that did not run beats nothing"
 
 
 def test_their_wheel_has_an_interpreter_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +153,7 @@ def test_workers_on_the_cpu(tmp_path: Path) -> None:
     options = {"--contenders": contenders, "--batches": ["2"], "--rounds": ["1"], "--burst": ["0.01"], "--pause": ["0"]}
     flags = [part for name, values in options.items() for part in (name, *values)]
     results = tmp_path / "results.json"
-    flags += ["--device", "cpu", "--models", "small_encoder", "--dtype", "float32", "--json", str(results)]
+    flags += ["--device", "cpu", "--models", "small_encoder", "--dtypes", "float32", "--json", str(results)]
     # Without PYTHONPATH this interpreter has no torch_tensorrt, or one of ours that is installed.
     done = run(*flags, **{gpu.THEIR_PYTHON: sys.executable})
     assert done.returncode == 0, done.stderr
@@ -151,7 +161,8 @@ def test_workers_on_the_cpu(tmp_path: Path) -> None:
     assert case["results"].keys() == {"torchtrt", "torchtrt_graphs", "eager"}
     assert case["results"]["torchtrt"]["engines"] == 1
     assert case["results"]["torchtrt"]["modules"] == ["openvino"]
-    assert case["results"]["torchtrt"]["relative_difference"] < 1e-4
+    assert case["results"]["torchtrt"]["error"] < 1e-4
+    assert case["results"]["eager"]["error"] == 0
     assert "CUDA graphs need a GPU" in case["missing"]["eager_graph"]
     assert re.search("No module named 'torch_tensorrt'|not Torch-TensorRT's wheel", case["missing"]["torch_tensorrt"])
     assert re.search(r"\| small_encoder float32 2 \| torchtrt \| [\d.]+, [\d.]+ \| [\d.]+, [\d.]+ \| – \|", done.stdout)

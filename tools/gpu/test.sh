@@ -6,7 +6,8 @@
 #
 # Environment:
 #   PYTHON      the Python (default: .venv/bin/python if it is there, otherwise python3). It needs torch >= 2.11 for CUDA,
-#               pytest, cmake and ninja.
+#               pytest, pytest-xdist, cmake and ninja; torchvision and transformers for the latency table at the end, in
+#               which a model that is slower than eager PyTorch with a CUDA graph is a failure.
 #   DEPS        a folder `deps` that tools/gpu/pack.sh packed: headers and sources for machines without a network
 #   TENSORRT    which of their TensorRT headers: all (default), or some of tensorrt_rtx, tensorrt11, tensorrt10
 #   CXX         the compiler; it must link the same libstdc++.so as torch
@@ -74,21 +75,27 @@ for library in tensorrt10 tensorrt11 tensorrt_rtx; do
   grep -hE '^\[  (PASSED|FAILED|SKIPPED) ' "$build/$library".*.log | sort | uniq -c
   [ "$failed" = 0 ] || { echo "gpu-test: $program: exit status $failed, see $build/$library.*.log" >&2; status=1; }
 done
-pytest=("$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs)
-# Files of tests in several processes: building engines keeps one core of each busy.
-in_parallel() { xargs -P "$shards" -n 1 "${pytest[@]}"; }
-ls tests/gpu/test_*.py | grep -v memory | in_parallel || status=1
-"${pytest[@]}" tests/gpu/test_*memory*.py || status=1  # alone
+run_pytest() { "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rs "$@" || status=1; }
+# Building engines keeps one core of each process busy, and 5 GB of the host's memory.
+in_parallel=(-n "$(nproc)" --dist worksteal -m "not alone")
+tests=(tests/gpu)
 targets=${TORCHTRT_CONFORMANCE_TARGET:-$("$python" tools/gpu/targets.py)}
 for target in ${targets/#none/}; do
   echo "gpu-test: conformance suite on $target"
-  ls tests/conformance/test_*.py | TORCHTRT_CONFORMANCE_TARGET=$target in_parallel || status=1
+  TORCHTRT_CONFORMANCE_TARGET=$target run_pytest "${in_parallel[@]}" "${tests[@]}" tests/conformance
+  tests=()
 done
 [ -n "$targets" ] || echo "gpu-test: no conformance suite: no target fits this machine" >&2
+[ ${#tests[@]} = 0 ] || run_pytest "${in_parallel[@]}" "${tests[@]}"
+run_pytest -m alone tests/gpu
 if [ "${SANITIZE:-}" = 1 ]; then
   # Not errors of the interface: some tests make a recording fail on purpose.
   compute-sanitizer --tool memcheck --report-api-errors no --error-exitcode 9 --log-file "$build/memcheck.log" \
     "$build/bin/torchtrt_torch_tests" --gtest_filter='CudaEngine.*' --gtest_brief=1 || status=1
   tail -3 "$build/memcheck.log"
 fi
+# Last, and alone: no test of answers notices an engine that is slow.
+[ -z "${targets/#none/}" ] || "$python" benchmarks/gpu.py --build "$build" --models mlp resnet50 mobilenet_v3 llama --batches 1 \
+  --contenders torchtrt torchtrt_graphs eager eager_graph --rounds 4 --call-rounds 0 --must-beat eager_graph \
+  --json "$build/latency.json" || status=1
 exit $status
