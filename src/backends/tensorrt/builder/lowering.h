@@ -72,6 +72,7 @@ class Lowering {
   std::vector<Tensor> lower(const Layer& layer, const network::Identity& op);
   std::vector<Tensor> lower(const Layer& layer, const network::Resize& op);
   std::vector<Tensor> lower(const Layer& layer, const network::Normalization& op);
+  Tensor one_group(const Layer& layer, const network::Normalization& op);
   std::vector<Tensor> lower(const Layer& layer, const network::Fill& op);
   std::vector<Tensor> lower(const Layer& layer, const network::ShapeOf& op);
   std::vector<Tensor> lower(const Layer& layer, const network::Attention& op);

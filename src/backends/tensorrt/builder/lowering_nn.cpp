@@ -38,12 +38,11 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   const nvinfer1::Weights none{data_type(dtype(layer, 0)), nullptr, 0};
   const std::optional<nvinfer1::Weights> weights = own_weights(layer, 1);
   const std::optional<nvinfer1::Weights> bias = own_weights(layer, 2);
+  Tensor tensor = nullptr;
+  if (!weights) tensor = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
   auto* convolution = checked(trt_.addConvolutionNd(*x, kernel_dims[0].value(), spatial(kernel, 1),
                                                     weights.value_or(none), bias.value_or(none)));
-  if (!weights) {
-    Tensor tensor = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
-    convolution->setInput(1, *tensor);
-  }
+  if (tensor != nullptr) convolution->setInput(1, *tensor);
   convolution->setStrideNd(spatial(op.stride, 1));
   convolution->setDilationNd(spatial(op.dilation, 1));
   convolution->setPrePadding(spatial(op.pre_padding, 0));
@@ -73,12 +72,13 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   const auto own = [&](std::size_t index) { return widen ? std::nullopt : own_weights(layer, index); };
   const std::optional<nvinfer1::Weights> weights = own(1);
   const std::optional<nvinfer1::Weights> bias = own(2);
+  Tensor tensor = nullptr;
+  if (!weights) {
+    tensor = prepare(flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1));
+  }
   auto* layer_ = checked(trt_.addDeconvolutionNd(*x, (kernel_dims[1] * Expr(op.groups)).value(), spatial(kernel, 1),
                                                  weights.value_or(none), bias.value_or(none)));
-  if (!weights) {
-    Tensor tensor = flat ? reshape(operand(layer, 1), insert_dim(dims(layer, 1), 2)) : operand(layer, 1);
-    layer_->setInput(1, *prepare(tensor));
-  }
+  if (tensor != nullptr) layer_->setInput(1, *tensor);
   layer_->setStrideNd(spatial(op.stride, 1));
   layer_->setDilationNd(spatial(op.dilation, 1));
   layer_->setPrePadding(spatial(op.pre_padding, 0));
@@ -147,6 +147,24 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
   return {cast(resize->getOutput(0), type)};
 }
 
+// The library takes one group for no groups and normalizes each channel by itself: here all channels are one of its.
+Lowering::Tensor Lowering::one_group(const Layer& layer, const network::Normalization& op) {
+  const Dims& shape = dims(layer, 0);
+  const DataType type = dtype(layer, 0);
+  Dims flat{shape[0], Expr(1), Expr(1)}, channels(shape.size(), Expr(1));
+  for (std::size_t i = 1; i < shape.size(); ++i) flat[2] = flat[2] * shape[i];
+  channels[1] = shape[1];
+  Tensor x = reshape(operand(layer, 0), flat);
+  Tensor scale = number(type, 1, flat.size()), bias = number(type, 0, flat.size());
+  auto* normalization = checked(compat::add_normalization(trt_, *x, *scale, *bias, axes_mask({2}), functions_));
+  normalization->setEpsilon(static_cast<float>(op.epsilon));
+  Tensor result = reshape(normalization->getOutput(0), shape);
+  const auto factor = [&](std::size_t index) { return reshape(operand(layer, index), channels); };
+  if (layer.inputs.size() > 1) result = elementwise(result, factor(1), ElementWiseOperation::kPROD);
+  if (layer.inputs.size() > 2) result = elementwise(result, factor(2), ElementWiseOperation::kSUM);
+  return result;
+}
+
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::Normalization& op) {
   const bool group = op.kind == network::NormalizationKind::kGroup;
   const bool is_matrix = group && dims(layer, 0).size() == 2;  // groups need a dimension after the channels
@@ -169,6 +187,7 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     }
     return {result};
   }
+  if (group && op.groups == 1) return {one_group(layer, op)};
   // Scale and bias have x's rank, with 1 where nothing is normalized (group: [1, c, 1, ..]).
   std::vector<std::int64_t> axes = op.axes;
   Dims affine(rank, Expr(1));

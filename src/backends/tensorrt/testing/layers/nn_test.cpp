@@ -135,13 +135,13 @@ TORCHTRT_TENSORRT_CASES(TensorRtResize, resizes());
 
 std::vector<Case> normalizations() {
   const auto normalize = [](NormalizationKind kind, Dims shape, std::vector<std::int64_t> axes, Dims affine,
-                            std::size_t parameters) {
+                            std::size_t parameters, std::int64_t groups = 2) {
     return [=](Network& net, DataType dtype, const Expr& n) {
       Dims dims = shape;
       dims.insert(dims.begin(), n);
       std::vector<ValueId> inputs{net.add_input("x", dtype, dims)};
       for (std::size_t i = 0; i < parameters; ++i) inputs.push_back(zeros(net, affine, dtype));
-      net.add_layer(network::Normalization{kind, axes, kind == NormalizationKind::kGroup ? 2 : 1, 1e-5}, inputs);
+      net.add_layer(network::Normalization{kind, axes, kind == NormalizationKind::kGroup ? groups : 1, 1e-5}, inputs);
     };
   };
   using enum NormalizationKind;
@@ -159,7 +159,10 @@ std::vector<Case> normalizations() {
           {"group", kFloats, normalize(kGroup, {4, 5, 6}, {}, {4}, 2)},
           {"group_plain", kFloats, normalize(kGroup, {4, 5, 6}, {}, {4}, 0)},
           {"group1d", kFloats, normalize(kGroup, {4, 5}, {}, {4}, 2)},
-          {"group_of_a_matrix", kFloats, normalize(kGroup, {4}, {}, {4}, 2)}};
+          {"group_of_a_matrix", kFloats, normalize(kGroup, {4}, {}, {4}, 2)},
+          {"one_group", kFloats, normalize(kGroup, {4, 5, 6}, {}, {4}, 2, 1)},
+          {"one_group_plain", kFloats, normalize(kGroup, {4, 5}, {}, {4}, 0, 1)},
+          {"one_group_of_a_matrix", kFloats, normalize(kGroup, {4}, {}, {4}, 2, 1)}};
 }
 TORCHTRT_TENSORRT_CASES(TensorRtNormalization, normalizations());
 
