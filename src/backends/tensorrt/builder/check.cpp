@@ -57,6 +57,15 @@ class Check {
     if (dtype(0) == DataType::kUInt8 && net_.producer(layer_.inputs[0]) != nullptr) {
       return refusal(Reason::kDataType, "uint8 values exist only as inputs and outputs of an engine");
     }
+    if (dtype(0) == DataType::kFloat16 && op.to == DataType::kBFloat16) {
+      return refusal(Reason::kDataType, "the library cuts float16 off to bfloat16, and PyTorch rounds");
+    }
+    const network::Layer* before = net_.producer(layer_.inputs[0]);
+    if (dtype(0) == DataType::kFloat16 && op.to != dtype(0) && before != nullptr &&
+        std::holds_alternative<network::Cast>(before->op) &&
+        net_.value(before->inputs[0]).dtype == DataType::kBFloat16) {
+      return refusal(Reason::kDataType, "the library leaves out a cast of bfloat16 to float16 that is cast again");
+    }
     if (!is_integral(dtype(0))) return std::nullopt;
     const Interval range = net_.value(layer_.inputs[0]).range;
     constexpr std::int64_t kExact = 256;  // what bfloat16's 8 bits hold

@@ -64,7 +64,9 @@ void Lowering::run() {
   trt_.setName(net_.name().c_str());  // the default is a counter, which would make plans differ
   add_inputs();
   for (const Layer& layer : net_.layers()) {
-    if (!std::holds_alternative<network::Constant>(layer.op)) lower(layer);
+    // Where refitting needs them, all constants are layers, in their order. In another order TensorRT 10.6 failed on a
+    // network of convolutions ("Assertion start <= stop").
+    if (refittable_ || !std::holds_alternative<network::Constant>(layer.op)) lower(layer);
   }
   mark_outputs();
 }

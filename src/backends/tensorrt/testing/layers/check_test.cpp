@@ -134,6 +134,20 @@ TEST(TensorRtCheck, IntegersBecomeBFloat16WhereItHoldsThem) {
   EXPECT_EQ(in(0, 257), Reason::kDataType);
 }
 
+TEST(TensorRtCheck, CastsBetweenTheHalves) {
+  const auto chain = [](std::vector<DataType> types) {
+    return refused(DataType::kFloat32, [types](Network& net, ValueId x) {
+      for (const DataType type : types) x = net.add_cast(x, type);
+    });
+  };
+  using enum DataType;
+  EXPECT_EQ(chain({kFloat16, kFloat32}), std::nullopt);
+  EXPECT_EQ(chain({kBFloat16, kFloat32}), std::nullopt);
+  EXPECT_EQ(chain({kBFloat16, kFloat16}), std::nullopt);
+  EXPECT_EQ(chain({kBFloat16, kFloat16, kFloat32}), Reason::kDataType);
+  EXPECT_EQ(chain({kFloat16, kBFloat16}), Reason::kDataType);
+}
+
 TEST(TensorRtCheck, DynamicWeights) {
   EXPECT_EQ(refused(DataType::kFloat32,
                     [](Network& net, ValueId) {

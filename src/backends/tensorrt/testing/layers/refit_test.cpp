@@ -80,7 +80,7 @@ TEST_F(TensorRtRefit, OthersConvolveWithWeightsOfTheirOwn) {
     Lowering lowering(net, *definition, Library::get().functions(), refittable);
     lowering.run();
     ASSERT_EQ(definition->getNbLayers(), refittable ? 3 : 1);
-    const nvinfer1::ILayer* layer = definition->getLayer(0);
+    const nvinfer1::ILayer* layer = definition->getLayer(refittable ? 2 : 0);
     ASSERT_EQ(layer->getType(), nvinfer1::LayerType::kCONVOLUTION);
     const auto* convolution = static_cast<const nvinfer1::IConvolutionLayer*>(layer);
     EXPECT_EQ(convolution->getKernelWeights().count, refittable ? 0 : 72);
