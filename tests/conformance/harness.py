@@ -29,9 +29,10 @@ TARGET = os.environ.get("TORCHTRT_CONFORMANCE_TARGET", "openvino")
 ON_CPU = TARGET in ("openvino", "aten")
 ON_GPU = not ON_CPU and torch.cuda.is_available()
 on_the_cpu_only = pytest.mark.skipif(
-    ON_GPU, reason="of OpenVINO's engines; on a GPU PyTorch's own assertion would end the process's use of it"
+    ON_GPU,
+    reason="of OpenVINO's engines, see docs/gpu.md; on a GPU PyTorch's own assertion may end the process's use of it",
 )
-"""Indices out of range, and integers wider than engines compute with."""
+"""Indices out of range, integers wider than engines compute with, and what is promised of the CPU's engines alone."""
 torch.backends.cudnn.allow_tf32 = False  # what engines are held to is float32
 
 
@@ -44,7 +45,7 @@ class _Wrapped(nn.Module):
         return self.function(*inputs)
 
 
-def _there(values: Any) -> Any:
+def there(values: Any) -> Any:
     """The values with their tensors where the engines run."""
     return pytree.tree_map_only(torch.Tensor, torch.Tensor.cuda, values) if ON_GPU else values
 
@@ -61,11 +62,11 @@ class Outcome:
 
     def answer(self, *inputs: Any) -> Any:
         """The compiled module's, of inputs wherever they are."""
-        return self.module(*_there(inputs))
+        return self.module(*there(inputs))
 
     def reference(self, *inputs: Any) -> Any:
         """Eager PyTorch's, likewise."""
-        return self.eager(*_there(inputs))
+        return self.eager(*there(inputs))
 
     def check(self, *inputs: Any, roundings: int = 1) -> None:
         """The compiled module's answer is eager's, for these inputs. `roundings`: see assert_same."""
@@ -107,7 +108,7 @@ def compile_function(function: Callable[..., Any], *inputs: Any, dynamic: Any = 
     if dynamic is not None and not isinstance(function, nn.Module):
         dynamic = (tuple(dynamic),)  # of *inputs
     if ON_GPU:
-        eager, inputs = eager.cuda(), _there(inputs)
+        eager, inputs = eager.cuda(), there(inputs)
         try:
             with torch.no_grad():
                 eager(*inputs)

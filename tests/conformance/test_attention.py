@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.export import Dim
 
-from .harness import FLOATS, assert_same, check, compile_function
+from .harness import FLOATS, assert_same, check, compile_function, there
 
 attention = F.scaled_dot_product_attention
 
@@ -123,6 +123,7 @@ CHOSEN: dict[str, Callable[..., torch.Tensor]] = {
 @pytest.mark.parametrize("name", CHOSEN)
 def test_kernels_for_gpus(name: str) -> None:
     q, k, v = (torch.randn(2, 4, 8, 16) for _ in range(3))
+    q, k, v = there([q, k, v])
     for causal, scale in ((False, None), (True, None), (False, 0.5)):
         outcome = compile_function(lambda q, k, v, c=causal, s=scale: CHOSEN[name](q, k, v, c, s), q, k, v)
         assert not outcome.refusals

@@ -10,7 +10,7 @@ import torch
 from torch.export import Dim
 from torch.nn import functional as F
 
-from .harness import FLOATS, check, compile_function
+from .harness import FLOATS, check, compile_function, on_the_cpu_only
 
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 1e-35, -3e-35, 1e-20, 49.0, 7.3, -1e8, 1e8 + 8, 3e-5, 2e30, 3e38, -3e38, 1e-40]
 CHAINS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -78,6 +78,7 @@ def test_around_weights(a: float, b: float) -> None:
     check(lambda x: (F.conv2d(x, w, torch.ones(3)) + 1e8) - 1e8, x)
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 def test_quotients_are_rounded_once(dynamic: bool) -> None:
     """Divisors far from 1 too, where a reciprocal is infinite or subnormal."""
@@ -149,6 +150,7 @@ def test_constants_over_what_was_reduced(reduced: str, dynamic: bool) -> None:
     check(function, x, dynamic=({0: Dim("n", min=1, max=9)},) if dynamic else None)
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("number", [False, True], ids=["tensor", "number"])
 def test_subnormal_constants(dtype: torch.dtype, number: bool) -> None:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.export import Dim
 
-from .harness import FLOATS, INTEGERS, check, check_refused, compile_function, on_the_cpu_only
+from .harness import FLOATS, INTEGERS, check, check_refused, compile_function, on_the_cpu_only, there
 
 NAN, INF = math.nan, math.inf
 # What rounding, signs and special values can do to an operator.
@@ -322,6 +322,6 @@ def test_empty_tensors() -> None:
 @pytest.mark.parametrize("exponent", [0.5, -0.5, -1, 2, 3, 2.5])
 def test_powers_of_special_values(dtype: torch.dtype, exponent: float) -> None:
     """PyTorch takes roots for pow, but not of float16."""
-    x = torch.tensor([-INF, INF, NAN, 0.0, -0.0, -2.0, 4.0, 1.0]).to(dtype)
+    x = there(torch.tensor([-INF, INF, NAN, 0.0, -0.0, -2.0, 4.0, 1.0]).to(dtype))
     outcome = check(lambda x: x**exponent, x)
     assert torch.equal(torch.signbit(outcome.answer(x).nan_to_num(1)), torch.signbit((x**exponent).nan_to_num(1)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.export import Dim
 from torch.nn import functional as F
 
-from .harness import compile_function
+from .harness import compile_function, there
 
 HALVES = (torch.bfloat16, torch.float16)
 CASTS = (torch.float32, torch.bfloat16, torch.float16)
@@ -64,7 +64,7 @@ STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
 def test_statistics(dtype: torch.dtype, mean: float, rows: int) -> None:
     """Means far from zero, and squares beyond float16."""
     torch.manual_seed(0)
-    x = (torch.randn(rows, 64) + mean).to(dtype)
+    x = there((torch.randn(rows, 64) + mean).to(dtype))
     names = [name for name in STATISTICS if name != "instance_norm"]
     outcome = compile_function(lambda x: [STATISTICS[name](x) for name in names], x)
     exact = {name: STATISTICS[name](x.double()) for name in names}

@@ -11,7 +11,7 @@ import torch
 from torch.export import Dim
 from torch.utils import _pytree as pytree
 
-from .harness import FLOATS, INTEGERS, check, check_refused, compile_function
+from .harness import FLOATS, INTEGERS, check, check_refused, compile_function, on_the_cpu_only
 
 nan, inf = torch.nan, torch.inf
 SPECIAL = torch.tensor([[1.0, nan, inf, -inf, nan], [inf, 6e4, 0.0, -0.0, -inf], [-inf, -inf, -inf, -inf, -inf]])
@@ -127,6 +127,7 @@ def test_what_stays_in_pytorch() -> None:
     check_refused(lambda x: x.argmax(0), torch.randn(5).double(), reason="DATA_TYPE")
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_infinity_is_beyond_the_largest_number(dtype: torch.dtype, dynamic: bool) -> None:
