@@ -251,6 +251,7 @@ def main(arguments: list[str]) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ.setdefault("TORCHTRT_LIBRARY_DIR", str(args.build.resolve() / "lib"))
     os.environ.setdefault("GOMP_SPINCOUNT", "100000")  # see bench.py
+    about = {"gpu": torch.cuda.get_device_name(0) if args.device == "cuda" else None, "torch": torch.__version__}
     if args.device == "cuda":
         print(f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}\n", flush=True)
     status = 0
@@ -270,7 +271,7 @@ def main(arguments: list[str]) -> int:
                     status = 1
         print(f"done: {title_of(cases[-1])}", file=sys.stderr, flush=True)
         if args.json:
-            args.json.write_text(json.dumps({"cases": cases, "calls": calls}, indent=1))
+            args.json.write_text(json.dumps({**about, "cases": cases, "calls": calls}, indent=1))
     if calls:
         print("\n".join([*calls_table(calls[0]), "", *verdicts(calls[0]), "", *throughput_table(calls[1:]), ""]))
     print("\n".join([*models_table(cases), "", *errors_table(cases), "", *remarks(cases)]))
