@@ -316,3 +316,35 @@ def test_a_constant_alone_is_never_written(name: str, shape: tuple[int, ...]) ->
     run = torch_tensorrt.compile(eager, arg_inputs=[torch.ones(shape)], min_block_size=1)
     for value in (1.0, 2.0, 1.0, 3.0):
         torch.testing.assert_close(run(torch.full(shape, value))[0], eager(torch.full(shape, value))[0])
+
+
+SUMS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "sum": lambda model, x: model.w + model.convolution(x),
+    "difference": lambda model, x: model.w - model.convolution(x),
+    "in place": lambda model, x: (model.w * 1).add_(model.convolution(x)),
+    "linear": lambda model, x: model.w.reshape(36, 8) + model.linear(x.reshape(36, 4)),
+    "normalization": lambda model, x: model.w + model.norm(model.convolution(x)),
+}
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e30, 1e-39])
+@pytest.mark.parametrize("name", list(SUMS))
+def test_a_sum_never_writes_a_constant(name: str, scale: float) -> None:
+    """The vendor makes one layer of a convolution and a sum, whose result is where the other term was."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(1, 8, 6, 6) * scale, requires_grad=False)
+            self.convolution, self.linear = nn.Conv2d(4, 8, 3, padding=1), nn.Linear(4, 8)
+            self.norm = nn.GroupNorm(2, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return SUMS[name](self, x)
+
+    eager = Model().eval()
+    inputs = [torch.randn(1, 4, 6, 6) * factor for factor in (1, 2, 3)]
+    run = torch_tensorrt.compile(eager, arg_inputs=[inputs[0]], min_block_size=1)
+    with torch.no_grad():
+        for x in (*inputs, inputs[0]):
+            torch.testing.assert_close(run(x), eager(x), rtol=1e-4, atol=1e-5)
