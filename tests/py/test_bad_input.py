@@ -7,19 +7,18 @@ in AOTInductor packages, whose kernels read memory as the exported types, sizes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from py_forms import in_form
 from py_models import Mlp, assert_same
 from torch import nn
 
 import torch_tensorrt
 
 KINDS = ["module", "exported_program", "torchscript", "aot_inductor"]
-SUFFIX = {"exported_program": ".ep.pt2", "torchscript": ".ts", "aot_inductor": ".pt2"}
 
 
 class PyTorchFirst(nn.Module):
@@ -46,7 +45,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     torch.manual_seed(0)
     model = Mlp(12).eval()
     module = torch_tensorrt.compile(model, arg_inputs=[batch(1, 8, 12, "x")])
-    return brought(module, request.param, tmp_path_factory.mktemp("whole")), model
+    return in_form(module, request.param, tmp_path_factory.mktemp("whole")), model
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -61,17 +60,7 @@ def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         torch_executed_ops={torch.ops.aten.sin.default},
     )
     assert torch_tensorrt.runtime.engine_modules(module)
-    return brought(module, request.param, tmp_path_factory.mktemp("first")), model, request.param
-
-
-def brought(module: Any, kind: str, folder: Path) -> Callable[..., Any]:
-    """The module itself, or what its file gives."""
-    if kind == "module":
-        return module  # type: ignore[no-any-return]
-    path = folder / f"model{SUFFIX[kind]}"
-    torch_tensorrt.save(module, path, output_format=kind)
-    loaded = torch_tensorrt.load(path)
-    return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded
+    return in_form(module, request.param, tmp_path_factory.mktemp("first")), model, request.param
 
 
 X = torch.rand(4, 12)
@@ -198,7 +187,7 @@ def test_one_size_in_two_inputs(tmp_path: Path) -> None:
     program = torch.export.export(model, (X, X + 1), dynamic_shapes=shapes)
     module = torch_tensorrt.dynamo.compile(program, min_block_size=1, torch_executed_ops={torch.ops.aten.sin.default})
     for kind in KINDS:
-        run = brought(module, kind, tmp_path)
+        run = in_form(module, kind, tmp_path)
         assert_same(run(X, X + 1), model(X, X + 1))
         with pytest.raises(Exception, match=r"(?s)(expected 4, as in input \"x\"|to be equal to).*3"):
             run(X, X[:3])

@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from py_forms import in_form
 from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 import torch_tensorrt
-
-SUFFIX = {"exported_program": "ep.pt2", "torchscript": "ts", "aot_inductor": "pt2"}
 
 
 class Applied(nn.Module):
@@ -200,15 +199,6 @@ CASES: dict[str, Case] = {
     ),
 }
 FORMS = ("module", "exported_program", "torchscript")
-
-
-def in_form(module: Any, form: str, folder: Path) -> Callable[..., Any]:
-    if form == "module":
-        return module  # type: ignore[no-any-return]
-    path = folder / f"m.{SUFFIX[form]}"
-    torch_tensorrt.save(module, path, output_format=form)
-    loaded = torch_tensorrt.load(path)
-    return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded  # type: ignore[no-any-return]
 
 
 def compiled(model: nn.Module, example: tuple[Tensor, ...], dims: Sequence[Any] | None) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from py_forms import in_form
 from torch import nn
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
@@ -24,7 +25,6 @@ from torch_tensorrt._library import library_directory
 from torch_tensorrt._rebuild import rebuild
 
 FORMATS = ("module", "exported_program", "torchscript")
-SUFFIX = {"exported_program": "ep.pt2", "torchscript": "ts", "aot_inductor": "pt2"}
 
 
 class Model(nn.Module):
@@ -43,15 +43,6 @@ def compiled(model: nn.Module, *inputs: torch.Tensor, dynamic: Any = None, **set
     shapes = None if dynamic is None else (tuple(dynamic),)
     program = torch.export.export(model.eval(), inputs, dynamic_shapes=shapes, strict=False)
     return torch_tensorrt.dynamo.compile(program, min_block_size=1, **settings)
-
-
-def in_format(module: Any, output_format: str, folder: Path) -> Any:
-    if output_format == "module":
-        return module
-    path = folder / f"model.{SUFFIX[output_format]}"
-    torch_tensorrt.save(module, path, output_format=output_format)
-    loaded = torch_tensorrt.load(path)
-    return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded
 
 
 def outcome(call: Callable[..., Any], inputs: tuple[torch.Tensor, ...]) -> tuple[list[torch.Tensor] | None, Any]:
@@ -126,7 +117,7 @@ VALUES = {
 @pytest.mark.parametrize("name", list(INTEGERS))
 def test_integers_of_any_size(name: str, output_format: str, tmp_path: Path) -> None:
     eager = Model(INTEGERS[name])
-    run = in_format(compiled(eager, torch.tensor(VALUES["usual"])), output_format, tmp_path)
+    run = in_form(compiled(eager, torch.tensor(VALUES["usual"])), output_format, tmp_path)
     for values in VALUES.values():
         assert_like_eager(run, eager, torch.tensor(values))
 
@@ -174,7 +165,7 @@ def test_indices_outside_are_errors_of_eager(name: str, output_format: str, dtyp
     usual = torch.tensor(POSITIONS["inside"], dtype=dtype)
     if outcome(eager, (usual,))[0] is None:
         pytest.skip(f"eager takes no {dtype} there")
-    run = in_format(compiled(eager, usual), output_format, tmp_path)
+    run = in_form(compiled(eager, usual), output_format, tmp_path)
     for values in POSITIONS.values():
         if dtype == torch.int32 and max(values) > 2**31:
             continue
@@ -187,7 +178,7 @@ def test_aot_inductor(name: str, tmp_path: Path) -> None:
     cases = {**INTEGERS, **INDICES}
     inputs = [torch.tensor(values) for values in (VALUES if name in INTEGERS else POSITIONS).values()]
     eager = Model(cases[name])
-    run = in_format(compiled(eager, inputs[0]), "aot_inductor", tmp_path)
+    run = in_form(compiled(eager, inputs[0]), "aot_inductor", tmp_path)
     for x in inputs:
         expected, _ = outcome(eager, (x,))
         actual, error = outcome(run, (x,))
@@ -311,7 +302,7 @@ def test_computed_indices_are_guarded(name: str, dtype: torch.dtype, dynamic: bo
 def test_guards_travel_with_the_program(output_format: str, tmp_path: Path) -> None:
     eager = Model(COMPUTED_INDICES["embedding"])
     inside = torch.tensor([4, 0, 1, 8, 3, 5])
-    run = in_format(compiled(eager, inside), output_format, tmp_path)
+    run = in_form(compiled(eager, inside), output_format, tmp_path)
     for values in ([4, 0, 1, 8, 3, 5], [4, 0, 1, 10, 3, 5], [4, 0, -1, 8, 3, 5], [4, 0, 1, 8, 3, 5]):
         assert_like_eager(run, eager, torch.tensor(values))
 
@@ -347,7 +338,7 @@ def test_any_operator_as_an_engine_of_its_own(name: str, output_format: str, tmp
     report = module.meta.get("torch_tensorrt", {}).get("report")
     if report is not None:  # None: nothing in it computes
         assert sum(block.engine for block in report.blocks) == 1
-    run = in_format(module, output_format, tmp_path)
+    run = in_form(module, output_format, tmp_path)
     for count in (6, 3, 16):
         assert_like_eager(run, eager, torch.randn(count, 4))
 

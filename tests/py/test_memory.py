@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from py_forms import in_form
 from torch import nn
 from torch.nn import functional as F
 
@@ -74,14 +75,6 @@ class Identities(nn.Module):
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         results = [function(x) for function in IDENTITIES.values()]
         return [*results, self.weight, self.weight.view(12), self.weight * 1, x * self.weight + 1]
-
-
-def in_form(module: Any, form: str, folder: Path) -> Any:
-    if form == "module":
-        return module
-    torch_tensorrt.save(module, folder / form, output_format=form)
-    loaded = torch_tensorrt.load(folder / form)
-    return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded
 
 
 def sharing(tensors: Sequence[torch.Tensor]) -> list[int]:

@@ -14,21 +14,16 @@ from typing import Any
 
 import pytest
 import torch
+from py_forms import SUFFIX, callable_of
 from py_models import Counter, Mlp, Split, assert_same
 from torch import nn
 
 import torch_tensorrt
 
-SUFFIX = {"exported_program": "ep.pt2", "torchscript": "ts", "aot_inductor": "pt2"}
-
 
 def compiled(model: nn.Module, width: int = 12) -> Any:
     batch = torch_tensorrt.Input(min_shape=(1, width), opt_shape=(4, width), max_shape=(8, width))
     return torch_tensorrt.compile(model.eval(), arg_inputs=[batch], min_block_size=1)
-
-
-def callable_of(loaded: Any) -> Any:
-    return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded
 
 
 @pytest.mark.parametrize("output_format", list(SUFFIX))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from py_forms import in_form
 from py_models import Function, assert_same
 from torch import nn
 from torch.export import Dim
@@ -21,7 +22,6 @@ from torch.utils import _pytree as pytree
 
 import torch_tensorrt
 
-SUFFIX = {"exported_program": "ep.pt2", "torchscript": "ts", "aot_inductor": "pt2"}
 FORMATS = ("exported_program", "torchscript")
 Pair = namedtuple("Pair", "first second")
 
@@ -36,13 +36,6 @@ class Behind(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.function(torch.relu(self.linear(x)) + 1)
-
-
-def in_format(module: Any, output_format: str, folder: Path) -> Any:
-    path = folder / f"m.{SUFFIX[output_format]}"
-    torch_tensorrt.save(module, path, output_format=output_format)
-    loaded = torch_tensorrt.load(path)
-    return loaded.module() if isinstance(loaded, torch.export.ExportedProgram) else loaded
 
 
 def plain(value: Any) -> Any:
@@ -80,7 +73,7 @@ RESULTS: dict[str, Callable[[torch.Tensor], Any]] = {
 def test_results(output_format: str, name: str, compiled: bool, tmp_path: Path) -> None:
     model = Behind(RESULTS[name]).eval()
     module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1 if compiled else 1000)
-    run = in_format(module, output_format, tmp_path)
+    run = in_form(module, output_format, tmp_path)
     for rows in (1, 2, 8):
         x = torch.rand(rows, 4)
         with torch.no_grad():
@@ -95,11 +88,11 @@ def test_results_that_only_torchscript_or_nobody_can_say(tmp_path: Path) -> None
     named = torch_tensorrt.compile(Behind(lambda y: Pair(y, [y])).eval(), arg_inputs=[batch()], min_block_size=1)
     x = torch.rand(2, 4)
     for module in (text, named):
-        assert_same(in_format(module, "torchscript", tmp_path)(x), plain(module(x)))
+        assert_same(in_form(module, "torchscript", tmp_path)(x), plain(module(x)))
     with pytest.raises(ValueError, match=r"torch\.export cannot read a program back that returns text"):
-        in_format(text, "exported_program", tmp_path)
+        in_form(text, "exported_program", tmp_path)
     with pytest.raises(NotImplementedError, match=r"Pair.*register"):
-        in_format(named, "exported_program", tmp_path)
+        in_form(named, "exported_program", tmp_path)
 
 
 class Inputs(nn.Module):
@@ -138,7 +131,7 @@ def test_arguments(output_format: str, name: str, tmp_path: Path) -> None:
     function, a, b = ARGUMENTS[name]
     model = Inputs(function).eval()
     module = torch_tensorrt.compile(model, arg_inputs=[a, b], min_block_size=1)
-    run = in_format(module, output_format, tmp_path)
+    run = in_form(module, output_format, tmp_path)
     is_tensor = isinstance(b, float) and output_format == "torchscript"  # then b is no parameter
     assert_same(run(a) if is_tensor else run(a, b), model(a, b))
 
@@ -163,7 +156,7 @@ def loop(y: torch.Tensor) -> Any:
 def test_branches_and_loops(function: Callable[..., Any], output_format: str, tmp_path: Path) -> None:
     model = Behind(function).eval()
     module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
-    run = in_format(module, output_format, tmp_path)
+    run = in_form(module, output_format, tmp_path)
     for x in (torch.rand(1, 4), torch.rand(8, 4) * 9, -torch.rand(4, 4)):
         with torch.no_grad():
             assert_same(run(x), model(x))
@@ -222,7 +215,7 @@ ASSERTING: dict[
 def test_assertions_on_sizes(output_format: str, name: str, tmp_path: Path) -> None:
     model, shape, dims, good, bad = ASSERTING[name]
     module = deferred(model.eval(), *shape, **dims)
-    run = in_format(module, output_format, tmp_path)
+    run = in_form(module, output_format, tmp_path)
     for sizes in good:
         x = torch.randn(*sizes)
         with torch.no_grad():
@@ -249,7 +242,7 @@ def test_saving_decides_nothing_anew(output_format: str, name: str, tmp_path: Pa
     dims = ({1: Dim.DYNAMIC(min=2, max=16)}, None)
     program = torch.export.export(model, (torch.randn(3, 6), torch.ones(1)), dynamic_shapes=dims)
     module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
-    run = in_format(module, output_format, tmp_path)
+    run = in_form(module, output_format, tmp_path)
     for size in (2, 3, 4, 16):
         x = torch.randn(3, size)
         assert_same(run(x, torch.ones(1)), model(x, torch.ones(1)))
@@ -264,7 +257,7 @@ def test_inference_mode(output_format: str, where: str, tmp_path: Path) -> None:
     with torch.inference_mode(where == "compiled and saved"):
         module = torch_tensorrt.compile(model, arg_inputs=[batch()], min_block_size=1)
     with torch.inference_mode():
-        run = in_format(module, output_format, tmp_path)
+        run = in_form(module, output_format, tmp_path)
         x = torch.rand(5, 4)
         assert_same(run(x), model(x))
 
@@ -285,7 +278,7 @@ def test_assertions_on_values(output_format: str, compiled: bool, function: Call
     x = torch.tensor([0, 4, 2])
     model = Function(function)
     module = torch_tensorrt.compile(model, arg_inputs=[x], min_block_size=1 if compiled else 100)
-    run = in_format(module, output_format, tmp_path)
+    run = in_form(module, output_format, tmp_path)
     assert_same(run(x), model(x))
     for wrong in (5, -1):
         bad = torch.tensor([0, wrong, 2])
@@ -319,7 +312,7 @@ def test_running_statistics_of_half_precision(dtype: torch.dtype, statistics: st
     model = RunningStatistics(dtype if statistics == "same" else torch.float32)
     x = torch.rand(2, 4, 8).to(dtype)
     module = torch_tensorrt.compile(copy.deepcopy(model), arg_inputs=[x], min_block_size=1)
-    runs = [in_format(module, output_format, tmp_path) for output_format in FORMATS]
+    runs = [in_form(module, output_format, tmp_path) for output_format in FORMATS]
     for run in (*runs, module):
         eager = copy.deepcopy(model)
         for _ in range(2):
@@ -339,7 +332,7 @@ def test_threads_compile_save_and_load(tmp_path: Path) -> None:
         folder.mkdir()
         for output_format in FORMATS:
             with torch.no_grad():
-                assert_same(in_format(module, output_format, folder)(x), model(x))
+                assert_same(in_form(module, output_format, folder)(x), model(x))
 
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(work, number) for number in range(4)]:
@@ -354,7 +347,7 @@ def test_a_program_that_is_no_torchscript_says_why(tmp_path: Path) -> None:
     pytree.register_pytree_node(Custom, lambda item: ([item.tensor], None), lambda items, _: Custom(next(iter(items))))
     module = torch_tensorrt.compile(Behind(lambda y: Custom(y * 2)).eval(), arg_inputs=[batch()], min_block_size=1)
     with pytest.raises(ValueError, match="a result of type Custom; return tensors, tuples, lists or dicts"):
-        in_format(module, "torchscript", tmp_path)
+        in_form(module, "torchscript", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from py_forms import callable_of
 from py_models import assert_same
 from torch import nn
 
@@ -136,8 +137,7 @@ def made(kind: str) -> nn.Module:
 
 
 def loaded(path: Path) -> Callable[..., Any]:
-    program = torch_tensorrt.load(path)
-    return program.module() if isinstance(program, torch.export.ExportedProgram) else program  # type: ignore[no-any-return]
+    return callable_of(torch_tensorrt.load(path))  # type: ignore[no-any-return]
 
 
 def follows(run: Callable[..., Any], model: nn.Module, seeds: range) -> None:
