@@ -30,7 +30,7 @@ def main() -> int:
     options = Options(given.source, given.seed, given.targets, given.only, given.aoti_every)
     if given.index is not None or given.replay:
         if given.replay:
-            program: Program | None = Program.from_json(given.replay.read_text())
+            program: Program | None = _replayed(given.replay, given.index)
         else:
             program = sources.program(options, given.index)
         if program is None:
@@ -80,11 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--journal", type=Path, default=JOURNAL)
     parser.add_argument("--merge", type=Path, nargs="+", help="add these journals to the journal, and run nothing")
-    parser.add_argument("--replay", type=Path, help="a program as JSON, instead of an index")
+    parser.add_argument(
+        "--replay", type=Path, help="a file with a program as JSON; with --index: a journal with a find there"
+    )
     parser.add_argument("--ways", default="", help="with --index or --replay: other ways, separated by commas")
     parser.add_argument("--shrink", action="store_true", help="with --index or --replay: shrink what it finds")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser
+
+
+def _replayed(path: Path, index: int | None) -> Program | None:
+    """The program of a file: as a run prints it, or the journal's find at the index."""
+    text = path.read_text() if index is None else Journal(path).program(index)
+    return Program.from_json(text.removeprefix("# ")) if text is not None else None
 
 
 def show(program: Program, ways: list[str], target: str, smaller: bool, seconds: float) -> int:

@@ -386,6 +386,8 @@ class Draw:
         text = _rendered(step, lambda name: name)
         made: list[list[torch.Tensor]] = []
         for number, environment in enumerate(self.environments):
+            if _ends_the_process(step, environment):
+                return None
             try:
                 exec(text, environment)
                 results = [environment[name] for name in step.out]
@@ -408,6 +410,15 @@ class Draw:
             self.finished = True  # a rank that depends on a size: nothing fits it
             made = [made[0]] * len(made)
         return made
+
+
+def _ends_the_process(step: Step, environment: dict[str, Any]) -> bool:
+    """The least integer divided by -1 and truncated: eager PyTorch's own process ends there by SIGFPE."""
+    operands = [environment[name] for name in step.args]
+    if "rounding_mode='trunc'" not in step.code or any(item.is_floating_point() for item in operands):
+        return False
+    least = any(bool((item == torch.iinfo(item.dtype).min).any()) for item in operands if item.dtype != torch.bool)
+    return least and (", -1," in step.code or any(bool((item == -1).any()) for item in operands))
 
 
 _KNOWN = {torch_dtype(name) for name in operators.ALL}

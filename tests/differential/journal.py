@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +57,18 @@ class Journal:
     def new_entry(options: Options) -> dict[str, Any]:
         entry: dict[str, Any] = {name: getattr(options, name) for name in _SERIES}
         entry |= {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": _commit()}
+        entry |= {"torch": torch.__version__, "processor": _processor()}
         entry |= {"first": 0, "count": 0, "seconds": 0.0, "engines": 0, "engine_calls": 0, "exact_calls": 0}
         return entry | {"ways": {}, "notes": {}, "parts": {}, "limits": {}, "repeated": {}, "finds": []}
+
+    def program(self, index: int) -> str | None:
+        """The program of the last find at the index, as JSON: as it was on the machine that found it."""
+        for entry in reversed(self.entries):
+            repeated = [find for finds in entry["repeated"].values() for find in finds]
+            for find in (*entry["finds"], *repeated):
+                if find["index"] == index and "program" in find:
+                    return str(find["program"])
+        return None
 
     def next_index(self, options: Options) -> int:
         mine = tuple(getattr(options, name) for name in _SERIES)
@@ -120,6 +133,13 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _series(entry: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(entry.get(name, "") for name in _SERIES)
+
+
+def _processor() -> str:
+    """Its name: what a vendor's library computes depends on it."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _commit() -> str:

@@ -2,7 +2,8 @@
 """Runs programs in worker processes: a crash or a hang is a find, and the run goes on.
 
 A run has lanes, each a thread with two processes: one checks programs, the other shrinks what is found (it forks for
-each candidate, so it must never run an engine itself). Nothing that goes wrong in them ends the run.
+each candidate, so it must never run an engine itself). Nothing that goes wrong in them ends the run: the process of the
+run itself draws no program and runs none, since eager PyTorch can end a process too (the least integer divided by -1).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -48,7 +50,8 @@ CUDA_BROKEN = 70
 
 def worker(options: Options) -> None:
     """Reads requests from stdin, a line of JSON each, and answers in a line to what stdout was; everything else prints
-    nowhere. A request is an index, or a program with a find of it, to be shrunk."""
+    nowhere. A request is an index to check, an index whose check ended the process, or a program with a find of it, to
+    be shrunk."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -58,11 +61,16 @@ def worker(options: Options) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = _shrunk(request, options) if "find" in request else _checked(request["index"], options)
+            if "find" in request:
+                answer = _shrunk(request, options)
+            elif "ended" in request:
+                answer = _ended(request["ended"], options)
+            else:
+                answer = _checked(request["index"], options)
         except Exception:
             answer = {"failure": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
-        if options.device == "cuda" and "find" not in request:
+        if options.device == "cuda" and "index" in request:
             _leave_a_broken_gpu()
 
 
@@ -74,13 +82,35 @@ def _checked(index: int, options: Options) -> dict[str, Any]:
             "verdict": dataclasses.asdict(oracle.Verdict(notes=["the source has no program here"])),
         }
     verdict = oracle.check(program, options.other_ways(index), options.gradients(index), options.target)
-    return {"program": program.to_json() if verdict.finds else None, "verdict": dataclasses.asdict(verdict)}
+    found = _found(program, verdict.finds[0], options) if verdict.finds else {"program": None}
+    return {**found, "verdict": dataclasses.asdict(verdict)}
+
+
+def _found(program: Program, find: oracle.Find, options: Options) -> dict[str, Any]:
+    """A find, and the limit that covers it. Said here because a limit may have to run the program."""
+    limit = limits.covering(program, find.kind, find.message, options.target)
+    return {"program": program.to_json(), "find": dataclasses.asdict(find), "limit": limit.name if limit else ""}
+
+
+def _ended(index: int, options: Options) -> dict[str, Any]:
+    """The program whose check ended the process; none where PyTorch alone ends it too, which is no find."""
+    told, ended = forked(lambda tell: _run_eagerly(index, options, tell), 5 * SECONDS["module"])
+    if not told or _is_crash(ended) or _is_hang(ended):
+        return {"program": None, "note": f"PyTorch itself ends the process: {ended}"}
+    return {"program": told[0]}
+
+
+def _run_eagerly(index: int, options: Options, tell: Callable[[Any], None]) -> None:
+    program = sources.program(options, index)
+    if program is not None:
+        tell(program.to_json())
+        oracle.run_without_us(program)
 
 
 def _shrunk(request: dict[str, Any], options: Options) -> dict[str, Any]:
     program, find = Program.from_json(request["program"]), oracle.Find(**request["find"])
     small, found = shrink_find(program, find, request["seconds"], options.target)
-    return {"program": small.to_json(), "find": dataclasses.asdict(found)}
+    return _found(small, found, options)
 
 
 def _leave_a_broken_gpu() -> None:
@@ -94,11 +124,12 @@ class Worker:
     """A worker process. `answer` gives its answer, or None where it died or was too slow (`ended` says how)."""
 
     def __init__(self, options: Options) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "differential", "--worker", json.dumps(dataclasses.asdict(options))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             bufsize=0,
             cwd=Path(__file__).resolve().parent.parent,
         )
@@ -136,13 +167,16 @@ class Worker:
             return answer
         if slow:
             self._process.kill()
-        self.ended = f"no answer in {seconds:.0f} s" if slow else ""
         self.close()
-        code = self._process.returncode
-        self.ended = self.ended or (
-            f"the process ended by {signal.Signals(-code).name}" if code < 0 else f"the process ended with {code}"
-        )
+        self.ended = f"no answer in {seconds:.0f} s" if slow else _ending(self._process.returncode)
+        if last := self._last_words():
+            self.ended += f"; it said: {last}"
+        self._said.close()
         return None
+
+    def _last_words(self) -> str:
+        self._said.seek(max(self._said.seek(0, os.SEEK_END) - 400, 0))
+        return self._said.read().decode(errors="replace").strip()
 
     def _processor_seconds(self) -> float:
         """What the process has used so far; 0 once it has ended."""
@@ -154,6 +188,7 @@ class Worker:
 
     def close(self) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
@@ -161,6 +196,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process.stdout.close()
 
     def kill(self) -> None:
         self._process.kill()
@@ -169,11 +205,9 @@ class Worker:
 # --- shrinking --------------------------------------------------------------------------------------------------------
 
 
-def in_child(
-    program: Program, ways: list[str], seconds: float, gradients: bool = False, target: str = ""
-) -> list[oracle.Find]:
-    """The program's finds, from a forked process, so that a crash is a find too. This process must not have run an
-    engine: the vendor's threads do not survive a fork."""
+def forked(work: Callable[[Callable[[Any], None]], None], seconds: float) -> tuple[list[Any], str]:
+    """What `work` tells in a forked process (values of JSON), and how that ended ("": well). This process must not have
+    run an engine: the vendor's threads do not survive a fork."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -183,9 +217,8 @@ def in_child(
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
             torch.set_num_threads(1)
-            finds = oracle.check(program, ways, gradients, target).finds[:8]
-            with os.fdopen(write, "w") as file:
-                json.dump([dataclasses.asdict(find) for find in finds], file)
+            with os.fdopen(write, "w", buffering=1) as file:
+                work(lambda value: print(json.dumps(value), file=file))
             os._exit(0)
         except BaseException:
             os._exit(77)
@@ -199,12 +232,36 @@ def in_child(
     else:
         os.kill(child, signal.SIGKILL)
     os.close(read)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        if os.WTERMSIG(status) == signal.SIGKILL:
-            return [oracle.Find("hang", "module", f"no answer in {seconds:.0f} s")]
-        return [oracle.Find("crash", "module", f"the process ended by {signal.Signals(os.WTERMSIG(status)).name}")]
-    return [oracle.Find(**item) for item in json.loads(text)] if text else []
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    ended = f"no answer in {seconds:.0f} s" if code == -signal.SIGKILL else _ending(code) if code else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith(b"\n")], ended
+
+
+def _ending(code: int) -> str:
+    return f"the process ended by {signal.Signals(-code).name}" if code < 0 else f"the process ended with {code}"
+
+
+def _is_crash(ending: str) -> bool:
+    return ending.startswith("the process ended by")
+
+
+def _is_hang(ending: str) -> bool:
+    return ending.startswith("no answer")
+
+
+def in_child(
+    program: Program, ways: list[str], seconds: float, gradients: bool = False, target: str = ""
+) -> list[oracle.Find]:
+    """The program's finds, from a forked process, so that a crash is a find too."""
+
+    def check(tell: Callable[[Any], None]) -> None:
+        for find in oracle.check(program, ways, gradients, target).finds[:8]:
+            tell(dataclasses.asdict(find))
+
+    told, ended = forked(check, seconds)
+    if _is_crash(ended) or _is_hang(ended):
+        return [oracle.Find("hang" if _is_hang(ended) else "crash", "module", ended)]
+    return [oracle.Find(**item) for item in told]
 
 
 def alike(one: oracle.Find, other: oracle.Find) -> bool:
@@ -311,21 +368,27 @@ class Run:
         answer = checker.ask({"index": index}, SECONDS["aot_inductor" if slow else "module"])
         if self._stopped:
             return
-        if answer is None:  # the process ended
-            program = sources.program(self.options, index)
-            if program is not None:
-                kind = "hang" if checker.ended.startswith("no answer") else "crash"
-                self._found(lane, index, program, oracle.Find(kind, "module", checker.ended))
-        elif "failure" in answer:
+        if answer is None:
+            answer = self._ended(lane, index, checker.ended)
+        if "failure" in answer:
             self._failed(index, answer["failure"])
         else:
-            verdict = answer["verdict"]
             with self._lock:
-                self._count(verdict)
-            for find in verdict["finds"][:1]:
-                self._found(lane, index, Program.from_json(answer["program"]), oracle.Find(**find))
+                self._count(answer["verdict"])
+            if answer["program"] is not None:
+                self._found(lane, index, answer)
         with self._lock:
             self._done.add(index)
+
+    def _ended(self, lane: _Lane, index: int, how: str) -> dict[str, Any]:
+        """The answer in place of a process that ended while it checked the index."""
+        kind = "hang" if _is_hang(how) else "crash"
+        drawn = lane.ended(index)
+        if drawn is None or "failure" in drawn:
+            return {"failure": f"{kind}: {how}; and the program cannot be drawn again"}
+        notes = [drawn["note"]] if "note" in drawn else []
+        found = {"find": dataclasses.asdict(oracle.Find(kind, "module", how)), "limit": ""}
+        return {**found, "program": drawn["program"], "verdict": dataclasses.asdict(oracle.Verdict(notes=notes))}
 
     def _failed(self, index: int, text: str) -> None:
         """The machine's own fault: counted as a find, so that nobody takes the run for a clean one."""
@@ -344,41 +407,41 @@ class Run:
         for note in verdict["notes"]:
             _add(self.entry["notes"], note.partition(":")[0], 1)
 
-    def _found(self, lane: _Lane, index: int, program: Program, find: oracle.Find) -> None:
+    def _found(self, lane: _Lane, index: int, answer: dict[str, Any]) -> None:
+        program, find = Program.from_json(answer["program"]), oracle.Find(**answer["find"])
         with self._lock:
-            if self._is_limit(program, find, only_errors=True):
+            # Errors have messages to know them by; other finds are shrunk first, so that a limit covers nothing that
+            # merely happens beside it.
+            if find.kind in oracle.ERRORS and self._is_limit(answer):
                 return
             about = f"{find.kind}: {_about(program, find)}"
             _add(self._repeats, about, 1)
             if self._repeats[about] > SHRUNK:
-                self.entry["repeated"].setdefault(about, []).append(index)
+                again = {"index": index, "message": find.message, "program": answer["program"]}
+                self.entry["repeated"].setdefault(about, []).append(again)
                 return
-        small, found = lane.shrunk(program, find, self.shrink_seconds) if self.shrink_seconds else (program, find)
-        if self._stopped:
-            small, found = program, find
+        if self.shrink_seconds:
+            answer = lane.shrunk(answer, self.shrink_seconds)
+        small, found = Program.from_json(answer["program"]), oracle.Find(**answer["find"])
         with self._lock:
-            if self._is_limit(small, found):
+            if self._is_limit(answer):
                 self._repeats[about] -= 1
                 return
             name = signature(small, found.kind)
             self.entry["finds"].append(
-                {"index": index, **dataclasses.asdict(found), "signature": name, "program": small.to_json()}
+                {"index": index, **dataclasses.asdict(found), "signature": name, "program": answer["program"]}
             )
             if name in self.known:
                 self.report(f"again ({program.origin}): {name}")
                 return
             self.known.add(name)
-            self.report(f"\n=== {found.text()}\n{script(small, found.way, self.options.target)}\n")
+            text = script(small, found.way, self.options.target)
+            self.report(f"\n=== {found.text()}\n{text}\n# {answer['program']}\n")
 
-    def _is_limit(self, program: Program, find: oracle.Find, only_errors: bool = False) -> bool:
-        """Counts a find that a limit covers. Errors have messages to know them by; other finds are shrunk first, so
-        that a limit covers nothing that merely happens beside it."""
-        if only_errors and find.kind not in oracle.ERRORS:
-            return False
-        limit = limits.covering(program, find.kind, find.message, self.options.target)
-        if limit is not None:
-            _add(self.entry["limits"], limit.name, 1)
-        return limit is not None
+    def _is_limit(self, answer: dict[str, Any]) -> bool:
+        if answer["limit"]:
+            _add(self.entry["limits"], answer["limit"], 1)
+        return bool(answer["limit"])
 
 
 class _Lane:
@@ -396,15 +459,20 @@ class _Lane:
         self._checker = self._checker or Worker(self._options)
         return self._checker
 
-    def shrunk(self, program: Program, find: oracle.Find, seconds: float) -> tuple[Program, oracle.Find]:
-        """The program as it is, where the shrinker fails."""
+    def ended(self, index: int) -> dict[str, Any] | None:
+        """What is left of a program whose check ended the process (`_ended`); None where that cannot be said."""
+        return self._ask_shrinker({"ended": index}, 10 * SECONDS["module"])
+
+    def shrunk(self, found: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """What was found, smaller; as it is, where the shrinker fails."""
+        request = {"program": found["program"], "find": found["find"], "seconds": seconds}
+        answer = self._ask_shrinker(request, seconds + 60.0)
+        return found if answer is None or "failure" in answer else answer
+
+    def _ask_shrinker(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
         if self._shrinker is None or self._shrinker.ended:
             self._shrinker = Worker(self._options)
-        request = {"program": program.to_json(), "find": dataclasses.asdict(find), "seconds": seconds}
-        answer = self._shrinker.ask(request, seconds + 60.0)
-        if answer is None or "failure" in answer:
-            return program, find
-        return Program.from_json(answer["program"]), oracle.Find(**answer["find"])
+        return self._shrinker.ask(request, seconds)
 
     def kill(self) -> None:
         for process in (self._checker, self._shrinker):

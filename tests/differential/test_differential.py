@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from . import __main__ as command
 from . import controls, limits, oracle, runner, sources, ways
 from .generate import Draw, draw
 from .journal import Journal, Options
@@ -358,6 +359,20 @@ def test_journals_of_several_machines_become_one(tmp_path: Path) -> None:
     assert "2 different finds, nothing new in the last 239 programs (longest run: 239)" in here.summary()
 
 
+def test_the_journal_holds_the_programs_of_finds(tmp_path: Path) -> None:
+    """Another machine may draw other programs, and has other kernels."""
+    path, found, again = tmp_path / "journal.jsonl", simple("{0} * 3"), simple("{0} * 4")
+    made = Journal.new_entry(Options(seed=4))
+    made["finds"].append({"index": 7, "signature": "", "program": found.to_json()})
+    made["repeated"]["value"] = [{"index": 9, "program": again.to_json()}]
+    Journal(path).add(entry(Options(seed=4), 0, [("machine", 9)]), made)
+    assert [command._replayed(path, index) for index in (7, 8, 9)] == [found, None, again]
+    path.write_text(f"# {found.to_json()}\n")
+    assert command._replayed(path, None) == found
+    assert made["torch"] == torch.__version__
+    assert made["processor"]
+
+
 def values(*numbers: float) -> Program:
     made = simple("{0} * 3")
     made.inputs = [Input("x0", "float32", [len(numbers)], fill=Fill("values", values=list(numbers)))]
@@ -386,50 +401,113 @@ def test_a_fault_while_shrinking_costs_only_smallness(monkeypatch: pytest.Monkey
 class Stub(runner._Lane):
     """A lane whose processes answer what the test says."""
 
+    of_pytorch = (5,)
+    """Indices whose process PyTorch itself ends."""
+
     def __init__(self, answers: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
         super().__init__(Options())
         self.ask = answers
-        self.ended = "the process ended by SIGSEGV"
 
     def checker(self) -> Any:
         return _Process(self)
 
-    def shrunk(self, program: Program, find: oracle.Find, seconds: float) -> tuple[Program, oracle.Find]:
-        return program, find
+    def _ask_shrinker(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+        if "ended" in request and request["ended"] in self.of_pytorch:
+            return {"program": None, "note": "PyTorch itself: SIGFPE"}
+        return {"program": simple("{0} * 3").to_json()} if "ended" in request else None
 
 
 class _Process:
     def __init__(self, stub: Stub) -> None:
-        self.ended = stub.ended
+        self.ended = "the process ended by SIGSEGV"
         self.ask = lambda request, seconds: stub.ask(request)
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, answers: Any, count: int, jobs: int = 1) -> tuple[dict[str, Any], str]:
     told: list[str] = []
     monkeypatch.setattr(runner, "_Lane", lambda options: Stub(answers))
-    monkeypatch.setattr(sources, "program", lambda options, index: simple("{0} * 3"))
+    monkeypatch.setattr(sources, "program", lambda options, index: os.kill(os.getpid(), signal.SIGFPE))
     made = runner.Run(Options(), told.append, set()).until(time.monotonic() + 60, iter(range(count)), jobs)
     return made, "".join(told)
 
 
 def verdict(*finds: oracle.Find) -> dict[str, Any]:
     dumped = dataclasses.asdict(oracle.Verdict(finds=list(finds), ways=["module"]))
-    return {"program": simple("{0} * 3").to_json(), "verdict": dumped}
+    found = runner._found(simple("{0} * 3"), finds[0], Options()) if finds else {"program": None}
+    return {**found, "verdict": dumped}
 
 
 def test_a_run_goes_on_whatever_its_processes_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def answers(request: dict[str, Any]) -> dict[str, Any] | None:
-        if request["index"] == 1:
+        if request["index"] in (1, 5):
             return None
         if request["index"] == 2:
             raise ValueError("no answer of ours")
         return {"failure": "OverflowError"} if request["index"] == 3 else verdict()
 
-    made, told = run_with(monkeypatch, answers, 6)
-    assert (made["first"], made["count"], made["ways"]) == (0, 6, {"module": 3})
+    made, told = run_with(monkeypatch, answers, 7)
+    assert (made["first"], made["count"], made["ways"]) == (0, 7, {"module": 3})
+    assert made["notes"] == {"PyTorch itself": 1}
     assert [find["kind"] for find in made["finds"]] == ["crash", "machine", "machine"]
     assert "SIGSEGV" in told
     assert "no answer of ours" in told
+
+
+LEAST = Program(
+    inputs=[
+        Input("x0", "int32", [2], fill=Fill("values", values=[5, -(2**31)])),
+        Input("x1", "int32", [2], fill=Fill("values", values=[2, -1])),
+    ],
+    constants=[],
+    steps=[Step(["v0"], "torch.div({0}, {1}, rounding_mode='trunc')", ["x0", "x1"])],
+    outputs=["v0"],
+)
+"""Ends the process in eager PyTorch."""
+
+
+def drawn(program: Program) -> Callable[[Options, int], Program]:
+    return lambda options, index: program
+
+
+@pytest.mark.parametrize(
+    ("source", "whose"),
+    [
+        pytest.param(lambda options, index: os.kill(os.getpid(), signal.SIGFPE), "PyTorch's", id="while-drawing"),
+        pytest.param(drawn(LEAST), "PyTorch's", id="eagerly"),
+        pytest.param(drawn(simple("{0} * 3")), "ours", id="compiled"),
+        pytest.param(drawn(simple("no_such_function({0})")), "ours", id="with-an-error"),
+    ],
+)
+def test_what_pytorch_itself_ends_is_no_find(monkeypatch: pytest.MonkeyPatch, source: Any, whose: str) -> None:
+    monkeypatch.setattr(sources, "program", source)
+    answer = runner._ended(0, Options())
+    assert ("SIGFPE" in answer.get("note", "")) == (whose == "PyTorch's"), answer
+    assert (answer["program"] is None) == (whose == "PyTorch's"), answer
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8"])
+@pytest.mark.parametrize(
+    "code", ["torch.div({0}, {1}, rounding_mode='trunc')", "torch.div({0}, -1, rounding_mode='trunc')"]
+)
+def test_a_division_that_ends_the_process_is_not_drawn(dtype: str, code: str) -> None:
+    g = Draw(random.Random(0))
+    least, minus_one = g.constant(dtype, [1]), g.constant(dtype, [1])
+    for environment in g.environments:
+        environment[least.name].fill_(torch.iinfo(getattr(torch, dtype)).min)
+        environment[minus_one.name].fill_(-1)
+    assert g.emit(code, least, minus_one) is None
+    assert g.emit("{0} // {1}", least, minus_one) is not None
+    assert g.emit(code.replace("-1", "2"), minus_one, minus_one) is not None
+
+
+def test_a_process_that_ends_leaves_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine far away the journal is all there is."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    process = runner.Worker(Options())
+    process._process.stdin.write(b"no request\n")  # type: ignore[union-attr]
+    assert process.ask({"index": 0}, 60.0) is None
+    assert "the process ended with 1; it said:" in process.ended
+    assert "JSONDecodeError" in process.ended
 
 
 def test_lanes_share_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,7 +527,9 @@ def test_a_find_is_told_once_and_counted_afterwards(monkeypatch: pytest.MonkeyPa
     made, told = run_with(monkeypatch, lambda request: verdict(oracle.Find("value", "module", "result 0")), 7)
     assert told.count("=== value") == 1
     assert len(made["finds"]) == runner.SHRUNK
-    assert made["repeated"] == {"value: {0} * 3": [2, 3, 4, 5, 6]}
+    repeated = made["repeated"]["value: {0} * 3"]
+    assert [find["index"] for find in repeated] == [2, 3, 4, 5, 6]
+    assert f"\n# {repeated[0]['program']}\n" in told
 
 
 def test_what_is_built_only_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
