@@ -21,7 +21,7 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,17 @@ def run_calls(run: Callable[..., Any], program: Program, numbers: Sequence[int])
         try:
             with torch.no_grad():
                 results = [copied(leaf) for leaf in pytree.tree_leaves(run(*inputs))]
+            settle_gpu(inputs)
         except Exception as raised:
             error = raised
         calls.append(Call(number, results, error, [memory(tensor).clone() for tensor in inputs], buffers_of(run)))
     return calls
+
+
+def settle_gpu(near: Iterable[torch.Tensor]) -> None:
+    """Waits for the GPU, so that an error of its kernels belongs to what started them."""
+    if any(tensor.is_cuda for tensor in near):
+        torch.cuda.synchronize()
 
 
 def copied(leaf: Any) -> Any:
@@ -521,16 +528,18 @@ def _check(
     def timed(name: str, function: Callable[[], Any]) -> Any:
         start = time.perf_counter()
         try:
-            return function()
+            done = function()
+            settle_gpu(inputs)
+            return done
         finally:
             verdict.seconds[name] = verdict.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    eager = _Eager(program)
+    eager, inputs = _Eager(program), input_tensors(program, 0)
     first = timed("eager", lambda: eager.calls(tuple(program.calls)))[0]
     if first.error is not None:
         verdict.notes.append(f"eager refuses it: {first.error!r:.200}")
         return
-    module, inputs = make_module(program), input_tensors(program, 0)
+    module = make_module(program)
     try:
         exported = timed("export", lambda: ways.capture(program, module, inputs))
     except ways.NotExportableError as error:

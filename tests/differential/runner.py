@@ -135,6 +135,7 @@ class Worker:
         )
         self.asked = 0
         self.ended = ""
+        self.status = 0
         self._warm = False
         self._rest = b""
 
@@ -168,7 +169,8 @@ class Worker:
         if slow:
             self._process.kill()
         self.close()
-        self.ended = f"no answer in {seconds:.0f} s" if slow else _ending(self._process.returncode)
+        self.status = self._process.returncode
+        self.ended = f"no answer in {seconds:.0f} s" if slow else _ending(self.status)
         if last := self._last_words():
             self.ended += f"; it said: {last}"
         self._said.close()
@@ -366,6 +368,9 @@ class Run:
         slow = "aot_inductor" in self.options.other_ways(index)
         checker = lane.checker()
         answer = checker.ask({"index": index}, SECONDS["aot_inductor" if slow else "module"])
+        if answer is None and checker.status == CUDA_BROKEN:  # after its answer to the index before
+            checker = lane.checker()
+            answer = checker.ask({"index": index}, SECONDS["aot_inductor" if slow else "module"])
         if self._stopped:
             return
         if answer is None:
