@@ -16,8 +16,14 @@ from torch.export import exported_program as _export
 from .._library import load_binding
 from ._nodes import value_of
 
-# Taken apart they end in aten.index_put, which takes the negative indices that eager refuses here; nothing converts it.
-_WHOLE = (torch.ops.aten.index_add.default, torch.ops.aten.index_copy.default)
+# Taken apart, index_add and index_copy end in aten.index_put, which takes the negative indices that eager refuses here,
+# and index_fill ends in index_copy, which refuses those that eager takes. Nothing converts them.
+_WHOLE = (
+    torch.ops.aten.index_add.default,
+    torch.ops.aten.index_copy.default,
+    torch.ops.aten.index_fill.int_Scalar,
+    torch.ops.aten.index_fill.int_Tensor,
+)
 # Its result may be its argument, which its schema does not say: taken apart it is that or a cast.
 _IN_PARTS = (torch.ops.aten.type_as.default,)
 
