@@ -109,6 +109,36 @@ def test_static() -> None:
         assert_same(outcome.answer(x)[name], expected)
 
 
+# Chains of several layers, which the CPU plugin rewrites: a sum of products becomes a matrix product.
+CHAINS: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "sum_of_products": lambda x, y: (x * y).sum(-1),
+    "einsum_ki": lambda x, y: torch.einsum("bij,bkj->ki", x, y),
+    "einsum_bik": lambda x, y: torch.einsum("bij,bkj->bik", x, y),
+    "einsum_of_all": lambda x, y: torch.einsum("bij,bij->", x, y),
+    "einsum_outer": lambda x, y: torch.einsum("bij,bkl->bikjl", x, y),
+    "tensordot": lambda x, y: torch.tensordot(x, y, dims=([1, 2], [1, 2])),
+    "broadcast_product": lambda x, y: (x[:, :, None] * y[:, None]).sum((-1, 0)),
+    "scaled_sum": lambda x, y: ((x + y) * 0.5).mean((0, 2)),
+    "norm": lambda x, y: (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-5).sqrt() * y,
+    "softmax": lambda x, y: (x.exp() / x.exp().sum(-1, keepdim=True)) @ y.transpose(1, 2),
+    "gelu": lambda x, y: 0.5 * x * (1 + torch.tanh(0.8 * (x + 0.04 * x**3))) + y,
+    "moved": lambda x, y: (x.permute(2, 0, 1).reshape(x.numel(), 1) * y.permute(2, 0, 1).reshape(1, y.numel())).relu(),
+    "where": lambda x, y: torch.where(x > y, x, y).cumsum(0).flip(1),
+}
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (4, 0, 4), (2, 3, 0), (0, 0, 4), (1, 0, 1)], ids=str)
+def test_chains(shape: tuple[int, ...]) -> None:
+    x, y = torch.randn(shape), torch.randn(shape)
+    for name, function in CHAINS.items():
+        try:
+            outcome = compile_function(function, x, y)
+            outcome.check(x, y)
+        except Exception as error:
+            error.add_note(name)
+            raise
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int32], ids=str)
 @pytest.mark.parametrize("name", ["minimum", "add", "cat"])
 def test_constants_without_elements_alone(name: str, dtype: torch.dtype) -> None:

@@ -62,8 +62,9 @@ class Check {
   }
 
  private:
-  // Some kernels divide by a static size that is 0 (broadcasting, gathering), which ends the process. Nothing is gained by
-  // asking which: what computes nothing may stay in PyTorch. Elementwise layers, reductions and moves are right.
+  // Kernels divide by a static size that is 0 (broadcasting, gathering), and so do the plugin's own rewritings (a sum of
+  // products becomes a matrix product), which ends the process. Nothing is gained by asking which: what computes nothing
+  // may stay in PyTorch. Parts that are cut off and joined again are right, and models have them.
   Verdict check_elements() const {
     for (const network::ValueId id : layer_.inputs) {
       const Value& value = net_.value(id);
@@ -71,9 +72,7 @@ class Check {
       return refuse(Reason::kBackend, "constant \"", value.name, "\" of shape ", to_string(value.dims),
                     " has no elements, and the CPU plugin reads the first");
     }
-    if (is_any<network::Constant, network::Identity, network::Concatenation, network::Slice, network::Shuffle,
-               network::Cast, network::Activation, network::Unary, network::ElementWise, network::Select,
-               network::Reduce>()) {
+    if (is_any<network::Constant, network::Identity, network::Concatenation, network::Slice>()) {
       return std::nullopt;
     }
     for (const auto* ids : {&layer_.inputs, &layer_.outputs}) {
