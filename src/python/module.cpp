@@ -29,6 +29,7 @@
 #include "python/engine_call.h"
 #include "python/errors.h"
 #include "python/graph_binding.h"
+#include "python/weights_watch.h"
 
 namespace torchtrt::python {
 namespace {
@@ -144,6 +145,7 @@ PYBIND11_MODULE(_C, module) {
   bind_graph(module);
   bind_engine_call(module);
   bind_converters(module);
+  bind_weights_watch(module);
 
   py::class_<compiler::NodeRefusal>(module, "NodeRefusal", "A node that stays in PyTorch, and why.")
       .def_readonly("node", &compiler::NodeRefusal::node)

@@ -63,25 +63,59 @@ def counted(_: Any, model: torch.nn.Module) -> None:
     torch.autograd.graph.increment_version(model.parameters())
 
 
+def in_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    return tensor.detach().numpy()
+
+
 CHANGES: dict[str, Callable[[torch.nn.Module], Any]] = {
     "written": lambda model: model.second.weight.mul_(3),
     "copied": lambda model: model.second.weight.copy_(torch.rand_like(model.second.weight)),
     "other memory": lambda model: setattr(model.second.weight, "data", torch.rand_like(model.second.weight)),
     "other memory of a bias": lambda model: setattr(model.first.bias, "data", model.first.bias + 1),
-    "written through .data, and counted": lambda model: counted(model.second.weight.data.add_(1), model),
-    "written by numpy, and counted": lambda model: counted(
-        np.add(w := model.first.bias.detach().numpy(), 1, out=w), model
-    ),
+    "one element through .data, counted": lambda model: counted(model.second.weight.data[1, 2].add_(1), model),
+    "one element by numpy, counted": lambda model: counted(np.add.at(in_numpy(model.first.bias), 3, 1), model),
+    "transposed in place": lambda model: setattr(model.square.weight, "data", model.square.weight.data.t()),
+    # PyTorch counts none of these.
+    "added through .data": lambda model: model.second.weight.data.add_(1),
+    "copied through .data": lambda model: model.second.weight.data.copy_(torch.rand_like(model.second.weight)),
+    "copied to a bias through .data": lambda model: model.first.bias.data.copy_(torch.rand(32)),
+    "a part through .data": lambda model: model.second.weight.data[:2].add_(1),
+    "added by numpy": lambda model: np.add(w := in_numpy(model.first.bias), 1, out=w),
+    "a statistic by numpy": lambda model: np.add(w := in_numpy(model.statistics.running_mean), 1, out=w),
+    "half precision through .data": lambda model: model.of_half.data.mul_(2),
+    "doubles through .data": lambda model: model.of_double.data.mul_(2),
+    "a flag through .data": lambda model: model.flag.data.logical_not_(),
+    "a strided weight through .data": lambda model: model.strided.data.mul_(2),
+    "one number through .data": lambda model: model.number.data.mul_(2),
     "another layer": lambda model: setattr(model, "first", torch.nn.Linear(16, 32)),
     "another parameter": lambda model: setattr(model.first, "bias", torch.nn.Parameter(torch.rand(32))),
-    "loaded": lambda model: model.load_state_dict(Mlp().state_dict()),
-    "assigned": lambda model: model.load_state_dict(Mlp().state_dict(), assign=True),
+    "loaded": lambda model: model.load_state_dict(Weights().state_dict()),
+    "assigned": lambda model: model.load_state_dict(Weights().state_dict(), assign=True),
 }
+
+
+class Weights(Mlp):
+    """Weights of several dtypes and layouts beside those of the layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.square = torch.nn.Linear(16, 16)
+        self.statistics = torch.nn.BatchNorm1d(16)
+        self.of_half = torch.nn.Parameter(torch.rand(16).half())
+        self.of_double = torch.nn.Parameter(torch.rand(16).double())
+        self.register_buffer("flag", torch.tensor([True] * 8 + [False] * 8))
+        self.register_buffer("strided", torch.rand(16, 4).t())
+        self.register_buffer("number", torch.tensor(1.5))
+        self.register_buffer("empty", torch.rand(0, 16))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        y = torch.where(self.flag, self.statistics(self.square(x)), x) * self.of_half.float() + self.of_double.float()
+        return super().forward(y + self.strided * self.number), torch.cat([y, self.empty])
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_of_weights_is_noticed(change: str) -> None:
-    model, x = Mlp().eval(), torch.rand(4, 16)
+    model, x = Weights().eval(), torch.rand(4, 16)
     fast = torch.compile(model, backend="torch_tensorrt", options=OPTIONS)
     with torch.no_grad():
         for _ in range(3):

@@ -4,15 +4,14 @@
 Each graph that torch.compile captures is exported and compiled like a model of its own. Its parameters and buffers
 become constants of the engines; every call checks that they are still the same tensors, in the same memory, unwritten
 since, and compiles again if they are not. What is written around PyTorch's count of changes (in place through ``.data``
-or through numpy) is noticed once ``torch.autograd.graph.increment_version(model.parameters())`` has counted it. The
-results take no gradients.
+or through numpy) is noticed where it changes one of eight elements of each weight; a change of a few elements once
+``torch.autograd.graph.increment_version(model.parameters())`` has counted it. The results take no gradients.
 """
 
 from __future__ import annotations
 
 import logging
-import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -22,6 +21,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from .._compiled_graphs import announce, being_called
+from .._library import load_binding
 from .._settings import CompilationSettings, make_settings
 from ._compiler import compile_program
 from ._symbols import finite, sizes
@@ -63,30 +63,6 @@ def _takes_gradient(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.requires_grad and not _is_weight(value)
 
 
-_pointer = torch.Tensor.data_ptr
-_version = operator.attrgetter("_version")
-
-
-class _Weights:
-    """The weights that were compiled in, and the question whether they still hold. Asked before each call, so all loops
-    are C's: 1.2 microseconds a weight."""
-
-    def __init__(self, args: Sequence[Any], indices: Sequence[int], written: Collection[int]) -> None:
-        """`written`: those whose contents the graph itself changes: they are no constants of it."""
-        self._indices = list(indices)
-        self._tensors = [args[index] for index in indices]
-        self._pointers = list(map(_pointer, self._tensors))
-        self._counted = [args[index] for index in indices if index not in written and not args[index].is_inference()]
-        self._versions = list(map(_version, self._counted))
-
-    def hold(self, args: Sequence[Any]) -> bool:
-        return (
-            all(map(operator.is_, map(args.__getitem__, self._indices), self._tensors))
-            and list(map(_pointer, self._tensors)) == self._pointers
-            and list(map(_version, self._counted)) == self._versions
-        )
-
-
 class _CompiledGraph:
     """A graph with its weights compiled in, and the check that they still hold."""
 
@@ -123,16 +99,13 @@ class _CompiledGraph:
             self.program = compile_program(program, self._settings)
         _guard(program, [placeholders[index] for index in self._open])
         known = self.program.meta.get("torch_tensorrt")
-        written = (
-            self._weights
-            if known is None
-            else [index for index in self._weights if _weight_name(index) in known["mutated"]]
-        )
-        self._compiled_in = _Weights(args, self._weights, written)
+        # What the graph itself writes is no constant of it.
+        constant = set() if known is None else {i for i in self._weights if _weight_name(i) not in known["mutated"]}
+        self._compiled_in = load_binding().WeightsWatch(args, self._weights, constant)
         announce(self, self._modules)
 
     def __call__(self, *args: Any) -> Any:
-        if not self._compiled_in.hold(args):
+        if not self._compiled_in.hold(*args):
             _LOGGER.info("weights changed since they were compiled in: compiling again")
             self._compile(args)
         return self.program(*[args[index] for index in self._open])
