@@ -80,24 +80,26 @@ def _leaf_dims(described: dict[str, Any], dims: Mapping[str, Any]) -> Any:
     return {axis: dim for axis, dim in found.items() if dim is not None} or None
 
 
-def _example_sizes(known: Mapping[str, Any]) -> dict[str, int]:
+def _example_sizes(known: Mapping[str, Any], times: int) -> dict[str, int]:
     """A size for every symbol: the one that the program was captured with, which satisfies whatever the program
-    demands of its sizes; else the optimal one, but never 0 or 1 (export specializes those)."""
+    demands of its sizes; else the optimal one, but never 0 or 1 (export specializes those). `times`: so many times
+    that, as far as the ranges go."""
     captured = known.get("captured", {})
     sizes: dict[str, int] = {}
     for name, (low, opt, high) in known["ranges"].items():
-        size = captured.get(name, max(opt, low, 2))
+        size = captured.get(name, max(opt, low, 2)) * times
         sizes[name] = size if high is None else min(size, high)
     return sizes
 
 
-def _known_inputs(module: torch.fx.GraphModule) -> tuple[tuple[Any, ...], dict[str, Any], Any] | None:
-    """Example args and kwargs and dynamic shapes from a compiled module's description; None if it has none."""
+def _known_inputs(module: torch.fx.GraphModule, times: int = 1) -> tuple[tuple[Any, ...], dict[str, Any], Any] | None:
+    """Example args and kwargs and dynamic shapes from a compiled module's description; None if it has none. `times`:
+    of the sizes that it was captured with."""
     known = module.meta.get("torch_tensorrt")
     if not known or known.get("in_spec") is None or any(d.get("shape", 0) is None for d in known["inputs"]):
         return None
     ranges = {name: bounds for name, bounds in known["ranges"].items() if not name.startswith("u")}
-    sizes = _example_sizes(known)
+    sizes = _example_sizes(known, times)
     used = {size for d in known["inputs"] for size in d.get("shape", ()) if isinstance(size, str)}
     dims: dict[str, Any] = {
         name: Dim(name, min=low, max=high)
@@ -134,20 +136,32 @@ def _drop_new_assertions(program: ExportedProgram, module: torch.fx.GraphModule)
     program.graph_module.recompile()
 
 
+def _exported(
+    module: torch.fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any
+) -> ExportedProgram:
+    with selections_may_be_empty():
+        return torch.export.export(
+            module,
+            args,
+            kwargs,
+            dynamic_shapes=shapes,
+            strict=False,
+            # What the compiled program assumes of its sizes, it asserts itself: nothing new is to be decided.
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+
+
 def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any) -> ExportedProgram:
     known = _known_inputs(module)
     if known is not None and dynamic_shapes is None:
-        args, kwargs, shapes = known
-        with selections_may_be_empty():
-            program = torch.export.export(
-                module,
-                args,
-                kwargs,
-                dynamic_shapes=shapes,
-                strict=False,
-                # What the compiled program assumes of its sizes, it asserts itself: nothing new is to be decided.
-                prefer_deferred_runtime_asserts_over_guards=True,
-            )
+        try:
+            program = _exported(module, *known)
+        except torch._dynamo.exc.UserError:
+            # A size that follows from the example's is 0 or 1, which export takes for a constant: with others it may
+            # be more.
+            larger = _known_inputs(module, times=3)
+            assert larger is not None
+            program = _exported(module, *larger)
         _drop_new_assertions(program, module)
         signature = program.module_call_graph[0].signature
         assert signature is not None

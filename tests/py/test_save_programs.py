@@ -248,6 +248,28 @@ def test_saving_decides_nothing_anew(output_format: str, name: str, tmp_path: Pa
         assert_same(run(x, torch.ones(1)), model(x, torch.ones(1)))
 
 
+SMALL_RESULTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "maximum pooling": lambda x: F.max_pool2d(x, 3),
+    "average pooling": lambda x: F.avg_pool2d(x, 3),
+    "a convolution with strides": lambda x: F.conv2d(x, torch.ones(2, 2, 3, 3), stride=3),
+    "every third": lambda x: x[..., : x.shape[3] // 3] + 1,
+    "interpolation": lambda x: F.interpolate(x, scale_factor=1 / 3, mode="nearest"),
+}
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("name", SMALL_RESULTS)
+def test_an_example_whose_results_are_of_size_one(output_format: str, name: str, tmp_path: Path) -> None:
+    """torch.export takes 1 for a constant, also where it follows from a size."""
+    model = Function(SMALL_RESULTS[name]).eval()
+    size = Dim.AUTO(min=2, max=8)  # type: ignore[attr-defined]
+    program = torch.export.export(model, (torch.rand(1, 2, 3, 3),), dynamic_shapes=({3: size},), strict=False)
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), output_format, tmp_path)
+    for width in (3, 4, 5):
+        x = torch.rand(1, 2, 3, width)
+        assert_same(run(x), model(x))
+
+
 @pytest.mark.parametrize(
     ("output_format", "where"),
     [*itertools.product(FORMATS, ("compiled and saved", "saved")), ("aot_inductor", "compiled and saved")],
