@@ -30,9 +30,10 @@ from ._engine import PACKAGE_ENGINES, _compile_expr
 from ._files import written_whole
 from ._library import load_binding
 from ._random import unchanged_random_state
-from .dynamo._compiler import in_pytorch
+from .dynamo._compiler import exact_where_unreliable, in_pytorch
 from .dynamo._counts import selections_may_be_empty
-from .dynamo._graph import CAPTURED_FROM
+from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
+from .dynamo._nodes import SIZE_OPS
 from .dynamo._shared_memory import with_written_buffers
 from .dynamo._small_sizes import examine
 from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device, symbol_ranges
@@ -254,14 +255,34 @@ def _with_checks(program: ExportedProgram) -> ExportedProgram:
     return program
 
 
+def _exact_at_small_sizes(program: ExportedProgram) -> ExportedProgram:
+    """The program in a form of which AOTInductor's code may believe the metadata, as far as there is one."""
+    checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
+    if not any(CAPTURED_FROM in json.loads(node.args[1]) for node in checks):
+        return program
+    try:
+        exact = exact_where_unreliable(program)
+    except UnreliableCaptureError as error:
+        _LOGGER.info("the package cannot take all sizes that other formats take: %s", error)
+        return program
+    return program if exact is None else _reexport(exact, None, None, None)
+
+
+def _is_read_by_kernels(node: Node) -> bool:
+    """Whether something reads the tensor's memory that does not ask how it is laid out, as engines do."""
+    asking = {torch.ops.tensorrt.check_inputs.default, torch.ops.tensorrt.execute_engine.default, *SIZE_OPS}
+    return any(user.target not in asking for user in node.users)
+
+
 @contextlib.contextmanager
 def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
     """The kernels of an AOTInductor package read memory with the exported strides and sizes, whatever comes."""
     checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
     before = [node.args for node in checks]
+    contiguous = any(_is_read_by_kernels(item) for node in checks for item in node.args[0])
     for node in checks:
-        node.args = (node.args[0], _as_captured(node.args[1]), True)
-    if checks:
+        node.args = (node.args[0], _as_captured(node.args[1]), contiguous)
+    if contiguous:
         _LOGGER.info(
             "PyTorch's blocks take inputs of this program: its AOTInductor package takes contiguous tensors only, and "
             "raises an error for others"
@@ -382,7 +403,7 @@ def save(
 
         from .runtime._package import INPUTS
 
-        program = _with_checks(program)
+        program = _exact_at_small_sizes(_with_checks(program))
         configs = dict(inductor_configs or {})
         metadata = {**configs.get("aot_inductor.metadata", {}), INPUTS: json.dumps(_input_names(program))}
         with _safe_inputs_required(program):

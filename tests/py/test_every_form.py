@@ -257,9 +257,8 @@ class Together(nn.Module):
 
 UNUSUAL = (" of torch.int", "another's NaN", "dynamic integers", "infinities", "overflows", "behind")
 NOTHING = ("over nothing", "no images")
-REFUSED = ("fewer rows",)  # see test_small_sizes.py
 PACKAGES = {
-    "usual values": [name for name in CASES if not any(part in name for part in (*UNUSUAL, *NOTHING, *REFUSED))],
+    "usual values": [name for name in CASES if not any(part in name for part in (*UNUSUAL, *NOTHING))],
     "unusual values": [name for name in CASES if any(part in name for part in UNUSUAL)],
     "nothing": [name for name in CASES if any(part in name for part in NOTHING)],
 }
@@ -279,7 +278,7 @@ def test_packages(package: str, tmp_path: Path) -> None:
         inputs = tuple(itertools.chain(*call))
         actual = outcome(run, inputs)
         if package == "nothing" and call[0][0].shape[0] == 0:
-            # Eager raises in most of them; AOTInductor's code relies on the capture, which holds from 1 row on.
+            # Eager raises in most of them.
             assert isinstance(actual, RuntimeError)
             continue
         assert not isinstance(actual, Exception), actual

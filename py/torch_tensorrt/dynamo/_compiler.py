@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,15 @@ from .._library import load_binding
 from .._settings import CompilationSettings, log_unused, make_settings
 from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_calling_convention, name_inputs_apart
 from ._assemble import Assembly, CallingConvention
-from ._graph import Program, Refusal, UnreliableCaptureError, block_graph, query, refusal
+from ._graph import Program, Refusal, RefusedError, UnreliableCaptureError, block_graph, query, refusal
 from ._lowering import lower
-from ._nodes import attribute, attribute_names, value_of
+from ._nodes import ITEM_OP, attribute, attribute_names, is_compute, is_mutation, value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
+from ._small_sizes import examine
 from ._symbols import NotRepresentableError, size_expr, size_text, sizes
-from ._trace import InputSpecs, check_ir, collect_inputs, user_input_names
+from ._trace import InputSpecs, check_ir, collect_inputs, symbol_ranges, user_input_names
 from .conversion._registry import conversion_scope
 
 _LOGGER = logging.getLogger("torch_tensorrt")
@@ -120,6 +121,64 @@ def in_pytorch(exported: ExportedProgram) -> CompiledModule:
     module = Assembly(program, partitioner.partition(refusals), partitioner.sources).build({}, convention)
     module.meta["torch_tensorrt"] = _known_inputs(program, convention)
     return module
+
+
+def exact_where_unreliable(exported: ExportedProgram) -> CompiledModule | None:
+    """The program with one engine for PyTorch's own operators (target "aten") around everything whose shapes are not
+    always those of its metadata. Code that believes metadata may call the engine: it passes results on as they come.
+
+    None where there is nothing such. Raises UnreliableCaptureError where one engine cannot hold all of it.
+    """
+    module = exported.module(check_guards=False)
+    assert isinstance(module, fx.GraphModule)
+    ranges = symbol_ranges(exported, {})
+    found = examine(module.graph, ranges).nodes
+    if not found:
+        return None
+    for node in list(module.graph.nodes):
+        if node.target is torch.ops.tensorrt.check_inputs.default:
+            module.graph.erase_node(node)  # the assembly checks what is left to check
+    program, convention = Program(module, ranges), CallingConvention.of(module.graph)
+    inside = _between(found)
+    refusals = {node.name: refusal(node, "USER", "") for node in program.compute_nodes() if node not in inside}
+    partitioner = Partitioner(program, min_block_size=1)
+    assembly = Assembly(program, partitioner.partition(refusals), partitioner.sources)
+    engines = [(index, block) for index, block in enumerate(assembly.blocks) if block.engine]
+    if len(engines) != 1 or len(engines[0][1].nodes) != len(inside):
+        raise UnreliableCaptureError(f"one engine cannot hold all that depends on {next(iter(found)).name}")
+    ((index, block),) = engines
+    settings = CompilationSettings(device=Device(program_device(exported)))
+    outputs = assembly.outputs[index]
+    try:
+        built = _Builder(program, settings, ("aten",), {}).build("_exact", block, assembly.inputs[index], outputs)
+    except (RefusedError, load_binding().UnsupportedError) as error:
+        raise UnreliableCaptureError(str(error)) from error
+    engine = EngineModule("_exact", built.metadata, built.payload, single_output=len(outputs) == 1)
+    result = assembly.build({index: engine}, convention)
+    result.meta["torch_tensorrt"] = _known_inputs(program, convention)
+    return result
+
+
+def _between(found: Collection[fx.Node]) -> set[fx.Node]:
+    """These nodes, and those that lie between two of them.
+
+    Raises:
+        UnreliableCaptureError: there is one that no engine holds.
+    """
+    behind: set[fx.Node] = set()
+    before: set[fx.Node] = set()
+    graph = next(iter(found)).graph
+    for node in graph.nodes:
+        if node in found or any(item in behind for item in node.all_input_nodes):
+            behind.add(node)
+    for node in reversed(graph.nodes):
+        if node in found or any(user in before for user in node.users):
+            before.add(node)
+    inside = behind & before
+    for node in inside:
+        if is_mutation(node) or node.target in (ITEM_OP, torch.ops.tensorrt.execute_engine.default):
+            raise UnreliableCaptureError(f"{node.name} ({node.target}) cannot be part of it")
+    return {node for node in inside if is_compute(node)}
 
 
 def _as_captured(exported: ExportedProgram) -> CompiledModule:
