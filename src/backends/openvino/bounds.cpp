@@ -9,6 +9,7 @@
 
 #include <openvino/op/ops.hpp>
 
+#include "backends/openvino/is_any.h"
 #include "backends/openvino/plugin_operation.h"
 #include "backends/openvino/round_to_bfloat16.h"
 
@@ -28,11 +29,6 @@ constexpr double kOverflow = 1e150;
 constexpr double kManyElements = 2147483648.0;
 // Results are rounded, sums many times.
 constexpr double kRounding = 1.01;
-
-template <typename... Ops>
-bool is_any(const ov::Node& node) {
-  return (ov::is_type<Ops>(&node) || ...);
-}
 
 bool is_real(const Output& value) { return value.get_element_type().is_real(); }
 

@@ -16,6 +16,7 @@
 #include <openvino/op/ops.hpp>
 
 #include "backends/openvino/bounds.h"
+#include "backends/openvino/is_any.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -23,11 +24,6 @@ namespace {
 using Output = ov::Output<ov::Node>;
 namespace v0 = ov::op::v0;
 namespace v1 = ov::op::v1;
-
-template <typename... Ops>
-bool is_any(const ov::Node& node) {
-  return (ov::is_type<Ops>(&node) || ...);
-}
 
 template <typename Bits>
 bool all_within(const void* data, std::size_t count, Bits limit) {

@@ -9,17 +9,13 @@
 #include <openvino/opsets/opset14.hpp>
 
 #include "backends/openvino/builder/lowering.h"
+#include "backends/openvino/is_any.h"
 
 namespace torchtrt::openvino {
 namespace {
 
 using Output = ov::Output<ov::Node>;
 namespace op = ov::opset14;
-
-template <typename... Ops>
-bool is_any(const ov::Node& node) {
-  return (ov::is_type<Ops>(&node) || ...);
-}
 
 // Whether the plugin computes it before the first run and then sees a constant. What is computed from constants in more
 // steps than those is not looked for.

@@ -8,16 +8,13 @@
 
 #include <openvino/op/ops.hpp>
 
+#include "backends/openvino/is_any.h"
+
 namespace torchtrt::openvino {
 namespace {
 
 namespace v0 = ov::op::v0;
 namespace v1 = ov::op::v1;
-
-template <typename... Ops>
-bool is_any(const ov::Node& node) {
-  return (ov::is_type<Ops>(&node) || ...);
-}
 
 bool commutes(const ov::Node& node) {
   return is_any<v1::Add, v1::Multiply, v1::Maximum, v1::Minimum, v1::LogicalAnd, v1::LogicalOr, v1::LogicalXor,

@@ -10,6 +10,8 @@
 
 #include <openvino/op/ops.hpp>
 
+#include "backends/openvino/is_any.h"
+
 namespace torchtrt::openvino {
 namespace {
 
@@ -17,11 +19,6 @@ namespace v0 = ov::op::v0;
 namespace v1 = ov::op::v1;
 
 using Input = ov::Input<ov::Node>;
-
-template <typename... Ops>
-bool is_any(const ov::Node& node) {
-  return (ov::is_type<Ops>(&node) || ...);
-}
 
 std::string layout(const Input& input);
 
