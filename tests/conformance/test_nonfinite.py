@@ -113,6 +113,79 @@ def test_weights(value: float) -> None:
     compile_function(network, x).check(x)
 
 
+# Operations that lose NaN or infinities in some kernel, here or in PyTorch, and the shape of their operand.
+LOSING: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
+    "layer_norm": (
+        lambda y: F.layer_norm(y, (4,), torch.ones(4, dtype=y.dtype), torch.ones(4, dtype=y.dtype)),
+        (2, 3, 4),
+    ),
+    "layer_norm of two": (lambda y: F.layer_norm(y, (2,)), (5, 4, 2)),
+    "group_norm": (lambda y: F.group_norm(y, 2), (2, 4, 3, 3)),
+    "group_norm by channel": (lambda y: F.group_norm(y, 4), (2, 4, 2, 2)),
+    "instance_norm": (F.instance_norm, (2, 4, 8)),
+    "rms_norm": (lambda y: F.rms_norm(y, (4,)), (2, 3, 4)),
+    "normalize": (lambda y: F.normalize(y, dim=1), (2, 3, 4)),
+    "hardswish": (F.hardswish, (2, 3, 4)),
+    "relu": (F.relu, (2, 3, 4)),
+    "softmax": (lambda y: y.softmax(-1), (2, 3, 4)),
+    "max_pool": (lambda y: F.max_pool2d(y, 2), (2, 2, 4, 4)),
+    "avg_pool": (lambda y: F.avg_pool2d(y, 3, 2, 1), (2, 2, 4, 4)),
+    "convolution": (lambda y: F.conv2d(y, torch.ones(3, 2, 3, 3, dtype=y.dtype), padding=1), (1, 2, 5, 5)),
+    "filter": (lambda y: F.conv2d(torch.ones(1, 2, 5, 5, dtype=y.dtype), y, padding=1), (3, 2, 3, 3)),
+    "dilated filter": (
+        lambda y: F.conv3d(torch.ones(1, 2, 5, 5, 5, dtype=y.dtype), y, None, 2, 2, 2),
+        (3, 2, 2, 2, 2),
+    ),
+    "transposed filter": (
+        lambda y: F.conv_transpose2d(torch.ones(1, 3, 4, 4, dtype=y.dtype), y, stride=2, padding=1),
+        (3, 2, 3, 3),
+    ),
+    "matmul": (lambda y: y @ y.mT, (2, 3, 4)),
+    "query": (lambda y: F.scaled_dot_product_attention(y, torch.ones_like(y), torch.ones_like(y)), (1, 2, 5, 8)),
+    "keys": (lambda y: F.scaled_dot_product_attention(torch.ones_like(y), y, torch.ones_like(y)), (1, 2, 5, 8)),
+    "values": (lambda y: F.scaled_dot_product_attention(torch.ones_like(y), torch.ones_like(y), y), (1, 2, 5, 8)),
+    "linear": (lambda y: F.interpolate(y, size=5, mode="linear", align_corners=True), (1, 2, 3)),
+    "linear to fewer": (lambda y: F.interpolate(y, scale_factor=0.5, mode="linear", align_corners=True), (1, 2, 8)),
+    "bilinear": (lambda y: F.interpolate(y, size=(5, 7), mode="bilinear", align_corners=True), (1, 2, 3, 4)),
+    "bilinear by 2": (lambda y: F.interpolate(y, scale_factor=2, mode="bilinear"), (1, 2, 3, 4)),
+    "bilinear to the same": (lambda y: F.interpolate(y, size=(3, 4), mode="bilinear"), (1, 2, 3, 4)),
+    "bicubic": (lambda y: F.interpolate(y, size=(5, 7), mode="bicubic", align_corners=True), (1, 2, 3, 4)),
+    "trilinear": (lambda y: F.interpolate(y, size=3, mode="trilinear", align_corners=True), (1, 2, 2, 2, 2)),
+    "nearest": (lambda y: F.interpolate(y, scale_factor=2, mode="nearest"), (1, 2, 3, 4)),
+}
+
+
+class _Losing(nn.Module):
+    """The operation of a constant, of a constant that is computed, or of a quotient of two inputs."""
+
+    def __init__(self, operation: Callable[[Tensor], Tensor], special: Tensor, of: str) -> None:
+        super().__init__()
+        self.operation, self.of = operation, of
+        self.register_buffer("special", special)
+
+    def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        y = {"constant": self.special, "sum": self.special + a * 0, "quotient": a / b}[self.of]
+        return self.operation(y), a + b
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("of", ["constant", "sum", "quotient"])
+@pytest.mark.parametrize("operation", LOSING)
+def test_what_holds_them_for_finite_inputs(operation: str, of: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    function, shape = LOSING[operation]
+    special = torch.randn(shape)
+    for i, value in enumerate(SPECIAL):
+        special.view(-1)[i * special.numel() // 3] = value
+    network = _Losing(function, special.to(dtype), of)
+    divisor = torch.where(special.isfinite(), 1.0, 0.0).to(dtype)
+    dividend = torch.where(special.isinf(), special.sign(), special).nan_to_num(0).to(dtype)
+    outcome = compile_function(network, dividend, divisor)
+    outcome.check(dividend, divisor, roundings=4)
+    outcome.check(dividend, torch.ones_like(divisor), roundings=4)
+    outcome.check(dividend, divisor, roundings=4)
+
+
 def test_masked_scores() -> None:
     """A mask of -inf before softmax, and a row that it leaves nothing."""
     scores = torch.randn(2, 4, 4)

@@ -46,10 +46,38 @@ bool is_attention(const ov::Node& node) { return is_any<ov::op::v13::ScaledDotPr
 
 bool may_be_softened(const Bounds& x) { return !x.nan && x.most <= Bounds::kLargest; }  // -inf is a mask
 
-// Whether the fast operation is right for such operands, so far as an exact one could replace it.
+// The operations that give numbers where eager's overflow inside, and gives NaN or an infinity; they lose those of an
+// operand, too.
+bool hides_overflow(const ov::Node& node) {
+  return is_any<ov::op::v6::MVN, ov::op::v12::GroupNormalization, ov::op::v4::HSwish>(node);
+}
+
+// PyTorch multiplies with weights of 0, too, which makes NaN of an infinity.
+bool blends(const ov::Node& node) {
+  const auto* resize = ov::as_type<const ov::op::v11::Interpolate>(&node);
+  return resize != nullptr && resize->get_attrs().mode != ov::op::v11::Interpolate::InterpolateMode::NEAREST;
+}
+
+bool convolves(const ov::Node& node) {
+  return is_any<v1::Convolution, v1::GroupConvolution, v1::ConvolutionBackpropData, v1::GroupConvolutionBackpropData>(
+      node);
+}
+
+// The operations whose operands are measured in each run where they may be NaN or infinite: they have no exact form (what
+// attention gives for NaN, and a convolution at its padding for such weights, is up to PyTorch's kernels), or one that takes
+// several times as long.
+bool is_measured(const ov::Node& node) {
+  return is_attention(node) || hides_overflow(node) || blends(node) || convolves(node);
+}
+
+// Whether the fast operation is right for such operands.
 bool is_exact(const ov::Node& node, const BoundsOf& bounds) {
   const auto x = [&](std::size_t index) { return bounds[node.input_value(index)]; };
-  if (is_any<v0::Relu, v0::HardSigmoid, v0::PRelu, ov::op::v14::MaxPool>(node)) return x(0).is_finite();
+  if (is_any<v0::Relu, v0::HardSigmoid, v0::PRelu, ov::op::v14::MaxPool>(node) || hides_overflow(node) ||
+      blends(node)) {
+    return x(0).is_finite();
+  }
+  if (convolves(node)) return x(1).is_finite();
   if (is_any<ov::op::v8::Softmax>(node)) return may_be_softened(x(0));
   if (is_attention(node)) {
     return x(0).is_finite() && x(1).is_finite() && x(2).is_finite() && may_be_softened(x(3));
@@ -57,17 +85,10 @@ bool is_exact(const ov::Node& node, const BoundsOf& bounds) {
   return true;
 }
 
-// The operations that give numbers where eager's overflow inside, and gives NaN or an infinity.
-bool hides_overflow(const ov::Node& node) {
-  return is_any<ov::op::v6::MVN, ov::op::v12::GroupNormalization, ov::op::v4::HSwish>(node);
-}
-
 // Whether overflow must be kept from the operation.
 bool is_sensitive(const ov::Node& node) {
-  return is_attention(node) || hides_overflow(node) ||
-         is_any<v0::Relu, v0::HardSigmoid, ov::op::v14::MaxPool, ov::op::v8::Softmax, v0::PRelu, v0::MatMul,
-                v1::Convolution, v1::GroupConvolution, v1::ConvolutionBackpropData, v1::GroupConvolutionBackpropData>(
-             node);
+  return is_measured(node) ||
+         is_any<v0::Relu, v0::HardSigmoid, ov::op::v14::MaxPool, ov::op::v8::Softmax, v0::PRelu, v0::MatMul>(node);
 }
 
 bool is_kept_from_overflow(const ov::Node& node, const BoundsOf& bounds) {
@@ -248,7 +269,9 @@ std::size_t make_exact(ov::Model& model, const BoundsOf::Known& inputs, bool ove
     BoundsOf bounds(model);
     bounds.compute(inputs, overflow);
     for (const std::shared_ptr<ov::Node>& node : bounds.order()) {
-      const bool overflows = overflow && hides_overflow(*node) && !bounds.of_result(*node).is_finite();
+      // Without overflow: in the model that is built, whose guards see to these.
+      if (overflow ? blends(*node) || convolves(*node) : is_measured(*node)) continue;
+      const bool overflows = hides_overflow(*node) && !bounds.of_result(*node).is_finite();
       if (!is_exact(*node, bounds) || overflows) found.push_back(node);
     }
   }
@@ -280,7 +303,8 @@ class Overflow {
   explicit Overflow(ov::Model& model) : model_(model), bounds_(model), known_(finite_inputs(model)) {
     bounds_.compute(known_, /*overflow=*/false);
     for (const auto& node : bounds_.order()) {
-      concerned_.push_back(is_sensitive(*node) && is_kept_from_overflow(*node, bounds_));
+      const bool is_lost = is_measured(*node) && !is_exact(*node, bounds_);
+      concerned_.push_back(is_lost || (is_sensitive(*node) && is_kept_from_overflow(*node, bounds_)));
     }
   }
 
@@ -448,7 +472,7 @@ class Overflow {
   ov::Model& model_;
   BoundsOf bounds_;
   BoundsOf::Known known_;
-  std::vector<bool> concerned_;  // by position: right without overflow, so that overflow is what to guard against
+  std::vector<bool> concerned_;  // by position: whether checks keep from the operation what is too large for it
   std::vector<Measured> measured_;
 };
 

@@ -15,8 +15,9 @@
 /// built is exact for numbers of usual size, and what that takes is checked in each run (Guards); exact_form() of it,
 /// several times slower in these operations, is exact for all inputs, and is what runs when a check fails.
 ///
-/// Whatever ordinary numbers may make NaN or infinite (a division, a logarithm, an exponential, non-finite constants) is
-/// exact in both forms; so only overflow is guarded.
+/// Where ordinary numbers may make an operand NaN or infinite (a division, a logarithm, an exponential, constants that hold
+/// them), the operation is exact in both forms; so only overflow is checked. But for operations without an exact form that
+/// is as good as PyTorch's (attention, normalizations, interpolation): their operands are checked then, too.
 namespace torchtrt::openvino {
 
 /// Replaces the operations above by exact ones where, with finite inputs and without overflow, an operand may be NaN or

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <limits>
 #include <set>
 #include <vector>
 
@@ -130,12 +132,6 @@ class Check {
         return refuse(Reason::kDataType, "floating ", to_string(op.operation),
                       " is computed from a rounded quotient by the CPU plugin, so it can be off by one divisor");
       }
-      const bool selects = op.operation == kMax || op.operation == kMin;  // one of its operands, as it is
-      for (const network::ValueId operand : layer_.inputs) {
-        if (selects || dtype(0) != DataType::kBFloat16 || !has_infinity(operand)) continue;
-        return refuse(Reason::kDataType, "\"", net_.value(operand).name,
-                      "\" is a constant with infinities, of which the CPU plugin makes the largest bfloat16");
-      }
       return std::nullopt;
     }
     if (op.operation == kPow) {
@@ -233,9 +229,11 @@ class Check {
   }
 
   // --- layers with weights, windows and normalization
-  Verdict check(const network::Convolution& op) const { return check_groups(op.groups); }
-  Verdict check(const network::Deconvolution& op) const { return check_groups(op.groups); }
-  Verdict check_groups(std::int64_t groups) const {
+  Verdict check(const network::Convolution& op) const { return check_weights(op.groups); }
+  Verdict check(const network::Deconvolution& op) const { return check_weights(op.groups); }
+  Verdict check_weights(std::int64_t groups) const {
+    constexpr const char* kWhy = "which some kernels multiply with the zeros of the padding and others do not";
+    if (Verdict verdict = check_finite(1, kWhy)) return verdict;
     if (groups != 1 && !is_static(dims(1))) {
       return refuse(Reason::kDynamicShape, "a convolution in groups needs weights of a static shape, not ",
                     to_string(dims(1)));
@@ -261,6 +259,7 @@ class Check {
     return std::nullopt;
   }
   Verdict check(const network::Normalization& op) const {
+    if (Verdict verdict = check_finite(0, "which the CPU plugin's normalization loses")) return verdict;
     if (op.kind == network::NormalizationKind::kGroup && !dims(0)[1].is_constant()) {
       return refuse(Reason::kDynamicShape, "group normalization needs a static number of channels, not ", dims(0)[1]);
     }
@@ -270,9 +269,17 @@ class Check {
     if (op.is_causal && layer_.inputs.size() == 4) {
       return refuse(Reason::kAttribute, "attention takes either a mask or is_causal");
     }
+    for (std::size_t i = 0; i < 4; ++i) {
+      if (Verdict verdict = check_finite(i, "of which PyTorch's attention makes what its kernels do", i == 3)) {
+        return verdict;
+      }
+    }
     return std::nullopt;
   }
   Verdict check(const network::Resize& op) const {
+    if (op.mode != network::InterpolationMode::kNearest) {
+      if (Verdict verdict = check_finite(0, "which PyTorch multiplies with weights of 0 too")) return verdict;
+    }
     // Coordinates follow from the sizes; PyTorch takes them from the scale factors where it was given some.
     for (std::size_t i = 0; i < op.scales.size(); ++i) {
       const Expr& from = dims(0)[i + 2];
@@ -294,16 +301,52 @@ class Check {
            std::holds_alternative<network::Broadcast>(layer.op) || std::holds_alternative<network::Identity>(layer.op);
   }
 
-  // Of bfloat16 constants, maybe moved around.
-  bool has_infinity(network::ValueId value) const {
+  struct Special {
+    bool nan = false, infinity = false, minus_infinity = false;
+  };
+  // What is no finite number among the elements of a floating constant, maybe moved around.
+  [[nodiscard]] Special special_elements(network::ValueId value) const {
     for (const Layer* from = net_.producer(value); from != nullptr && moves(*from); from = net_.producer(value)) {
       value = from->inputs[0];
     }
     const network::Weights* weights = net_.constant(value);
-    if (weights == nullptr) return false;
-    const auto* bits = static_cast<const std::uint16_t*>(weights->data.get());
-    return std::any_of(bits, bits + weights->bytes / sizeof(*bits),
-                       [](std::uint16_t element) { return (element & 0x7FFF) == 0x7F80; });
+    if (weights == nullptr) return {};
+    switch (net_.value(value).dtype) {
+      case DataType::kFloat32: return special_among<std::uint32_t>(*weights, 0x7F800000);
+      case DataType::kFloat16: return special_among<std::uint16_t>(*weights, 0x7C00);
+      case DataType::kBFloat16: return special_among<std::uint16_t>(*weights, 0x7F80);
+      default: return {};
+    }
+  }
+  // `exponent`: the bits of the exponent, which are all set in an infinity.
+  template <typename Bits>
+  static Special special_among(const network::Weights& weights, Bits exponent) {
+    const auto* elements = static_cast<const Bits*>(weights.data.get());
+    const auto* end = elements + weights.bytes / sizeof(Bits);
+    constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;  // all but the sign
+    // Blocks without an early exit inside vectorize.
+    constexpr std::ptrdiff_t kBlock = 4096;
+    Special found;
+    for (; elements != end; elements += std::min(kBlock, end - elements)) {
+      const auto* block_end = elements + std::min(kBlock, end - elements);
+      bool any = false;
+      for (const auto* x = elements; x != block_end; ++x) any |= (*x & kMagnitude) >= exponent;
+      for (const auto* x = elements; any && x != block_end; ++x) {
+        found.nan |= (*x & kMagnitude) > exponent;
+        found.infinity |= *x == exponent;
+        found.minus_infinity |= (*x & kMagnitude) == exponent && *x > kMagnitude;
+      }
+    }
+    return found;
+  }
+  // A constant operand that holds NaN or an infinity (of a mask: NaN or the positive one), where the plugin or the kernels
+  // of PyTorch lose it. What is computed is measured when it runs, see nonfinite.h.
+  [[nodiscard]] Verdict check_finite(std::size_t index, const char* why, bool is_mask = false) const {
+    if (index >= layer_.inputs.size()) return std::nullopt;
+    const Special found = special_elements(layer_.inputs[index]);
+    if (!found.nan && !found.infinity && (is_mask || !found.minus_infinity)) return std::nullopt;
+    return refuse(Reason::kBackend, "\"", net_.value(layer_.inputs[index]).name,
+                  "\" is a constant with NaN or infinities, ", why);
   }
 
   // Whether no input is among what the value is computed from.

@@ -98,6 +98,30 @@ std::shared_ptr<ov::Node> with_subnormals(const op::Constant& constant) {
   return std::make_shared<op::Multiply>(scaled, copied(op::Constant::create(type, constant.get_shape(), units)));
 }
 
+// The plugin makes the largest number of an infinity when it widens a bfloat16 constant. One that was widened before, and is
+// hidden from folding, keeps them; null where there are none.
+std::shared_ptr<ov::Node> with_infinities(const op::Constant& constant) {
+  if (constant.get_element_type() != ov::element::bf16) return nullptr;
+  const auto* bits = static_cast<const std::uint16_t*>(constant.get_data_ptr());
+  const auto* end = bits + ov::shape_size(constant.get_shape());
+  if (std::none_of(bits, end, [](std::uint16_t x) { return (x & 0x7FFF) == 0x7F80; })) return nullptr;
+  const auto wide = op::Constant::create(ov::element::f32, constant.get_shape(), constant.cast_vector<float>());
+  return std::make_shared<op::Convert>(copied(wide), ov::element::bf16);
+}
+
+// Whether the constant is an attention's mask and nothing else, in which the lowest number is as good as -inf.
+bool is_mask(const network::Network& net, network::ValueId constant) {
+  const auto reads = [&](const Layer& layer) {
+    return std::ranges::find(layer.inputs, constant) != layer.inputs.end();
+  };
+  const auto is_result = [&](const network::Network::Output& output) { return output.value == constant; };
+  return std::ranges::none_of(net.outputs(), is_result) && std::ranges::all_of(net.layers(), [&](const Layer& layer) {
+           return !reads(layer) ||
+                  (std::holds_alternative<network::Attention>(layer.op) && layer.inputs[0] != constant &&
+                   layer.inputs[1] != constant && layer.inputs[2] != constant);
+         });
+}
+
 }  // namespace
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Constant& constant) {
@@ -107,6 +131,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Constant& co
   auto owner = std::const_pointer_cast<void>(constant.weights->data);
   const auto result = std::make_shared<op::Constant>(element_type(constant.dtype), shape, owner.get(), owner);
   if (const auto exact = with_subnormals(*result); exact && is_read_as_numbers(net_, layer.outputs[0])) return {exact};
+  if (const auto exact = with_infinities(*result); exact && !is_mask(net_, layer.outputs[0])) return {exact};
   return {result};
 }
 
