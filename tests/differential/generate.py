@@ -140,7 +140,7 @@ class Draw:
         elif dtype in FLOATS:
             made.kind = kind or rng.choice(self.float_kinds)
             made.specials = self.specials if kind is None and rng.random() < 0.7 else 0
-        elif self.integer_ends and rng.random() < 0.6:
+        elif kind == "ends" or (self.integer_ends and rng.random() < 0.6):
             made.kind = "ends"
         else:
             made.kind = "integers"
@@ -154,13 +154,14 @@ class Draw:
         shape: Sequence[int | str],
         integers: tuple[int, int] | None = None,
         constant: bool | None = None,
+        kind: str | None = None,
     ) -> Value:
         """A new input, or a constant where the shape is static (`constant`: which)."""
         dtype = self.dtype(dtypes)
         static = all(isinstance(size, int) for size in shape)
         if static and constant is not False and (constant or self.rng.random() < 0.25) and self.program.inputs:
-            return self.constant(dtype, [int(size) for size in shape], integers=integers)
-        item = Input(f"x{self._next('x')}", dtype, list(shape), fill=self._fill(dtype, integers))
+            return self.constant(dtype, [int(size) for size in shape], integers=integers, kind=kind)
+        item = Input(f"x{self._next('x')}", dtype, list(shape), fill=self._fill(dtype, integers, kind))
         if self.layouts:
             item.layout = self.rng.choice(
                 ["contiguous", "transposed", "strided", "offset", "expanded", "channels_last"]

@@ -9,6 +9,7 @@ is drawn from some families only: operators that meet often find more than opera
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -233,6 +234,35 @@ def _masked_fill(g: Draw) -> None:
         g.emit(f"{{0}}.masked_fill({{0}} {g.rng.choice(['== 0', '> 1', '<= 0', '== -100'])}, {value})", x)
     else:
         g.emit(f"{{0}}.masked_fill({{1}}, {value})", x, g.partner(x, ("bool",), narrower=True))
+
+
+@row("select", 2)
+def _wide_integers(g: Draw) -> None:
+    """Integers that float32 does not hold, chosen and compared."""
+    x = g.leaf(("int32", "int64"), g.shape(1, 3), kind="ends")
+    shape = g.spec(x)
+    y = g.leaf((x.dtype,), shape, kind="ends") if shape is not None else x
+    codes = [
+        "torch.where({0} > {1}, {0}, {1})",
+        "torch.where({0} == {1}, {0}, 0)",
+        "torch.where({1} > 0, {0}, 16777217)",
+        "torch.maximum({0}, {1})",
+        "torch.minimum({0}, {1})",
+        "torch.clamp({0}, -16777217, 16777219)",
+        "torch.clamp({0}, {1})",
+        "{0}.masked_fill({0} == {1}, 16777217)",
+        "{0}.clamp(min=-16777217)",
+        "{0} >= {1}",
+        "{0} != {1}",
+        "torch.amax({0}, -1)",
+        "torch.amin({0}, 0)",
+        "torch.sum({0}, -1)",
+        "F.pad({0}, (1, 1), value=16777217)",
+        "{0} - {1}",
+        "torch.abs({0})",
+        "torch.cat([{0}, {1}], -1)",
+    ]
+    g.emit(g.rng.choice(codes), x, y)
 
 
 @row("select", 3)
@@ -833,6 +863,19 @@ def _matmul_constant(g: Draw) -> None:
 
 
 @row("matmul", 2)
+def _tied(g: Draw) -> None:
+    """One square weight, read in two layouts."""
+    x = g.pick(FLOATS[:1], rank=(2, 4))
+    width = g.static(x, x.rank - 1)
+    if not width or width == 1:
+        return
+    weight = g.constant(x.dtype, [width, width])
+    y = g.emit(g.rng.choice(["{0} @ {1}", "F.linear({0}, {1})"]), x, weight, noise=2.0)
+    if y is not None:
+        g.emit(g.rng.choice(["F.linear({0}, {1})", "{0} @ {1}", "{0} @ {1}.t()"]), y, weight, noise=2.0)
+
+
+@row("matmul", 2)
 def _matmul(g: Draw) -> None:
     x = g.pick(FLOATS, rank=(2, 4))
     kind = g.rng.random()
@@ -1104,6 +1147,32 @@ def _batch_norm(g: Draw) -> None:
 def _normalize(g: Draw) -> None:
     x = g.pick(FLOATS, rank=(1, 4))
     g.emit(f"F.normalize({{0}}, dim={_axis(g, x)})", x, noise=8.0)
+
+
+@row("normalization", 3)
+def _wide_halves(g: Draw) -> None:
+    """Half precision whose squares, sums or small differences it does not hold; eager computes in float32."""
+    shape = g.shape(2, 4)
+    shape[-1] = width = g.rng.choice([2, 4, 8, 32])
+    kind = g.rng.choice(["huge", "huge", "tiny", "shifted"])
+    x = g.leaf(("float16", "bfloat16"), shape, constant=False, kind=kind)
+    codes = [
+        f"F.layer_norm({{0}}, ({width},))",
+        f"F.rms_norm({{0}}, ({width},))",
+        "F.normalize({0}, dim=-1)",
+        "F.normalize({0}, p=1.0, dim=-1)",
+        "torch.var({0}, -1)",
+        "torch.std({0}, -1, correction=0)",
+        "torch.mean({0}, -1)",
+        "torch.sum({0}, -1)",
+        "torch.linalg.vector_norm({0}, dim=-1)",
+        "torch.logsumexp({0}, -1)",
+        "F.softmax({0}, -1)",
+        "torch.cumsum({0}, -1)",
+        *(["F.group_norm({0}, 1)", "F.instance_norm({0})"] if x.rank >= 3 else []),
+    ]
+    code = g.rng.choice(codes)
+    g.emit(code, x, noise=2.0 if re.search(r"mean|\.sum|cumsum", code) else 8.0)
 
 
 @row("normalization")
