@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from .program import Input, Program, Step, constant_tensors, input_tensors, run_steps
+from .program import Fill, Input, Program, Step, constant_tensors, input_tensors, run_steps
 
 _WRITES = r"^\{0\}(\.\w+_\(|.* [-+*/]?= )"
 """A step that writes its first operand."""
 
 
-def _shows(inputs: list[Input], steps: list[Step], outputs: list[str]) -> str:
+def _shows(inputs: list[Input], steps: list[Step], outputs: list[str], calls: Sequence[int] = (0,)) -> str:
     """A program as JSON."""
-    return Program(inputs, [], steps, outputs, calls=[0]).to_json()
+    return Program(inputs, [], steps, outputs, calls=list(calls)).to_json()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Limit:
     kind: str
     """Pattern of a find's kind."""
     code: str
-    """Pattern that one of the program's steps matches."""
+    """Pattern that one of the program's steps, or of its inputs' and constants' dtypes, matches."""
     message: str
     """Pattern of the find's message."""
     reason: str
@@ -40,10 +42,17 @@ class Limit:
     """File and heading."""
     target: str = ""
     """The target that it is a limit of."""
+    torch: str = ""
+    """Pattern of the releases of PyTorch that it is a limit of."""
+    processor: str = ""
+    """The processor's ability, as Linux names it, that it is a limit of."""
     nonfinite: bool = False
     """Only in programs where a NaN or an infinity comes up."""
     shows: str = ""
     """A program, as JSON, that differs while the limit is there."""
+
+    def is_here(self) -> bool:
+        return re.match(self.torch, torch.__version__) is not None and {self.processor} <= {"", *_abilities()}
 
 
 LIMITS: tuple[Limit, ...] = (
@@ -79,16 +88,63 @@ LIMITS: tuple[Limit, ...] = (
         target="tensorrt",
         nonfinite=True,
     ),
+    Limit(
+        name="subnormal bfloat16 in hardware",
+        kind="value|input|state|alias",
+        code=r"bfloat16",
+        message=r"at \[[\d, ]*\] -?0\.0 instead of -?(1\.[01]\d*e-38|[\d.]+e-(39|4\d))$",
+        reason="The processor's own instruction makes zeros of subnormal float32 when it rounds to bfloat16.",
+        documented='docs/semantics.md, "Not promised"',
+        processor="avx512_bf16",
+        shows=_shows(
+            [Input("x0", "float32", [16], fill=Fill("values", values=[2.0**-128]))],
+            [Step(["v0"], "{0}.to(torch.bfloat16)", ["x0"])],
+            ["v0"],
+        ),
+    ),
+    Limit(
+        name="identities of PyTorch 2.11",
+        kind="alias",
+        code=r"F\.dropout|\.type_as",
+        message=r"a write does not change|after writes",
+        reason="Eager returns the argument itself; PyTorch 2.11 copies it when it takes the operator apart.",
+        documented='docs/semantics.md, "Not promised"',
+        torch=r"2\.11\.",
+        shows=_shows([Input("x0", "float32", [2])], [Step(["v0"], "F.dropout({0}, 0.5, False)", ["x0"])], ["v0"]),
+    ),
+    Limit(
+        name="one_hot in PyTorch 2.11",
+        kind="no error",
+        code=r"F\.one_hot",
+        message=r"Class values must be",
+        reason="PyTorch 2.11 exports one_hot without the check of its classes.",
+        documented='docs/semantics.md, "Not promised"',
+        torch=r"2\.11\.",
+        shows=_shows(
+            [Input("x0", "int64", [2], fill=Fill("indices", 1, 0, 4, specials=1))],
+            [Step(["v0"], "F.one_hot({0}, 5)", ["x0"])],
+            ["v0"],
+            calls=[0, 1],
+        ),
+    ),
 )
 
 
+@functools.cache
+def _abilities() -> tuple[str, ...]:
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return tuple(flags[1].split()) if flags else ()
+
+
 def covering(program: Program, kind: str, message: str, target: str = "") -> Limit | None:
+    about = [*program.operators(), *(leaf.dtype for leaf in (*program.inputs, *program.constants)), ""]
     for limit in LIMITS:
         if (
             limit.target == target
+            and limit.is_here()
             and re.fullmatch(limit.kind, kind)
             and re.search(limit.message, message)
-            and any(re.search(limit.code, code) for code in program.operators() or [""])
+            and any(re.search(limit.code, text) for text in about)
             and (not limit.nonfinite or has_nonfinite(program))
         ):
             return limit

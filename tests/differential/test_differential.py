@@ -309,11 +309,13 @@ def test_other_sources_have_programs(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", [limit for limit in limits.LIMITS if not limit.target], ids=lambda limit: limit.name.replace(" ", "-")
+    "limit",
+    [limit for limit in limits.LIMITS if not limit.target and limit.is_here()],
+    ids=lambda limit: limit.name.replace(" ", "-"),
 )
 def test_a_limit_still_happens(limit: limits.Limit) -> None:
-    """Otherwise it is to be taken out of limits.py, and out of the page that tells of it. Those of a GPU's targets are
-    seen there only (docs/gpu.md)."""
+    """Otherwise it is to be taken out of limits.py, and out of the page that tells of it. Those of a GPU's targets, of
+    other processors and of other releases of PyTorch are seen there only."""
     program = Program.from_json(limit.shows)
     finds = oracle.check(program).finds
     assert any(limits.covering(program, find.kind, find.message) is limit for find in finds), finds
@@ -324,6 +326,26 @@ def test_a_limit_of_a_target_covers_nothing_elsewhere() -> None:
     assert limits.covering(program, "value", "", "tensorrt") is not None
     assert limits.covering(program, "value", "") is None
     assert limits.covering(simple("{0} * 3"), "value", "", "tensorrt") is None
+
+
+def test_a_limit_of_a_processor_covers_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = next(limit for limit in limits.LIMITS if limit.processor)
+    program = Program.from_json(limit.shows)
+    message = "call 0 (data 1), result 0: 2 of 32 elements, at [0, 3] 0.0 instead of 2.938735877055719e-39"
+    for abilities, covered in ((("avx2", "avx512_bf16"), limit), (("avx2",), None)):
+        monkeypatch.setattr(limits, "_abilities", lambda abilities=abilities: abilities)
+        assert limits.covering(program, "value", message) is covered
+        assert limits.covering(program, "value", message.replace("e-39", "e-37")) is None
+        assert limits.covering(simple("{0} * 3"), "value", message) is None
+
+
+def test_a_limit_of_a_release_covers_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = simple("F.dropout({0}, 0.5, False)")
+    for release, is_covered in (("2.11.0+cu130", True), ("2.15.0", False), ("2.1.1", False)):
+        monkeypatch.setattr(torch, "__version__", release)
+        assert (
+            limits.covering(program, "alias", "result 0: a write does not change input 0") is not None
+        ) == is_covered
 
 
 def entry(options: Options, first: int, finds: list[tuple[str, int]], started: str = "") -> dict[str, Any]:
