@@ -114,6 +114,10 @@ WITH_A_NUMBER: dict[str, Callable[[Tensor, float], Tensor]] = {
     "addcmul": lambda x, n: torch.addcmul(x, x.flip(0), x, value=n),
     "addcdiv": lambda x, n: torch.addcdiv(x, x.flip(0), x, value=n),
     "lerp": lambda x, n: torch.lerp(x, x.flip(0), n),
+    "xlogy": lambda x, n: torch.xlogy(x * 2, abs(n)),
+    "rxlogy": lambda x, n: torch.xlogy(n, x.abs() * 2),
+    "xlog1py": lambda x, n: torch.special.xlog1py(x * 2, abs(n)),
+    "rxlog1py": lambda x, n: torch.special.xlog1py(n, x.abs() * 2),
 }
 
 

@@ -123,6 +123,35 @@ def test_results_share_memory_as_in_eager(identities: Any, form: str, tmp_path: 
     torch.testing.assert_close(run(x)[: len(IDENTITIES) + 2], eager(x)[: len(IDENTITIES) + 2])
 
 
+ONE_ELEMENT: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "take": torch.take,
+    "take of a view": lambda x, i: torch.take(x.t(), i),
+    "index": lambda x, i: x.flatten()[i],
+    "index_select": lambda x, i: x.flatten().index_select(0, i),
+    "gather": lambda x, i: x.flatten().gather(0, i.view(1)),
+    "take_along_dim": lambda x, i: torch.take_along_dim(x, i.view(1, 1), None),
+    "masked_select": lambda x, i: x.masked_select(x > i),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.bool])
+@pytest.mark.parametrize("name", ONE_ELEMENT)
+def test_a_chosen_element_is_a_copy(name: str, dtype: torch.dtype, form: str, tmp_path: Path) -> None:
+    """Also where the index is one number, which Python's indexing makes a view of."""
+
+    class Chosen(nn.Module):
+        def forward(self, x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+            return ONE_ELEMENT[name](x, i)
+
+    args = (torch.ones(1, 1, dtype=dtype), torch.tensor(0))
+    program = torch.export.export(Chosen().eval(), args)
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), form, tmp_path)
+    result, expected = run(*args), Chosen()(*args)
+    torch.testing.assert_close(result, expected)
+    assert sharing([args[0], result]) == sharing([args[0], expected])
+
+
 # --- inputs that a model writes ---
 
 

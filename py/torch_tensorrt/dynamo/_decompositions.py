@@ -23,9 +23,19 @@ _WHOLE = (
     torch.ops.aten.index_copy.default,
     torch.ops.aten.index_fill.int_Scalar,
     torch.ops.aten.index_fill.int_Tensor,
+    # Taken apart, the number is kept in float32, where eager's kernel rounds it to half precision first.
+    torch.ops.aten.xlogy.Scalar_Self,
+    torch.ops.aten.xlogy.Scalar_Other,
+    torch.ops.aten.special_xlog1py.self_scalar,
+    torch.ops.aten.special_xlog1py.other_scalar,
 )
 # Its result may be its argument, which its schema does not say: taken apart it is that or a cast.
 _IN_PARTS = (torch.ops.aten.type_as.default,)
+
+
+def _take(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """PyTorch's own indexes in Python, which makes a view of the input where the index is one number."""
+    return torch.ops.aten.index.Tensor(x.reshape(-1), [index])  # type: ignore[no-any-return]
 
 
 _RECURRENT = frozenset(
@@ -92,6 +102,7 @@ def _decomposition_table(decompose_attention: bool) -> dict[Any, Callable[..., A
     table = dict(_pytorch_table(len(torch._C._dispatch_get_all_op_names())))
     for whole in _WHOLE:
         table.pop(whole, None)
+    table[torch.ops.aten.take.default] = _take
     attention = torch.ops.aten.scaled_dot_product_attention.default
     for target in load_binding().supported_targets():
         op = _overload(target)
