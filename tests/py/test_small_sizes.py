@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from py_forms import in_form
 from py_models import assert_same
 from torch import nn
 from torch.export import Dim
@@ -183,6 +184,48 @@ def test_a_package_that_cannot_be_checked_says_why_not(tmp_path: Path) -> None:
     module = torch_tensorrt.dynamo.compile(program, min_block_size=100)
     with pytest.raises(ValueError, match=r"Dim\(\.\.\., min=2\)"):
         torch_tensorrt.save(module, tmp_path / "m.pt2", output_format="aot_inductor")
+
+
+DERIVED: dict[str, Callable[[Any], Any]] = {
+    "2 * rows": lambda rows: 2 * rows,
+    "2 * rows + 1": lambda rows: 2 * rows + 1,
+    "rows + 3": lambda rows: rows + 3,
+    "rows": lambda rows: rows,
+}
+
+
+@pytest.mark.parametrize("form", ["module", "exported_program", "torchscript"])
+@pytest.mark.parametrize("lowest", [0, 1])
+@pytest.mark.parametrize("name", DERIVED)
+def test_sizes_that_follow_from_others(name: str, lowest: int, form: str, tmp_path: Path) -> None:
+    """torch.export says of `rows` that it is at least 2."""
+
+    class Derived(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+            return torch.relu(x + 1) * 2, torch.sigmoid(y) * 2, torch.cat([x, y])[1:] * 3
+
+    rows = Dim("rows", min=lowest, max=6)
+    size = DERIVED[name]
+    args = (torch.randn(3, 2), torch.randn(size(3), 2))
+    program = torch.export.export(Derived(), args, dynamic_shapes=({0: rows}, {0: size(rows)}))
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), form, tmp_path)
+    for count in (3, lowest, 2, 6):
+        inputs = (torch.randn(count, 2), torch.randn(size(count), 2))
+        torch.testing.assert_close(run(*inputs), Derived()(*inputs))
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_size_that_is_never_alone(factor: int) -> None:
+    class Pairs(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(torch.relu(x * 2).view(-1, factor).sum(1) + 1) * 2
+
+    shapes = ({0: factor * Dim("rows", min=1, max=8)},)
+    program = torch.export.export(Pairs(), (torch.randn(4 * factor),), dynamic_shapes=shapes)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for count in (4, 1, 2, 8):
+        x = torch.randn(factor * count)
+        torch.testing.assert_close(module(x), Pairs()(x))
 
 
 def test_two_sizes() -> None:

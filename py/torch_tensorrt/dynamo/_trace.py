@@ -320,6 +320,14 @@ def symbol_ranges(program: ExportedProgram, optimal: Mapping[str, int]) -> dict[
             high = LARGEST_SIZE
         opt = max(low, optimal.get(symbol.name, max(low, 1)))
         ranges[symbol.name] = (low, opt if high is None else min(opt, high), high)
+    for size, bounds in program.range_constraints.items():
+        # Of `s` in `2*s` torch.export says that it is at least 2, whatever it says of the size itself.
+        if not isinstance(size, sympy.Symbol) and len(size.free_symbols) == 1:
+            (symbol,) = size.free_symbols
+            least, (low, opt, high) = finite(bounds.lower), ranges.get(symbol.name, (0, 1, None))
+            if least is not None and low == 2 and symbol.name in ranges:
+                allowed = [small for small in (0, 1) if int(size.xreplace({symbol: sympy.Integer(small)})) >= least]
+                ranges[symbol.name] = (min([low, *allowed]), opt, high)
     return ranges
 
 
