@@ -80,6 +80,7 @@ def compile(
         arg_inputs=inputs if inputs is not None else arg_inputs,
         kwarg_inputs=kwarg_inputs,
         device=settings.device,
+        targets=settings.targets,
         **trace_keywords,
     )
     return compile_program(program, settings, specs)
@@ -112,6 +113,7 @@ def convert_method_to_trt_engine(
             arg_inputs=inputs if inputs is not None else arg_inputs,
             kwarg_inputs=kwarg_inputs,
             device=kwargs.get("device"),
+            targets=kwargs.get("targets"),
             **trace_keywords,
         )
     else:

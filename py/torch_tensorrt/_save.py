@@ -193,7 +193,7 @@ def _traced(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any) ->
     if arg_inputs is None and kwarg_inputs is None:
         raise ValueError("save: the module does not know its inputs; pass arg_inputs")
     specs = collect_inputs(None, arg_inputs, kwarg_inputs)
-    args, kwargs = concrete(specs, module_device(module))
+    args, kwargs = concrete(specs, module_device(module) or specs.device() or torch.device("cpu"))
     own = copy.deepcopy(module)
     state = {name: tensor.clone() for name, tensor in (*own.named_parameters(), *own.named_buffers())}
     bound = inspect.signature(own.forward).bind(*args, **kwargs).arguments

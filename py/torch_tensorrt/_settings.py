@@ -22,6 +22,7 @@ from ._library import load_binding
 _LOGGER = logging.getLogger("torch_tensorrt")
 
 TARGETS = ("openvino", "tensorrt", "tensorrt_rtx", "aten")
+_GPU_TARGETS = ("tensorrt", "tensorrt_rtx")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,18 @@ class CompilationSettings:
             return ("openvino",)
         # Where neither is installed, the error of the second says what to install.
         return ("tensorrt",) if _has_library("tensorrt") else ("tensorrt_rtx",)
+
+
+def default_device(targets: Sequence[str] | None) -> torch.device:
+    """Where a model goes that does not say it, having no parameters and inputs described by shapes alone: a GPU if
+    PyTorch has one and one of `targets` (None: any whose library is installed) is for GPUs, otherwise the CPU."""
+    on_gpu = [target for target in (_GPU_TARGETS if targets is None else targets) if target in _GPU_TARGETS]
+    if targets is None:
+        on_gpu = [target for target in on_gpu if torch.cuda.is_available() and _has_library(target)]
+    device = torch.device("cuda", torch.cuda.current_device()) if on_gpu and torch.cuda.is_available() else None
+    device = device or torch.device("cpu")
+    _LOGGER.info("the model has no parameters and its inputs no device: it is compiled for %s", device)
+    return device
 
 
 def _has_library(target: str) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ import torch
 
 import torch_tensorrt
 from torch_tensorrt import Device, DeviceType, Input, dtype, memory_format
-from torch_tensorrt._settings import ACCEPTED, DEPRECATED, REFUSED, CompilationSettings, make_settings
+from torch_tensorrt._settings import (
+    ACCEPTED,
+    DEPRECATED,
+    REFUSED,
+    CompilationSettings,
+    default_device,
+    make_settings,
+)
+from torch_tensorrt.dynamo._trace import collect_inputs
 
 
 def test_static_shapes() -> None:
@@ -175,3 +184,32 @@ def test_other_front_ends_are_not_passed_on() -> None:
         torch_tensorrt.dynamo.trace(model, [x], ir="torchscript")
     with pytest.raises(ValueError, match=r"dynamo\.compile: ir must be"):
         torch_tensorrt.dynamo.compile(torch.export.export(model, (x,)), ir="fx")
+
+
+@pytest.mark.parametrize(
+    ("targets", "gpu", "libraries", "expected"),
+    [
+        (None, False, ("tensorrt",), "cpu"),
+        (None, True, (), "cpu"),
+        (None, True, ("tensorrt",), "cuda"),
+        (None, True, ("tensorrt_rtx",), "cuda"),
+        (("openvino",), True, ("tensorrt",), "cpu"),
+        (("tensorrt",), True, (), "cuda"),
+        (("tensorrt_rtx", "openvino"), True, (), "cuda"),
+        (("tensorrt_rtx",), False, ("tensorrt_rtx",), "cpu"),
+    ],
+)
+def test_where_a_model_without_tensors_goes(
+    monkeypatch: pytest.MonkeyPatch, targets: Any, gpu: bool, libraries: tuple[str, ...], expected: str
+) -> None:
+    """To the GPU, where there is one and a target for it; what it is called with does not say."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr("torch_tensorrt._settings._has_library", lambda target: target in libraries)
+    assert default_device(targets).type == expected
+
+
+def test_inputs_go_where_the_tensors_beside_them_are() -> None:
+    tensor = torch.empty(2, 3, device="meta")
+    assert collect_inputs(None, [Input((2, 3)), {"y": tensor}], None).device() == tensor.device
+    assert collect_inputs(None, [Input((2, 3))], {"y": 3}).device() is None

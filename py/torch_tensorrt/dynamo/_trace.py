@@ -27,11 +27,11 @@ LARGEST_SIZE = 2**31 - 1
 """Upper bound of sizes that nobody bounded: engines count in 32 bits, and converters need to know that they can."""
 
 
-def module_device(module: torch.nn.Module, default: torch.device | None = None) -> torch.device:
-    """Where the module's parameters or buffers are; `default` (else the CPU) if it has none."""
+def module_device(module: torch.nn.Module) -> torch.device | None:
+    """Where the module's parameters or buffers are; None if it has none."""
     for tensor in (*module.parameters(), *module.buffers()):
         return tensor.device
-    return default or torch.device("cpu")
+    return None
 
 
 @dataclasses.dataclass
@@ -43,6 +43,10 @@ class InputSpecs:
 
     def leaves(self) -> list[Any]:
         return list(pytree.tree_leaves((self.args, self.kwargs), is_leaf=lambda item: isinstance(item, Input)))
+
+    def device(self) -> torch.device | None:
+        """Where the first tensor among them is; None where all are described."""
+        return next((leaf.device for leaf in self.leaves() if isinstance(leaf, torch.Tensor)), None)
 
     def profile_count(self) -> int:
         """How many optimization profiles the inputs have together; ValueError where their numbers disagree."""
@@ -183,18 +187,22 @@ def trace(
         dynamic_shapes: as in ``torch.export.export``; replaces what the ``Input`` ranges say. One symbol is made for
             every dynamic dimension; dimensions that the model forces to be equal share one.
         strict: as in ``torch.export.export``.
+        device: of ``Input``s without a tensor beside them and of a module without parameters and buffers. None: a GPU,
+            if PyTorch has one and a target for GPUs is installed or asked for; otherwise the CPU.
         ir: "dynamo" or "default", which are the same here; scripts pass on what ``torch_tensorrt.compile`` takes.
     Raises:
         AssertionError: both or neither of `inputs` and `arg_inputs`.
         torch._dynamo.exc.UserError: PyTorch cannot export the module with these dynamic dimensions.
     """
-    from .._settings import make_settings
+    from .._settings import default_device, make_settings
 
     check_ir(ir, "dynamo.trace")
-    make_settings(unused, context="dynamo.trace")
+    settings = make_settings(unused, context="dynamo.trace")
     specs = collect_inputs(inputs, arg_inputs, kwarg_inputs)
     specs.profile_count()
-    where = module_device(mod, Device._from(device).to_torch() if device is not None else None)
+    where = module_device(mod) or specs.device()
+    if where is None:
+        where = default_device(settings.targets) if device is None else Device._from(device).to_torch()
     args, kwargs = concrete(specs, where)
     is_input = lambda leaf: isinstance(leaf, Input)  # noqa: E731
     ranges_given = dynamic_shapes is None
