@@ -163,13 +163,12 @@ class Driver {
     });
   }
 
-  // The first of the operator's converters that does not refuse, the plugin being the last; otherwise the refusal of the
-  // last that is a converter to layers.
+  // The first of the operator's converters that does not refuse: the users', torchtrt's own, the plugin. Otherwise the
+  // refusal of the last that is a converter to layers.
   std::optional<Refusal> try_convert(const graph::Node& node, const Network::Checkpoint& before) {
     for (const graph::Argument& argument : node.args) bind_constants(argument);
     for (const auto& [name, argument] : node.kwargs) bind_constants(argument);
     const Network::Checkpoint bound = net_.checkpoint();
-    const converters::UserConverters users = converters::user_converters(node.target);
     std::optional<Refusal> refusal{{Reason::kNoConverter, "no converter is registered for " + node.target}};
     const auto attempt = [&](const auto& function) {
       if (!refusal) return;
@@ -180,7 +179,9 @@ class Driver {
       }
       if (refusal) roll_back(node, bound);
     };
-    for (const auto& user : users.before) attempt([&] { return try_user(*user, node, before); });
+    for (const auto& user : converters::user_converters(node.target)) {
+      attempt([&] { return try_user(*user, node, before); });
+    }
     if (const converters::ConvertFunction* converter = find_converter(node.target)) {
       attempt([&]() -> std::optional<Refusal> {
         try {
@@ -192,7 +193,6 @@ class Driver {
         }
       });
     }
-    for (const auto& user : users.after) attempt([&] { return try_user(*user, node, before); });
     if (!refusal || !converters::has_plugin(node.target)) return refusal;
     if (!options_.use_plugins) {
       refusal->message += "; with use_plugins=True it is a plugin in the engine";

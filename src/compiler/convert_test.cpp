@@ -194,18 +194,32 @@ input %x: float32[4]
 output %y
 )";
 
-TEST(UserConverters, HighPriorityComesFirstAndEndsWithItsRegistration) {
-  converters::Converter converter = negation_of("aten.tanh.default");
-  converter.priority = converters::Priority::kHigh;
-  {
-    const converters::Registration registration = converters::register_converter(converter);
-    EXPECT_PRED_FORMAT2(::testing::IsSubstring, "operation = neg", converted(kTanh));
+TEST(UserConverters, ComeFirstAndEndWithTheirRegistration) {
+  for (const auto priority : {converters::Priority::kStandard, converters::Priority::kHigh}) {
+    converters::Converter converter = negation_of("aten.tanh.default");
+    converter.priority = priority;
+    {
+      const converters::Registration registration = converters::register_converter(converter);
+      EXPECT_PRED_FORMAT2(::testing::IsSubstring, "operation = neg", converted(kTanh));
+    }
+    EXPECT_PRED_FORMAT2(::testing::IsSubstring, "type = tanh", converted(kTanh));
   }
-  EXPECT_PRED_FORMAT2(::testing::IsSubstring, "type = tanh", converted(kTanh));
 }
 
-TEST(UserConverters, StandardPriorityComesWhereOursRefuses) {
-  const converters::Registration registration = converters::register_converter(negation_of("aten.tanh.default"));
+TEST(UserConverters, HighPriorityComesBeforeStandardWhateverTheOrder) {
+  converters::Converter high = negation_of("aten.tanh.default");
+  high.priority = converters::Priority::kHigh;
+  converters::Converter standard = negation_of("aten.tanh.default");
+  standard.convert = [](converters::Context&, const graph::Node&) { FAIL() << "the standard one is tried"; };
+  const converters::Registration first = converters::register_converter(high);
+  const converters::Registration second = converters::register_converter(standard);
+  EXPECT_PRED_FORMAT2(::testing::IsSubstring, "operation = neg", converted(kTanh));
+}
+
+TEST(UserConverters, OursTakesWhatTheyRefuse) {
+  converters::Converter converter = negation_of("aten.tanh.default");
+  converter.validate = [](const graph::Node&) { return false; };
+  const converters::Registration registration = converters::register_converter(converter);
   EXPECT_PRED_FORMAT2(::testing::IsSubstring, "type = tanh", converted(kTanh));
   const converters::Registration other = converters::register_converter(negation_of("my_lib.op.default"));
   EXPECT_PRED_FORMAT2(::testing::IsSubstring, "operation = neg", converted(R"(graph "one"

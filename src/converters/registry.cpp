@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 
 #include <torchtrt/base/error.h>
@@ -40,14 +41,14 @@ Registration register_converter(Converter converter) {
   return Registration(std::move(shared));
 }
 
-UserConverters user_converters(const std::string& target) {
-  UserConverters found;
+std::vector<std::shared_ptr<const Converter>> user_converters(const std::string& target) {
+  std::vector<std::shared_ptr<const Converter>> found;
   const std::lock_guard lock(registry().mutex);
   const auto& all = registry().converters;
-  for (auto converter = all.rbegin(); converter != all.rend(); ++converter) {
-    if ((*converter)->target != target) continue;
-    ((*converter)->priority == Priority::kHigh ? found.before : found.after).push_back(*converter);
-  }
+  std::copy_if(all.rbegin(), all.rend(), std::back_inserter(found),
+               [&](const auto& converter) { return converter->target == target; });
+  std::stable_partition(found.begin(), found.end(),
+                        [](const auto& converter) { return converter->priority == Priority::kHigh; });
   return found;
 }
 

@@ -56,7 +56,6 @@ def test_the_documented_example(registered: list[Any]) -> None:
         torch.ops.aten.nonzero.default,
         supports_dynamic_shapes=True,
         requires_output_allocator=True,
-        priority=ConverterPriority.HIGH,
     )
     def aten_ops_nonzero(
         ctx: ConversionContext,
@@ -144,18 +143,26 @@ def test_a_converter_that_raises_names_the_node_and_its_source_line(registered: 
 
 
 def test_priority(registered: list[Any]) -> None:
-    def halve(ctx: ConversionContext, target: Any, args: Any, kwargs: Any, name: str) -> Any:
-        half = ctx.net.add_constant((1, 1), torch.tensor([0.5]))
-        return ctx.net.add_elementwise(args[0], half.get_output(0), "PROD").get_output(0)
+    """Ours comes after all registered converters, whatever their priority, and takes what they refuse."""
+
+    def scale(by: float, ctx: ConversionContext, target: Any, args: Any, kwargs: Any, name: str) -> Any:
+        factor = ctx.net.add_constant((1, 1), torch.tensor([by]))
+        return ctx.net.add_elementwise(args[0], factor.get_output(0), "PROD").get_output(0)
 
     x = torch.ones(2, 3)
     model = torch.nn.ReLU().eval()
-    after = dynamo_tensorrt_converter(torch.ops.aten.relu.default)(halve)
-    registered.append(after)
-    assert_same(torch_tensorrt.compile(model, inputs=[x], min_block_size=1)(x), x)
-    first = dynamo_tensorrt_converter(torch.ops.aten.relu.default, priority=ConverterPriority.HIGH)(partial(halve))
-    registered.append(first)
-    assert_same(torch_tensorrt.compile(model, inputs=[x], min_block_size=1)(x), x / 2)
+
+    def answer() -> torch.Tensor:
+        return torch_tensorrt.compile(model, inputs=[x], min_block_size=1)(x)
+
+    relu = torch.ops.aten.relu.default
+    registered.append(dynamo_tensorrt_converter(relu, capability_validator=lambda node: False)(partial(scale, 7.0)))
+    assert_same(answer(), x)
+    registered.append(dynamo_tensorrt_converter(relu)(partial(scale, 0.5)))
+    assert_same(answer(), x / 2)
+    registered.append(dynamo_tensorrt_converter(relu, priority=ConverterPriority.HIGH)(partial(scale, 0.25)))
+    registered.append(dynamo_tensorrt_converter(relu)(partial(scale, 7.0)))
+    assert_same(answer(), x / 4)
 
 
 def test_wrong_keys_and_attributes(registered: list[Any]) -> None:

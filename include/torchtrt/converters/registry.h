@@ -14,10 +14,11 @@
 /// that does, before a model is compiled.
 namespace torchtrt::converters {
 
-/// Where a converter stands among those for the same operator.
+/// Where a converter stands among the users' converters for the same operator. All of them come before torchtrt's own,
+/// which is used where they refuse the node.
 enum class Priority {
-  kStandard,  ///< After torchtrt's own: used where that refuses the node.
-  kHigh,      ///< Before torchtrt's own.
+  kStandard,  ///< After those of high priority.
+  kHigh,      ///< First.
 };
 
 struct Converter {
@@ -50,11 +51,8 @@ class TORCHTRT_API Registration {
 /// compilations that begin afterwards. Error(kInvalidArgument) without a target or a function.
 [[nodiscard]] TORCHTRT_API Registration register_converter(Converter converter);
 
-/// The users' converters for an operator: those before torchtrt's own, and those after.
-struct UserConverters {
-  std::vector<std::shared_ptr<const Converter>> before, after;
-};
-TORCHTRT_API UserConverters user_converters(const std::string& target);
+/// The users' converters for an operator, in the order in which they are tried.
+TORCHTRT_API std::vector<std::shared_ptr<const Converter>> user_converters(const std::string& target);
 /// The operators that users' converters are registered for.
 TORCHTRT_API std::vector<std::string> user_targets();
 

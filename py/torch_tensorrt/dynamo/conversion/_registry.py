@@ -21,10 +21,13 @@ from ._network import Network, Tensor
 
 
 class ConverterPriority(enum.Enum):
+    """Order among converters that were registered for one operator. All of them come before torchtrt's own, which is
+    used where they refuse the node."""
+
     STANDARD = enum.auto()
-    """After torchtrt's own converters: used where they refuse the node."""
+    """After those of high priority."""
     HIGH = enum.auto()
-    """Before torchtrt's own."""
+    """First."""
 
 
 @dataclass
@@ -101,7 +104,7 @@ def dynamo_tensorrt_converter(
         key: an operator's overload, ``torch.ops.aten.nonzero.default``.
         enabled: False: nothing is registered.
         capability_validator: ``(node)`` or ``(node, settings)`` -> whether the converter is for this node.
-        priority: before torchtrt's own converter of the operator, or after it.
+        priority: among registered converters of the operator; torchtrt's own comes after them.
         supports_dynamic_shapes: otherwise nodes with symbolic shapes stay in PyTorch.
         requires_output_allocator: engines with such a node allocate their outputs while they run.
 

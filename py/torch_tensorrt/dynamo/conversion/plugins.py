@@ -60,7 +60,7 @@ def generate_plugin_converter(
     Args:
         op_name: "my_lib::my_op" or "my_lib::my_op.overload".
         capability_validator: ``(node)`` or ``(node, settings)`` -> whether the engine takes this node.
-        priority: before torchtrt's own converter of the operator, if it has one, or after it.
+        priority: among registered converters of the operator; torchtrt's own, if it has one, comes after them.
         supports_dynamic_shapes: otherwise nodes with symbolic shapes stay in PyTorch.
         requires_output_allocator: engines with such a node allocate their outputs while they run.
         use_aot_if_available: accepted for scripts that pass it; there is one kind of plugin.
