@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from .oracle import Find
 from .program import Fill, Input, Program, Step, constant_tensors, input_tensors, run_steps
 
 _WRITES = r"^\{0\}(\.\w+_\(|.* [-+*/]?= )"
@@ -42,6 +43,8 @@ class Limit:
     """File and heading."""
     target: str = ""
     """The target that it is a limit of."""
+    way: str = ""
+    """The way to run that it is a limit of."""
     torch: str = ""
     """Pattern of the releases of PyTorch that it is a limit of."""
     processor: str = ""
@@ -76,6 +79,18 @@ LIMITS: tuple[Limit, ...] = (
             [Input("x0", "float32", [2, 3])],
             [Step([], "{0}.mul_(2)", ["x0"]), Step(["v0"], "{0}.t()", ["x0"])],
             ["v0"],
+        ),
+    ),
+    Limit(
+        name="strided inputs of AOTInductor packages",
+        kind="error",
+        code=r"",
+        message=r"expected a contiguous tensor",
+        reason="Code that AOTInductor wrote reads memory as the example's lay; the package says what to call.",
+        documented='docs/semantics.md, "Not promised"',
+        way="aot_inductor",
+        shows=_shows(
+            [Input("x0", "float32", [2, 3], "transposed")], [Step(["v0"], "torch.igamma({0}, {0})", ["x0"])], ["v0"]
         ),
     ),
     Limit(
@@ -136,14 +151,15 @@ def _abilities() -> tuple[str, ...]:
     return tuple(flags[1].split()) if flags else ()
 
 
-def covering(program: Program, kind: str, message: str, target: str = "") -> Limit | None:
+def covering(program: Program, find: Find, target: str = "") -> Limit | None:
     about = [*program.operators(), *(leaf.dtype for leaf in (*program.inputs, *program.constants)), ""]
     for limit in LIMITS:
         if (
             limit.target == target
             and limit.is_here()
-            and re.fullmatch(limit.kind, kind)
-            and re.search(limit.message, message)
+            and limit.way in ("", find.way)
+            and re.fullmatch(limit.kind, find.kind)
+            and re.search(limit.message, find.message)
             and any(re.search(limit.code, text) for text in about)
             and (not limit.nonfinite or has_nonfinite(program))
         ):

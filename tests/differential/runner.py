@@ -88,7 +88,7 @@ def _checked(index: int, options: Options) -> dict[str, Any]:
 
 def _found(program: Program, find: oracle.Find, options: Options) -> dict[str, Any]:
     """A find, and the limit that covers it. Said here because a limit may have to run the program."""
-    limit = limits.covering(program, find.kind, find.message, options.target)
+    limit = limits.covering(program, find, options.target)
     return {"program": program.to_json(), "find": dataclasses.asdict(find), "limit": limit.name if limit else ""}
 
 

@@ -310,22 +310,29 @@ def test_other_sources_have_programs(source: str) -> None:
 
 @pytest.mark.parametrize(
     "limit",
-    [limit for limit in limits.LIMITS if not limit.target and limit.is_here()],
-    ids=lambda limit: limit.name.replace(" ", "-"),
+    [
+        pytest.param(
+            limit,
+            id=limit.name.replace(" ", "-"),
+            marks=pytest.mark.slow if limit.way == "aot_inductor" else (),
+        )
+        for limit in limits.LIMITS
+        if not limit.target and limit.is_here()
+    ],
 )
 def test_a_limit_still_happens(limit: limits.Limit) -> None:
     """Otherwise it is to be taken out of limits.py, and out of the page that tells of it. Those of a GPU's targets, of
     other processors and of other releases of PyTorch are seen there only."""
     program = Program.from_json(limit.shows)
-    finds = oracle.check(program).finds
-    assert any(limits.covering(program, find.kind, find.message) is limit for find in finds), finds
+    finds = oracle.check(program, [limit.way] if limit.way else []).finds
+    assert any(limits.covering(program, find) is limit for find in finds), finds
 
 
 def test_a_limit_of_a_target_covers_nothing_elsewhere() -> None:
     program = simple("{0} / 0")
-    assert limits.covering(program, "value", "", "tensorrt") is not None
-    assert limits.covering(program, "value", "") is None
-    assert limits.covering(simple("{0} * 3"), "value", "", "tensorrt") is None
+    assert limits.covering(program, oracle.Find("value", "module", ""), "tensorrt") is not None
+    assert limits.covering(program, oracle.Find("value", "module", "")) is None
+    assert limits.covering(simple("{0} * 3"), oracle.Find("value", "module", ""), "tensorrt") is None
 
 
 def test_a_limit_of_a_processor_covers_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,9 +341,9 @@ def test_a_limit_of_a_processor_covers_nothing_elsewhere(monkeypatch: pytest.Mon
     message = "call 0 (data 1), result 0: 2 of 32 elements, at [0, 3] 0.0 instead of 2.938735877055719e-39"
     for abilities, covered in ((("avx2", "avx512_bf16"), limit), (("avx2",), None)):
         monkeypatch.setattr(limits, "_abilities", lambda abilities=abilities: abilities)
-        assert limits.covering(program, "value", message) is covered
-        assert limits.covering(program, "value", message.replace("e-39", "e-37")) is None
-        assert limits.covering(simple("{0} * 3"), "value", message) is None
+        assert limits.covering(program, oracle.Find("value", "module", message)) is covered
+        assert limits.covering(program, oracle.Find("value", "module", message.replace("e-39", "e-37"))) is None
+        assert limits.covering(simple("{0} * 3"), oracle.Find("value", "module", message)) is None
 
 
 def test_a_limit_of_a_release_covers_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +351,8 @@ def test_a_limit_of_a_release_covers_nothing_elsewhere(monkeypatch: pytest.Monke
     for release, is_covered in (("2.11.0+cu130", True), ("2.15.0", False), ("2.1.1", False)):
         monkeypatch.setattr(torch, "__version__", release)
         assert (
-            limits.covering(program, "alias", "result 0: a write does not change input 0") is not None
+            limits.covering(program, oracle.Find("alias", "module", "result 0: a write does not change input 0"))
+            is not None
         ) == is_covered
 
 
