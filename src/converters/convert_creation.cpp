@@ -85,14 +85,28 @@ void convert_triangle(Context& ctx, const Node& node) {
 }
 
 constexpr TableRow kRows[]{
-    {"aten.full.default", convert_full<1>},           {"aten.full_like.default", convert_full<1>},
-    {"aten.new_full.default", convert_full<2>},       {"aten.zeros.default", convert_constant<0>},
-    {"aten.zeros_like.default", convert_constant<0>}, {"aten.new_zeros.default", convert_constant<0>},
-    {"aten.ones.default", convert_constant<1>},       {"aten.ones_like.default", convert_constant<1>},
-    {"aten.new_ones.default", convert_constant<1>},   {"aten.scalar_tensor.default", convert_scalar_tensor},
-    {"aten.arange.default", convert_arange<-1, -1>},  {"aten.arange.start", convert_arange<0, -1>},
-    {"aten.arange.start_step", convert_arange<0, 2>}, {"aten.tril.default", convert_triangle<true>},
+    {"aten.full.default", convert_full<1>},
+    {"aten.full_like.default", convert_full<1>},
+    {"aten.new_full.default", convert_full<2>},
+    {"aten.zeros.default", convert_constant<0>},
+    {"aten.zeros_like.default", convert_constant<0>},
+    {"aten.new_zeros.default", convert_constant<0>},
+    {"aten.ones.default", convert_constant<1>},
+    {"aten.ones_like.default", convert_constant<1>},
+    {"aten.new_ones.default", convert_constant<1>},
+    {"aten.scalar_tensor.default", convert_scalar_tensor},
+    {"aten.arange.default", convert_arange<-1, -1>},
+    {"aten.arange.start", convert_arange<0, -1>},
+    {"aten.arange.start_step", convert_arange<0, 2>},
+    {"aten.tril.default", convert_triangle<true>},
     {"aten.triu.default", convert_triangle<false>},
+    // Any elements are right; zeros are never taken for a value that an engine does not compute.
+    {"aten.empty.memory_format", convert_constant<0>},
+    {"aten.empty_like.default", convert_constant<0>},
+    {"aten.empty_permuted.default", convert_constant<0>},
+    {"aten.empty_strided.default", convert_constant<0>},
+    {"aten.new_empty.default", convert_constant<0>},
+    {"aten.new_empty_strided.default", convert_constant<0>},
 };
 
 }  // namespace

@@ -102,3 +102,40 @@ def test_positions_and_masks_of_a_decoder() -> None:
 def test_type_as(source: torch.dtype) -> None:
     x, like = torch.tensor([0, 1, 2]).to(source), torch.zeros(1)
     compile_function(lambda x, y: x.type_as(y), x, like).check(x, like)
+
+
+UNINITIALIZED: dict[str, Callable[[Tensor], Tensor]] = {
+    "empty": lambda x: torch.empty(4, 6),
+    "empty_like": torch.empty_like,
+    "new_empty": lambda x: x.new_empty(4, 6),
+    "empty_strided": lambda x: torch.empty_strided((4, 6), (1, 4)),
+    "empty_permuted": lambda x: torch.empty_permuted((4, 6), (1, 0)),
+}
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, torch.int32], ids=str)
+@pytest.mark.parametrize("name", UNINITIALIZED)
+def test_what_memory_holds_is_read_by_none(name: str, dtype: torch.dtype) -> None:
+    """Memory that is written before it is read is made inside the engine: what it happens to hold is no input."""
+
+    def function(x: Tensor) -> Tensor:
+        y = UNINITIALIZED[name](x).to(x.dtype)
+        y[:2], y[2:3], y[3, :4], y[3, 4:] = x[:2] * 2, x[3], 1, x[0, 0]
+        return y + x
+
+    check(function, torch.arange(24).view(4, 6).to(dtype))
+
+
+@pytest.mark.parametrize("source", [*FLOATS, torch.int32, torch.uint8], ids=str)
+@pytest.mark.parametrize("target", [*FLOATS, torch.int32, torch.uint8], ids=str)
+def test_copies(source: torch.dtype, target: torch.dtype) -> None:
+    """Of another dtype and of fewer dimensions."""
+
+    def function(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        z = torch.zeros_like(x)
+        z[1:, :2] = y[:2]
+        return x * 2 + z, x.clone().copy_(y[0, 0])
+
+    compile_function(function, torch.ones(3, 4).to(target), torch.arange(6).view(3, 2).to(source)).check(
+        torch.ones(3, 4).to(target), torch.arange(6).view(3, 2).to(source)
+    )

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.export import Dim
 from torch.nn import functional as F
 
-from .harness import Outcome, assert_same, compile_function
+from torch_tensorrt._engine import engines_of
+
+from .harness import ON_CPU, Outcome, assert_same, compile_function
 
 # Over the dimension that may be 0: PyTorch raises for some.
 ALONG: dict[str, Callable[[Tensor], Any]] = {
@@ -146,3 +148,35 @@ def test_constants_without_elements_alone(name: str, dtype: torch.dtype) -> None
     w, x = torch.ones(0, 5, dtype=dtype), torch.ones(0, 5, dtype=dtype)
     functions = {"minimum": torch.minimum, "add": torch.add, "cat": lambda x, w: torch.cat((x, w, w))}
     compile_function(lambda x: functions[name](x, w), x).check(x)
+
+
+# Of a size alone, and of a number beside it: the CPU plugin moves what repeats a number behind what computes with it.
+REPEATED: dict[str, Callable[[Tensor], Tensor]] = {
+    "product": lambda x: torch.full((x.shape[0],), 2.0) * 3,
+    "rows": lambda x: torch.full((x.shape[0], 4), 2.0) * 3,
+    "sum_of_product": lambda x: (torch.full((x.shape[0],), 2.0) * 3).sum(),
+    "zeros": lambda x: torch.zeros(x.shape[0]) + 1,
+    "zeros_like": lambda x: torch.zeros_like(x) + 1,
+    "expanded": lambda x: torch.tensor([2.0]).expand(x.shape[0]) * 3,
+    "expanded_twice": lambda x: (torch.arange(3.0)[:, None].expand(3, x.shape[0]) * torch.arange(3.0)[:, None]).sum(1),
+    "behind_sum": lambda x: (torch.full((x.shape[0],), 2.0) + x) * 3,
+    "of_two": lambda x: ((torch.full((x.shape[0],), 2.0) - torch.full((x.shape[0],), 3.0)) * 3).sum(),
+    "quotient": lambda x: 1 / torch.full((x.shape[0],), 2.0),
+    "clamp": lambda x: torch.full((x.shape[0],), 2.0).clamp(max=1),
+    "integers": lambda x: torch.full((x.shape[0],), 7) // 2,
+    "comparison": lambda x: torch.full((x.shape[0],), 2) == 2,
+    "where": lambda x: torch.where(x > 0, torch.full((x.shape[0],), 2.0) * 3, 1.0),
+    "joined": lambda x: torch.cat([torch.full((x.shape[0],), 2.0) * 3, x]),
+    "matrix": lambda x: (torch.full((x.shape[0], 3), 2.0) * torch.arange(3.0)).sum(),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_repeated_numbers(name: str) -> None:
+    """By the engine itself: a result of another shape, which the runtime notices, would run the exact form."""
+    function = REPEATED[name]
+    outcome = compile_function(lambda x: (function(x), x + 1), torch.randn(3), dynamic=({0: Dim("n", min=0, max=8)},))
+    for size in (3, 0, 1, 0, 8):
+        outcome.check(torch.randn(size))
+    if ON_CPU:
+        assert [engine.exact_calls()[0] for engine in engines_of(outcome.module)] == [0]

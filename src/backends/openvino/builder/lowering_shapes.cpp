@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shapes as data, and the layers that only move elements.
+#include <algorithm>
 #include <numeric>
 
 #include <openvino/op/add.hpp>
@@ -174,8 +175,27 @@ std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const netw
   return {transpose(result, op.second_transpose)};
 }
 
+namespace {
+
+// Whether the plugin may move the broadcast behind what reads it. For the result's size it then takes the larger one of the
+// operands': 1, where this one's is 0 and that of a number beside it is 1.
+bool may_lose_emptiness(const network::Network& net, const Layer& layer, const Dims& dims) {
+  if (std::ranges::none_of(dims, [&](const Expr& dim) { return net.bounds(dim).min < 1; })) return false;
+  return std::ranges::any_of(net.layers(), [&](const Layer& reader) {
+    return std::ranges::find(reader.inputs, layer.outputs[0]) != reader.inputs.end() &&
+           (std::holds_alternative<network::ElementWise>(reader.op) ||
+            std::holds_alternative<network::Select>(reader.op) ||
+            std::holds_alternative<network::Activation>(reader.op) ||
+            std::holds_alternative<network::Unary>(reader.op));
+  });
+}
+
+}  // namespace
+
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Broadcast& op) {
-  return {std::make_shared<op::v3::Broadcast>(operand(layer, 0), materialize(op.dims))};
+  const auto result = std::make_shared<op::v3::Broadcast>(operand(layer, 0), materialize(op.dims));
+  if (may_lose_emptiness(net_, layer, op.dims)) return {copied(result)};
+  return {result};
 }
 
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::Concatenation& op) {
