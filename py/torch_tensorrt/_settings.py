@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,9 +59,10 @@ class CompilationSettings:
     version_compatible: bool = False
     """TensorRT: build for newer releases of the same major version as well. Such engines carry the code that runs them,
     which is allowed to run when they are loaded."""
-    timing_cache_path: str = ""
-    """TensorRT: a file of kernel timings, read before and replaced after each build, which makes builds of similar
-    models shorter. Empty: none."""
+    timing_cache_path: str | None = None
+    """TensorRT: a file of kernel timings, read before each build and added to after it, which makes builds of similar
+    models shorter; or a folder, with a file for each GPU and release of TensorRT. None: ``timing`` in the folder that
+    the variable TORCHTRT_CACHE_DIR names, or in ``torchtrt`` of the user's cache folder. Empty: no timings are kept."""
     enable_weight_streaming: bool = False
     """TensorRT, TensorRT-RTX: weights may stay in host memory and be streamed, as many as the library thinks right for
     the GPU's free memory when the engine is loaded."""
@@ -153,6 +155,17 @@ class CompilationSettings:
             return ("openvino",)
         # Where neither is installed, the error of the second says what to install.
         return ("tensorrt",) if _has_library("tensorrt") else ("tensorrt_rtx",)
+
+
+def timing_cache_folder() -> str:
+    """The default of `timing_cache_path`; empty where the user has no home."""
+    if folder := os.environ.get("TORCHTRT_CACHE_DIR"):
+        return str(Path(folder) / "timing") + "/"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return ""
+    return str(cache / "torchtrt" / "timing") + "/"
 
 
 def default_device(targets: Sequence[str] | None) -> torch.device:
@@ -290,7 +303,7 @@ def _normalize(name: str, value: Any) -> Any:
     if name == "compute_capabilities":
         return tuple(value)
     if name == "timing_cache_path":
-        return "" if value is None else os.fspath(value)
+        return None if value is None else os.fspath(value)
     if name == "dryrun" and not isinstance(value, (bool, str)):
         return os.fspath(value)
     return value

@@ -16,7 +16,14 @@ import torch
 
 import torch_tensorrt
 from torch_tensorrt._library import load_binding
-from torch_tensorrt._settings import NO_EFFECT, TARGETS, CompilationSettings, log_unused, make_settings
+from torch_tensorrt._settings import (
+    NO_EFFECT,
+    TARGETS,
+    CompilationSettings,
+    log_unused,
+    make_settings,
+    timing_cache_folder,
+)
 
 needs_rtx = pytest.mark.skipif(
     not torch_tensorrt.ENABLED_FEATURES.tensorrt_rtx, reason="the TensorRT-RTX backend is not built"
@@ -38,6 +45,7 @@ def test_settings_and_their_types(tmp_path: Path) -> None:
     settings = make_settings({"timing_cache_path": tmp_path / "cache", "hardware_compatible": True})
     assert settings.timing_cache_path == str(tmp_path / "cache")
     assert make_settings({"timing_cache_path": None}) == CompilationSettings()
+    assert make_settings({"timing_cache_path": ""}).timing_cache_path == ""
     for name in ("hardware_compatible", "version_compatible", "enable_weight_streaming"):
         with pytest.raises(TypeError, match=f"{name} must be True or False"):
             make_settings({name: "yes"})
@@ -144,3 +152,14 @@ def test_a_signal_ends_a_build(monkeypatch: pytest.MonkeyPatch, kind: str) -> No
     assert 0.02 <= interrupted.seconds < undisturbed.seconds, "it ended in the middle of the build"
     monkeypatch.undo()
     assert build(torch.nn.Linear(4, 4), torch.rand(2, 4))["version"], "the next build works"
+
+
+def test_where_timings_are_kept_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TORCHTRT_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert timing_cache_folder() == f"{tmp_path}/.cache/torchtrt/timing/"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert timing_cache_folder() == f"{tmp_path}/xdg/torchtrt/timing/"
+    monkeypatch.setenv("TORCHTRT_CACHE_DIR", str(tmp_path / "ours"))
+    assert timing_cache_folder() == f"{tmp_path}/ours/timing/"

@@ -65,7 +65,8 @@ struct BuildSettings {
   bool hardware_compatible = false;
   /// tensorrt*: an engine for newer releases of the same major version as well.
   bool version_compatible = false;
-  /// tensorrt: a file of kernel timings, read before the build and replaced after it; it need not exist. Empty: none.
+  /// tensorrt: a file of kernel timings, read before the build and added to after it; it need not exist. A folder (it ends
+  /// with '/', or is there) has one for each release and GPU. Empty: no timings are kept.
   std::string timing_cache_path;
   /// tensorrt*: the executor may leave weights in host memory and stream them.
   bool weight_streaming = false;

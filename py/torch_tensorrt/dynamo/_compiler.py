@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from .._capture_lock import CAPTURE_LOCK
 from .._device import Device
 from .._library import load_binding
-from .._settings import CompilationSettings, log_unused, make_settings
+from .._settings import CompilationSettings, log_unused, make_settings, timing_cache_folder
 from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_calling_convention, name_inputs_apart
 from ._assemble import Assembly, CallingConvention
 from ._graph import Program, Refusal, RefusedError, UnreliableCaptureError, block_graph, query, refusal
@@ -216,6 +216,7 @@ class _Builder:
         if key not in self._built:
             graph = block_graph(self._program, name, block.nodes, inputs, outputs)
             assert self._settings.device is not None
+            timings = self._settings.timing_cache_path
             self._built[key] = load_binding().compile(
                 graph,
                 targets=list(self._targets),
@@ -228,7 +229,7 @@ class _Builder:
                 profiles=[dict(profile) for profile in self._program.profiles],
                 hardware_compatible=self._settings.hardware_compatible,
                 version_compatible=self._settings.version_compatible,
-                timing_cache_path=self._settings.timing_cache_path,
+                timing_cache_path=timing_cache_folder() if timings is None else timings,
                 weight_streaming=self._settings.enable_weight_streaming,
                 torch_version=torch.__version__,
                 rebuildable=self._settings.rebuildable,

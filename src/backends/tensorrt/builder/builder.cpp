@@ -115,14 +115,22 @@ class TensorRtBuilder final : public backend::Builder {
     config->setProgressMonitor(&progress);
     const bool has_timings = !compat::kIsRtx && !settings.timing_cache_path.empty();
     compat::TimingCache timings;  // outlives the build
+    std::string timings_path;
+    std::vector<std::byte> former_timings;
     if (has_timings) {
-      read_timing_cache(settings.timing_cache_path,
-                        [&](std::span<const std::byte> bytes) { return timings.attach(*config, bytes); });
+      timings_path = timing_cache_file(settings.timing_cache_path, compat::kProductName + (" " + version()),
+                                       Driver::get().gpu(Driver::get().current()).name);
+      former_timings = read_timing_cache(
+          timings_path, [&](std::span<const std::byte> bytes) { return timings.attach(*config, bytes); });
     }
 
     const std::shared_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*definition, *config));
     progress.throw_if_cancelled();
-    if (has_timings) write_timing_cache(settings.timing_cache_path, timings.serialized());
+    if (has_timings) {
+      write_timing_cache(
+          timings_path, former_timings, [&](std::span<const std::byte> others) { timings.combine(*config, others); },
+          [&] { return timings.serialized(); });
+    }
     TORCHTRT_CHECK(plan != nullptr, kUnsupported, compat::kProductName, " cannot build engine ", net.name(),
                    settings.strip_weights && compat::kIsRtx ? " without its weights, for which it needs a GPU: " : ": ",
                    Logger::take_errors());

@@ -21,6 +21,7 @@ inline void set_hardware_compatible(nvinfer1::IBuilderConfig&) {}
 class TimingCache {
  public:
   bool attach(nvinfer1::IBuilderConfig&, std::span<const std::byte>) { return true; }
+  bool combine(nvinfer1::IBuilderConfig&, std::span<const std::byte>) { return true; }
   [[nodiscard]] std::vector<std::byte> serialized() const { return {}; }
 };
 
@@ -38,6 +39,11 @@ class TimingCache {
   bool attach(nvinfer1::IBuilderConfig& config, std::span<const std::byte> bytes) {
     cache_.reset(config.createTimingCache(bytes.data(), bytes.size()));
     return cache_ != nullptr && config.setTimingCache(*cache_, /*ignoreMismatch=*/false);
+  }
+  /// Adds the timings in `bytes`; those that are known stay. False: they are not what the library takes.
+  bool combine(nvinfer1::IBuilderConfig& config, std::span<const std::byte> bytes) {
+    const std::unique_ptr<nvinfer1::ITimingCache> other(config.createTimingCache(bytes.data(), bytes.size()));
+    return cache_ != nullptr && other != nullptr && cache_->combine(*other, /*ignoreMismatch=*/false);
   }
   /// What is known after the build; empty if there is no cache.
   [[nodiscard]] std::vector<std::byte> serialized() const {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/tensorrt/builder/timing_cache.h"
 
+#include <algorithm>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "backends/tensorrt/testing/layers/harness.h"
@@ -24,14 +27,29 @@ class TimingCacheTest : public ::testing::Test {
     });
     return result;
   }
-  void write(const std::string& text) const { write_timing_cache(path, std::as_bytes(std::span(text))); }
+  /// Writes `text`, and before it what others have written since `read`.
+  void write(const std::string& text, const std::string& read = "") const {
+    std::string all = text;
+    write_timing_cache(
+        path, std::as_bytes(std::span(read)),
+        [&](std::span<const std::byte> others) {
+          all.insert(0, reinterpret_cast<const char*>(others.data()), others.size());
+        },
+        [&] {
+          const auto bytes = std::as_bytes(std::span(all));
+          return std::vector<std::byte>(bytes.begin(), bytes.end());
+        });
+  }
   [[nodiscard]] std::string content() const {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
+  /// But for the lock.
   [[nodiscard]] std::size_t files() const {
     std::size_t count = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) count += entry.is_regular_file();
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+      count += entry.is_regular_file() && entry.path().extension() != ".lock";
+    }
     return count;
   }
 
@@ -46,10 +64,37 @@ TEST_F(TimingCacheTest, IsMadeReadAndReplaced) {
   write("timings");
   EXPECT_EQ(content(), "timings");
   EXPECT_EQ(offered("timings"), std::vector<std::string>{"timings"});
-  write("more timings");
+  write("more timings", "timings");
   EXPECT_EQ(content(), "more timings");
   EXPECT_EQ(files(), 1U) << "the temporary file is gone";
   EXPECT_EQ(log.lines(), "");
+}
+
+TEST_F(TimingCacheTest, WhatOthersWroteStays) {
+  write("a");
+  write("b");
+  EXPECT_EQ(content(), "ab");
+}
+
+TEST_F(TimingCacheTest, ThreadsLoseNothing) {
+  std::vector<std::thread> threads;
+  for (char letter = 'a'; letter < 'i'; ++letter) {
+    threads.emplace_back([this, letter] { write(std::string(100, letter)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::string all = content();
+  std::sort(all.begin(), all.end());
+  EXPECT_EQ(all.size(), 800U);
+  EXPECT_EQ(std::unique(all.begin(), all.end()) - all.begin(), 8);
+}
+
+TEST_F(TimingCacheTest, AFolderHasAFileForEachReleaseAndGpu) {
+  EXPECT_EQ(timing_cache_file("", "TensorRT 10.6.0", "NVIDIA H200"), "");
+  EXPECT_EQ(timing_cache_file("/nowhere/cache", "TensorRT 10.6.0", "NVIDIA H200"), "/nowhere/cache");
+  EXPECT_EQ(timing_cache_file("/nowhere/cache/", "TensorRT 10.6.0", "NVIDIA H200"),
+            "/nowhere/cache/TensorRT_10.6.0-NVIDIA_H200.timings");
+  EXPECT_EQ(timing_cache_file(folder.string(), "TensorRT 11.2.1", "a/../b"),
+            (folder / "TensorRT_11.2.1-a_.._b.timings").string());
 }
 
 TEST_F(TimingCacheTest, ADamagedOneIsReplaced) {
