@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import oracle, runner, sources
+from . import limits, oracle, runner, sources
 from .journal import Journal, Options
 from .program import Program, script
 
@@ -100,9 +100,11 @@ def show(program: Program, ways: list[str], target: str, smaller: bool, seconds:
         finds = runner.in_child(program, ways, 300.0, gradients=True, target=target)
     else:
         finds = oracle.check(program, ways, True, target).finds
+    known = {limit.name for find in finds if (limit := limits.covering(program, find, target)) is not None}
+    finds = [find for find in finds if limits.covering(program, find, target) is None]
     if not finds:
         print(script(program, target=target))
-        print("# nothing found")
+        print("".join(f"# a known limit: {name}\n" for name in sorted(known)) + "# nothing found")
     for find in finds[:1]:
         shown, found = runner.shrink_find(program, find, seconds, target) if smaller else (program, find)
         print(script(shown, found.way, target))

@@ -220,7 +220,7 @@ class _Perturbed:
                 limits = torch.iinfo(tensor.dtype)
                 whole = source.double().trunc()
                 wrong = ~((whole >= limits.min) & (whole <= limits.max))
-                other = torch.randint(0, 100, tensor.shape, generator=self._generator).to(tensor)
+                other = torch.randint(limits.min, limits.max, tensor.shape, generator=self._generator).to(tensor)
                 values[name] = torch.where(wrong, other, tensor)
             if self._wide or not tensor.is_floating_point() or not tensor.numel():
                 continue

@@ -684,3 +684,16 @@ def test_a_call_that_raises_need_not_have_written(plant: Any) -> None:
 @pytest.mark.parametrize("control", controls.CONTROLS, ids=lambda control: control.name)
 def test_a_control_still_applies(control: controls.Control) -> None:
     assert (controls.CHECKOUT / control.file).read_text().count(control.fixed) == 1
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+def test_what_an_integer_does_not_hold_is_free(plant: Any, dtype: str) -> None:
+    """Which integer a NaN becomes is for the processor to say: any of the dtype, not only a small one."""
+    program = simple(f"{{0}}.to(torch.{dtype})")
+    program.steps[0] = dataclasses.replace(program.steps[0], out=["v1"], unspecified=True)
+    program.steps.append(Step(["v0"], "torch.amax({0}, 0)", ["v1"]))
+    greatest = torch.tensor(torch.iinfo(getattr(torch, dtype)).max, dtype=getattr(torch, dtype))
+    plant(lambda self, inputs: greatest)
+    for value, kinds in ((float("nan"), []), (5.5, ["value"])):
+        program.inputs = [Input("x0", "float32", [2], fill=Fill("values", values=[value, 3.5]))]
+        assert [find.kind for find in oracle.check(program).finds] == kinds
