@@ -132,8 +132,48 @@ def test_arguments(output_format: str, name: str, tmp_path: Path) -> None:
     model = Inputs(function).eval()
     module = torch_tensorrt.compile(model, arg_inputs=[a, b], min_block_size=1)
     run = in_form(module, output_format, tmp_path)
-    is_tensor = isinstance(b, float) and output_format == "torchscript"  # then b is no parameter
-    assert_same(run(a) if is_tensor else run(a, b), model(a, b))
+    assert_same(run(a, b), model(a, b))
+    if isinstance(b, float) and output_format == "torchscript":  # callers that have tensors only leave it out
+        assert_same(run(a), model(a, b))
+        with pytest.raises(torch.jit.Error, match="compiled for another value of b"):
+            run(a, 3.5)
+
+
+class Keywords(nn.Module):
+    def forward(
+        self, x: torch.Tensor, scale: Any = None, *, flag: bool = True, mode: str = "relu", count: int = 2, y: Any = None
+    ) -> Any:
+        z = torch.sin(x) * (2.0 if scale is None else scale) + count
+        z = z.clamp(-1, 1) if flag else z
+        return getattr(torch, mode)(z), None if y is None else y + 1
+
+
+KEYWORDS: list[dict[str, Any]] = [
+    {"scale": 0.5, "y": torch.rand(2)},
+    {"flag": False, "y": torch.rand(2), "mode": "sin"},
+    {"mode": 'cos', "flag": True, "scale": None, "count": -3},
+    {"scale": float("inf"), "count": 2**40},
+    {"scale": torch.rand(2, 4), "y": torch.rand(2), "flag": False},
+    {"y": None, "scale": 3},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
+@pytest.mark.parametrize("output_format", ["module", *FORMATS])
+@pytest.mark.parametrize("keywords", KEYWORDS, ids=lambda keywords: ",".join(keywords))
+def test_keywords(keywords: dict[str, Any], output_format: str, compiled: bool, tmp_path: Path) -> None:
+    """Values that are compiled in are given as in eager, in any order; other values are errors."""
+    model, x = Keywords().eval(), torch.rand(2, 4)
+    program = torch.export.export(model, (x,), keywords)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1 if compiled else 100)
+    run = in_form(module, output_format, tmp_path)
+    assert_same(run(x, **keywords), model(x, **keywords))
+    if compiled or output_format == "torchscript":
+        assert_same(run(x, **dict(reversed(keywords.items()))), model(x, **keywords))
+    for name, other in (("flag", not keywords.get("flag", True)), ("mode", "tan"), ("count", 5)):
+        if name in keywords:
+            with pytest.raises(Exception, match=name):
+                run(x, **{**keywords, name: other})
 
 
 def branch(y: torch.Tensor) -> Any:

@@ -93,15 +93,27 @@ class _ProgramWriter(GraphWriter):
             named = [*zip(info.orig_args, args, strict=False), *kwargs.items()]
         else:
             named = [(str(node.target), node) for node in inputs]
-        found = []
+        found, compiled_in = [], []
         for name, value in named:
             if all(leaf in self._constants for leaf in pytree.tree_leaves(value)):
+                if isinstance(value, fx.Node) and name.isidentifier():
+                    compiled_in += self._constant_parameter(value, name)
                 continue
             if not name.isidentifier():
                 raise NotScriptableError(f"the input {name!r}, which is no name for a parameter")
             found.append(f"{name}: {self._input_type(value, name)}")
             self._unpack(value, name)
-        return found
+        return [*found, *compiled_in]
+
+    def _constant_parameter(self, node: fx.Node, name: str) -> list[str]:
+        """The parameter of a value that is compiled in, as far as TorchScript has a type for it. Such parameters have
+        defaults, and are the last ones: callers that have tensors only leave them out."""
+        value = self._constants[node]
+        if not (value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value)):
+            return []
+        self._unpack(node, name)
+        kind = "Optional[Tensor]" if value is None else scalar_type(value)
+        return [f"{name}: {kind} = {super().literal(value)}"]
 
     def _input_type(self, value: Any, name: str) -> str:
         if isinstance(value, fx.Node):
@@ -185,8 +197,8 @@ def _one(kinds: Any) -> str:
 def script_program(module: CompiledModule) -> torch.jit.ScriptModule:
     """The program as a ScriptModule that shares the module's tensors and engines. Nothing runs.
 
-    Its forward has the module's inputs, without those that are compiled in as constants, and returns the same nested
-    tuples, lists and dicts.
+    Its forward has the module's inputs, those that are compiled in as constants at the end and with defaults, and
+    returns the same nested tuples, lists and dicts.
 
     Raises:
         NotScriptableError: an input, a result or a node that TorchScript's types or operators cannot say.
