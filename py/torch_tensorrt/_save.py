@@ -20,7 +20,14 @@ from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
-from torch.export.graph_signature import InputKind, TensorArgument
+from torch.export.graph_signature import (
+    ConstantArgument,
+    InputKind,
+    OutputKind,
+    SymFloatArgument,
+    SymIntArgument,
+    TensorArgument,
+)
 from torch.fx import Node
 from torch.fx.immutable_collections import immutable_dict, immutable_list
 from torch.utils import _pytree as pytree
@@ -33,7 +40,7 @@ from ._random import unchanged_random_state
 from .dynamo._compiler import exact_where_unreliable, in_pytorch
 from .dynamo._counts import selections_may_be_empty
 from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
-from .dynamo._nodes import SIZE_OPS
+from .dynamo._nodes import SIZE_OPS, is_mutation, view_chain
 from .dynamo._shared_memory import with_written_buffers
 from .dynamo._small_sizes import examine
 from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device, symbol_ranges
@@ -294,10 +301,60 @@ def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
             node.args = args
 
 
-def _input_names(program: ExportedProgram) -> list[str | None]:
-    """The flattened inputs' names, None for constants."""
+def _described_inputs(program: ExportedProgram) -> list[dict[str, Any]]:
+    """Of each flattened input its name, its value if that is compiled in, and whether the program writes it."""
+    written = {base.name for node in program.graph.nodes if is_mutation(node) for base in view_chain(node.args[0])[-1:]}
+    written |= set(program.graph_signature.user_inputs_to_mutate.values())
     inputs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
-    return [arg.name if isinstance(arg, TensorArgument) else None for arg in inputs]
+    described: list[dict[str, Any]] = []
+    for arg in inputs:
+        if isinstance(arg, ConstantArgument):
+            is_plain = arg.value is None or isinstance(arg.value, (bool, int, float, str))
+            described.append({"name": arg.name, **({"value": arg.value} if is_plain else {})})
+        else:
+            described.append(
+                {"name": arg.name, "tensor": isinstance(arg, TensorArgument), "written": arg.name in written}
+            )
+    return described
+
+
+def _results_in_python(program: ExportedProgram) -> dict[str, Any]:
+    """By index, what the results are that are no tensors: "int", or [a constant].
+
+    Raises:
+        ValueError: one that Inductor does not know.
+    """
+    found: dict[str, Any] = {}
+    results = [spec.arg for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+    for index, result in enumerate(results):
+        if isinstance(result, ConstantArgument):
+            found[str(index)] = [result.value]
+        elif isinstance(result, SymIntArgument):
+            found[str(index)] = "int"
+        elif not isinstance(result, TensorArgument):
+            kind = "float" if isinstance(result, SymFloatArgument) else type(result).__name__
+            raise ValueError(
+                f"save: an AOTInductor package cannot return result {index}, a {kind} that depends on sizes: return it "
+                "as a tensor (torch.tensor), or save the program in another format"
+            )
+    return found
+
+
+@contextlib.contextmanager
+def _constants_left_out(program: ExportedProgram) -> Iterator[None]:
+    """The program with None for constants among its results, of which Inductor knows integers only."""
+    output, specs = program.graph.output_node(), program.graph_signature.output_specs
+    before = output.args, [spec.arg for spec in specs]
+    constants = {index for index, spec in enumerate(specs) if isinstance(spec.arg, ConstantArgument)}
+    output.args = (tuple(None if index in constants else value for index, value in enumerate(output.args[0])),)
+    for index in constants:
+        specs[index].arg = ConstantArgument(name="", value=None)
+    try:
+        yield
+    finally:
+        output.args = before[0]
+        for spec, arg in zip(specs, before[1], strict=True):
+            spec.arg = arg
 
 
 class _LoadedProgram(ExportedProgram):
@@ -401,12 +458,16 @@ def save(
             return
         from torch._inductor import aoti_compile_and_package
 
-        from .runtime._package import INPUTS
+        from .runtime._package import INPUTS, RESULTS
 
         program = _exact_at_small_sizes(_with_checks(program))
         configs = dict(inductor_configs or {})
-        metadata = {**configs.get("aot_inductor.metadata", {}), INPUTS: json.dumps(_input_names(program))}
-        with _safe_inputs_required(program):
+        metadata = {
+            **configs.get("aot_inductor.metadata", {}),
+            INPUTS: json.dumps(_described_inputs(program)),
+            RESULTS: json.dumps(_results_in_python(program)),
+        }
+        with _safe_inputs_required(program), _constants_left_out(program):
             aoti_compile_and_package(
                 program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}
             )

@@ -141,7 +141,14 @@ def test_arguments(output_format: str, name: str, tmp_path: Path) -> None:
 
 class Keywords(nn.Module):
     def forward(
-        self, x: torch.Tensor, scale: Any = None, *, flag: bool = True, mode: str = "relu", count: int = 2, y: Any = None
+        self,
+        x: torch.Tensor,
+        scale: Any = None,
+        *,
+        flag: bool = True,
+        mode: str = "relu",
+        count: int = 2,
+        y: Any = None,
     ) -> Any:
         z = torch.sin(x) * (2.0 if scale is None else scale) + count
         z = z.clamp(-1, 1) if flag else z
@@ -160,7 +167,7 @@ KEYWORDS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["engines", "uncompiled"])
 @pytest.mark.parametrize("output_format", ["module", *FORMATS])
-@pytest.mark.parametrize("keywords", KEYWORDS, ids=lambda keywords: ",".join(keywords))
+@pytest.mark.parametrize("keywords", KEYWORDS, ids=",".join)
 def test_keywords(keywords: dict[str, Any], output_format: str, compiled: bool, tmp_path: Path) -> None:
     """Values that are compiled in are given as in eager, in any order; other values are errors."""
     model, x = Keywords().eval(), torch.rand(2, 4)
@@ -434,3 +441,75 @@ def test_a_foreign_graph_module_is_not_run_on_the_callers_state(tmp_path: Path) 
     assert torch.equal(torch_tensorrt.load(tmp_path / "m.ts")(x), torch.full((2,), 3.0))
     with pytest.raises(ValueError, match="does not know its inputs; pass arg_inputs"):
         torch_tensorrt.save(module, tmp_path / "m.ts", output_format="torchscript")
+
+
+class Conventional(nn.Module):
+    """Arguments and results of all kinds."""
+
+    def forward(self, x: torch.Tensor, parts: Any, *, scale: float = 2.0, flag: bool = True, y: Any = None) -> Any:
+        z = torch.relu(x) * scale
+        return {
+            "z": z,
+            "parts": [parts["a"] * 2, (parts["b"][0] - 1, parts["b"][1].t() + 1)],
+            "constants": (3, 0.5, True, None, "text"),
+            "rows": (x.shape[0], x.shape[0] * 2 + 1),
+            "y": z if y is None or not flag else y + 1,
+            "cumulative": torch.cummax(x, 1).values,
+        }
+
+
+def test_arguments_and_results_of_a_package(tmp_path: Path) -> None:
+    model, width = Conventional().eval(), 4
+    dims = {
+        "x": {0: Dim("rows", min=0, max=8)},
+        "parts": {"a": None, "b": [None, None]},
+        "scale": None,
+        "flag": None,
+        "y": None,
+    }
+    parts = {"a": torch.rand(2), "b": [torch.rand(2), torch.rand(2, 3)]}
+    keywords = {"flag": False, "scale": 0.5, "y": torch.rand(2)}
+    program = torch.export.export(model, (torch.rand(3, width), parts), keywords, dynamic_shapes=dims)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    run = in_form(module, "aot_inductor", tmp_path)
+    strided = {"b": [torch.rand(4)[::2], torch.rand(3, 2).t()], "a": torch.rand(1).expand(2)}
+    with torch.no_grad():
+        for given in (parts, dict(reversed(parts.items())), strided):
+            for x in (torch.rand(3, width), torch.rand(0, width), torch.rand(width, 1).t(), torch.rand(width, 8).t()):
+                for named in (keywords, dict(reversed(keywords.items()))):
+                    actual, expected = run(x, given, **named), model(x, given, **named)
+                    assert_same(actual.pop("constants")[:3], expected.pop("constants")[:3])
+                    assert actual.pop("rows") == expected.pop("rows")
+                    assert_same(actual, expected)
+    assert run(x, parts, **keywords)["constants"] == (3, 0.5, True, None, "text")
+    for named, message in (
+        ({"flag": True}, "compiled for the value False"),
+        ({"scale": 2.0}, "compiled for the value 0.5"),
+        ({"y": None}, "input 'y'.*expected a tensor"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            run(x, parts, **{**keywords, **named})
+    for wrong, message in (
+        ({"a": parts["a"]}, r"the keys \['a', 'b'\]"),
+        ({"a": parts["a"], "c": parts["b"]}, r"the keys \['a', 'b'\]"),
+        ({"a": parts["a"], "b": parts["b"][:1]}, "a list of 2 elements"),
+        ({"a": parts["a"], "b": tuple(parts["b"])}, "a list of 2 elements, got a tuple"),
+        ([parts["a"], parts["b"]], "a dict with the keys"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            run(x, wrong, **keywords)
+    with pytest.raises(ValueError, match=r"expected .*'y'"):
+        run(x, parts, flag=False, scale=0.5)
+    with pytest.raises(TypeError, match="expected 5 inputs"):
+        run(x, **keywords)
+
+
+def test_a_package_that_would_return_a_float_of_sizes(tmp_path: Path) -> None:
+    class Ratio(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return torch.relu(x) * 2, x.shape[0] / 2
+
+    program = torch.export.export(Ratio(), (torch.rand(4, 2),), dynamic_shapes=({0: Dim("rows", max=8)},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    with pytest.raises(ValueError, match="result 1, a float that depends on sizes"):
+        torch_tensorrt.save(module, tmp_path / "m.pt2", output_format="aot_inductor")
