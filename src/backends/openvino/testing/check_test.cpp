@@ -105,18 +105,32 @@ TEST(OpenVinoCheck, BFloat16) {
   EXPECT_EQ(refused(DataType::kFloat32, cast(DataType::kBFloat16)), std::nullopt);
 }
 
-TEST(OpenVinoCheck, InfiniteConstants) {
-  const auto times = [](double number) {
-    return [=](Network& net, ValueId x) {
-      const network::Value& value = net.value(x);
-      const ValueId factor = net.add_scalar(value.dtype, number, value.dims.size());
-      net.add_elementwise(x, factor, network::ElementWiseOperation::kProd);
+TEST(OpenVinoCheck, ConstantsThatAreNotFinite) {
+  for (const DataType dtype : {DataType::kFloat32, DataType::kFloat16, DataType::kBFloat16}) {
+    const auto times = [](double number) {
+      return [=](Network& net, ValueId x) {
+        const network::Value& value = net.value(x);
+        const ValueId factor = net.add_scalar(value.dtype, number, value.dims.size());
+        net.add_elementwise(x, factor, network::ElementWiseOperation::kProd);
+      };
     };
-  };
-  EXPECT_EQ(refused(DataType::kBFloat16, times(-INFINITY)), Reason::kDataType);
-  EXPECT_EQ(refused(DataType::kBFloat16, times(3e38)), std::nullopt);
-  EXPECT_EQ(refused(DataType::kFloat16, times(INFINITY)), std::nullopt);
-  EXPECT_EQ(refused(DataType::kFloat32, times(INFINITY)), std::nullopt);
+    EXPECT_EQ(refused(dtype, times(INFINITY)), std::nullopt);
+    // A layer that loses them, of a constant.
+    const auto normalize = [](double number) {
+      return [=](Network& net, ValueId x) {
+        const Dims dims{Expr(2), Expr(3)};
+        const ValueId constant = net.add_broadcast(net.add_scalar(net.value(x).dtype, number, 2), dims);
+        network::Normalization op;
+        op.kind = network::NormalizationKind::kLayer;
+        op.axes = {1};
+        net.add_layer(op, {constant});
+      };
+    };
+    for (const double number : {double{INFINITY}, -double{INFINITY}, double{NAN}}) {
+      EXPECT_EQ(refused(dtype, normalize(number)), Reason::kBackend);
+    }
+    EXPECT_EQ(refused(dtype, normalize(1e4)), std::nullopt);
+  }
 }
 
 TEST(OpenVinoCheck, Attributes) {
