@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.export import Dim
+from torch.nn import functional as F
 
 from .harness import ON_GPU, check, check_refused, compile_function, there
 
@@ -99,6 +103,47 @@ def test_to_bool(source: torch.dtype) -> None:
     x = torch.tensor(values).to(source)
     compile_function(lambda x: x.flip(0).to(torch.bool), x).check(x)
     compile_function(lambda x: torch.where(x.bool(), 1.0, 2.0), x).check(x)
+
+
+# What shows that a cast rounded, or overflowed: behind each the answer is another one otherwise.
+READERS: dict[str, Callable[[Tensor], Any]] = {
+    "alone": lambda h: h,
+    "float": lambda h: h.float(),
+    "log_softmax": lambda h: h.log_softmax(-1),
+    "softmax": lambda h: h.softmax(-1),
+    "sort": lambda h: h.sort(dim=-1, stable=True),
+    "argmax": lambda h: h.argmax(-1),
+    "equal": lambda h: h == h.flip(-1),
+    "logical_and": lambda h: torch.logical_and(h, h.flip(-1)),
+    "isinf": torch.isinf,
+    "relu": torch.relu,
+    "clamp": lambda h: h.clamp(max=100),
+    "difference": lambda h: h - h,
+    "product": lambda h: h * 0,
+    "amax": lambda h: h.amax(-1),
+    "where": lambda h: torch.where(h > 1000, 1, 2),
+    "layer_norm": lambda h: F.layer_norm(h, (4,)),
+    "attention": lambda h: F.scaled_dot_product_attention(h[None, None], h[None, None], h[None, None]),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("path", ["float32 to half", "bfloat16 to half", "half by bfloat16", "integers to half"])
+def test_what_a_cast_to_half_rounds(path: str, reader: str) -> None:
+    numbers = [[1.73e19, 65519.0, -65520.0, 1.0], [1e-9, 6e-8, -2e-8, 0.1], [1 + 2.0**-11, 1 + 3 * 2.0**-11, 3e4, 1.0]]
+    x = torch.tensor(numbers)
+    cast: Callable[[Tensor], Tensor] = torch.Tensor.half
+    if path == "bfloat16 to half":
+        x = x.bfloat16()
+    elif path == "half by bfloat16":
+        cast = lambda x: x.bfloat16().half()  # noqa: E731
+    elif path == "integers to half":
+        x = torch.tensor([[2049, 2051, 65519, 65520], [-(2**31), 2**31 - 1, 4097, 4099], [0, 1, 2, 70000]]).int()
+    outcome = compile_function(lambda x: READERS[reader](cast(x)), x)
+    outcome.check(x, roundings=2)
+    usual = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.5, 0.1, -0.3, 7.0], [1.0, 1.0, 1.0, 2.0]]).to(x.dtype)
+    outcome.check(usual, roundings=2)
+    outcome.check(x, roundings=2)
 
 
 def test_fractions_are_cut_towards_zero() -> None:

@@ -11,7 +11,7 @@
 
 #include "backends/openvino/is_any.h"
 #include "backends/openvino/plugin_operation.h"
-#include "backends/openvino/round_to_bfloat16.h"
+#include "backends/openvino/round_to_half.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -427,6 +427,12 @@ Bounds BoundsOf::evaluate(const ov::Node& node) {
 
   // Functions of one number.
   if (is_any<RoundToBfloat16>(node)) return rising(x(), [](double value) { return value * (1 + 0x1p-8); });
+  if (is_any<RoundToFloat16>(node)) {
+    return rising(x(), [](double value) {
+      if (std::abs(value) >= 65520) return std::isinf(value) ? value : std::copysign(kOverflow, value);
+      return value + std::copysign(std::max(std::abs(value) * 0x1p-11, 0x1p-25), value);
+    });
+  }
   if (is_any<v0::Ceiling, v0::Floor, op::v5::Round>(node)) {
     return rising(x(), [](double value) { return std::isinf(value) ? value : value + std::copysign(1, value); });
   }

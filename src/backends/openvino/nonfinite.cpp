@@ -63,6 +63,14 @@ bool convolves(const ov::Node& node) {
       node);
 }
 
+// The mean of squares of differences from a mean: eager adds up variances in double precision.
+bool is_variance(const ov::Node& node) {
+  if (!is_any<v1::ReduceMean>(node)) return false;
+  const ov::Node& squares = *node.get_input_node_ptr(0);
+  return is_any<v1::Multiply>(squares) && squares.input_value(0) == squares.input_value(1) &&
+         is_any<v1::Subtract>(*squares.get_input_node_ptr(0));
+}
+
 // The operations whose operands are measured in each run where they may be NaN or infinite: they have no exact form (what
 // attention gives for NaN, and a convolution at its padding for such weights, is up to PyTorch's kernels), or one that takes
 // several times as long.
@@ -87,7 +95,7 @@ bool is_exact(const ov::Node& node, const BoundsOf& bounds) {
 
 // Whether overflow must be kept from the operation.
 bool is_sensitive(const ov::Node& node) {
-  return is_measured(node) ||
+  return is_measured(node) || is_variance(node) ||
          is_any<v0::Relu, v0::HardSigmoid, ov::op::v14::MaxPool, ov::op::v8::Softmax, v0::PRelu, v0::MatMul>(node);
 }
 
@@ -287,7 +295,12 @@ std::size_t make_exact(ov::Model& model, const BoundsOf::Known& inputs, bool ove
 BoundsOf::Known finite_inputs(const ov::Model& model) {
   BoundsOf::Known known;
   for (const auto& parameter : model.get_parameters()) {
-    if (parameter->get_element_type().is_real()) known[parameter->output(0)] = Bounds::within(Bounds::kLargest);
+    const ov::element::Type type = parameter->get_element_type();
+    if (type == ov::element::f16) {
+      known[parameter->output(0)] = Bounds::within(65504);
+    } else if (type.is_real()) {
+      known[parameter->output(0)] = Bounds::within(Bounds::kLargest);
+    }
   }
   return known;
 }
@@ -311,7 +324,7 @@ class Overflow {
   Guards guard() {
     Guards guards;
     guards.inputs.assign(model_.get_parameters().size(), std::numeric_limits<float>::infinity());
-    bounds_.compute({}, /*overflow=*/false);
+    bounds_.compute({}, /*overflow=*/true);
     if (next(0) == bounds_.order().size()) return guards;  // whatever the inputs hold
     bounds_.compute(known_, /*overflow=*/true);
     for (std::size_t i = next(0); i < bounds_.order().size(); i = next(i)) {

@@ -29,7 +29,6 @@ constexpr Interval kInt32{INT32_MIN, INT32_MAX};
 // remainder (a - floor(a / b) * b) was found exact to 2^23; one bit is kept as a margin.
 constexpr Interval kExactInFloat{-(1 << 24), 1 << 24};
 constexpr Interval kExactToDivide{-(1 << 22), 1 << 22};
-constexpr Interval kExactInFloat16{-2048, 2048};
 
 bool within(const Interval& inner, const Interval& outer) { return inner.min >= outer.min && inner.max <= outer.max; }
 
@@ -154,36 +153,11 @@ class Check {
     return std::nullopt;
   }
   Verdict check(const network::Cast& op) const {
-    if (op.to == DataType::kFloat16 && is_integral(dtype(0)) && !within(range(0), kExactInFloat16)) {
-      return refuse(Reason::kDataType, "the CPU plugin keeps float16 made of integers in float32, and values in ",
-                    text_of(range(0)), " may need rounding");
-    }
     if (op.to == DataType::kInt16 && is_integral(dtype(0)) && !within(range(0), network::range_of(op.to))) {
       return refuse(Reason::kDataType, "the CPU plugin keeps int16 in 32 bits, and values in ", text_of(range(0)),
                     " may need to wrap around");
     }
-    if (is_floating(op.to) && op.to != dtype(0) && dtype(0) == DataType::kFloat16 && is_rounded(0)) {
-      return refuse(Reason::kDataType, "the value was rounded to ", to_string(dtype(0)),
-                    " before; the CPU plugin keeps such values in float32 and forgets the rounding");
-    }
     return std::nullopt;
-  }
-  // Whether the operand is the result of a cast from a floating type that holds other numbers (of the two halves either
-  // has some that the other has not), maybe moved around since.
-  bool is_rounded(std::size_t index) const {
-    network::ValueId id = layer_.inputs[index];
-    for (const Layer* from = net_.producer(id); from != nullptr; from = net_.producer(id)) {
-      const bool moves_some = moves(*from) || std::holds_alternative<network::Gather>(from->op) ||
-                              std::holds_alternative<network::Concatenation>(from->op);
-      const bool casts = std::holds_alternative<network::Cast>(from->op);
-      if (!moves_some && !casts) return false;
-      id = from->inputs[0];
-      const DataType before = net_.value(id).dtype;
-      if (casts && before != net_.value(from->outputs[0]).dtype) {
-        return is_floating(before) && dtype(index) != DataType::kFloat32 && before != dtype(index);
-      }
-    }
-    return false;
   }
 
   // --- reductions and orderings

@@ -10,7 +10,7 @@
 
 #include "backends/openvino/builder/constant_operands.h"
 #include "backends/openvino/builder/lowering.h"
-#include "backends/openvino/round_to_bfloat16.h"
+#include "backends/openvino/round_to_half.h"
 #include "backends/openvino/stable_top_k.h"
 
 namespace torchtrt::openvino {
@@ -312,7 +312,13 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Cast& cast) 
   if (x.get_element_type() == element_type(cast.to)) return {x};
   if (cast.to == DataType::kBool) return {std::make_shared<op::NotEqual>(x, number(x, 0))};
   if (cast.to == DataType::kBFloat16) return {to_bfloat16(x)};
-  return {std::make_shared<op::Convert>(x, element_type(cast.to))};
+  if (cast.to == DataType::kFloat16) return {to_float16(x)};
+  const ov::element::Type to = element_type(cast.to);
+  if (x.get_element_type().is_real() && (to == ov::element::i8 || to == ov::element::u8)) {
+    // What does not fit wraps around in PyTorch, and in the plugin or not by what the conversion is one kernel with.
+    return {std::make_shared<op::Convert>(std::make_shared<op::Convert>(x, ov::element::i32), to)};
+  }
+  return {std::make_shared<op::Convert>(x, to)};
 }
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Reduce& reduce) {

@@ -24,7 +24,7 @@
 #include "backends/openvino/non_max_suppression.h"
 #include "backends/openvino/nonfinite.h"
 #include "backends/openvino/plugin_operation.h"
-#include "backends/openvino/round_to_bfloat16.h"
+#include "backends/openvino/round_to_half.h"
 #include "backends/openvino/stable_top_k.h"
 #include "base/classic_numbers.h"
 
@@ -42,6 +42,7 @@ ov::Core& core() {
       made->add_extension<NonMaxSuppression>();
       made->add_extension<PluginOperation>();
       made->add_extension<RoundToBfloat16>();
+      made->add_extension<RoundToFloat16>();
       made->add_extension<StableTopK>();
     } catch (const ov::Exception& error) {
       fail(ErrorCode::kNotFound,
