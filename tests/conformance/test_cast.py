@@ -146,6 +146,24 @@ def test_what_a_cast_to_half_rounds(path: str, reader: str) -> None:
     outcome.check(x, roundings=2)
 
 
+@pytest.mark.parametrize("target", [torch.uint8, torch.int8], ids=str)
+@pytest.mark.parametrize("source", FLOATING, ids=str)
+def test_floating_numbers_wrap_around(source: torch.dtype, target: torch.dtype) -> None:
+    """In front of whatever the conversion becomes one kernel with."""
+
+    def function(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        return (
+            x.to(target),
+            x.to(target).float() + y,
+            torch.fmax(x.to(target), y),
+            (x * 1).to(target).int(),
+            x.relu().to(target) * 2,
+        )
+
+    x = torch.tensor([-5244.0, 16024.0, 17904.0, 852.0, 300.0, -1.0, -129.0, 127.5, 255.0, 256.0]).to(source)
+    compile_function(function, x, torch.ones(10)).check(x, torch.ones(10))
+
+
 def test_fractions_are_cut_towards_zero() -> None:
     x = torch.tensor([-2.9, -1.5, -0.9, -0.1, 0.1, 0.9, 1.5, 2.9, 1e6 + 0.5, -(2.0**30)])
     for target in (torch.int32, torch.int64):
