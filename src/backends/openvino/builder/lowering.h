@@ -65,6 +65,7 @@ class Lowering {
   std::vector<Output> lower(const network::Layer& layer, const network::NonMaxSuppression& op);
 
   /// kEqual, kGreater or kLess of the layer's operands.
+  [[nodiscard]] Output own_bound(const network::Layer& layer, std::size_t index) const;
   [[nodiscard]] Output compare(const network::Layer& layer, network::ElementWiseOperation operation) const;
   /// kMax or kMin along axes.
   static Output extreme(const Output& x, const network::Reduce& reduce);

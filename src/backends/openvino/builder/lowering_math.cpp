@@ -235,6 +235,14 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Unary& opera
   fail(ErrorCode::kInternal, "no such unary operation");
 }
 
+// An operand of an integer maximum or minimum. Of the two with a constant each OpenVINO (2026.4.1) makes one Clamp, whose
+// bounds are float32: a constant that is not exact there is hidden from it.
+ov::Output<ov::Node> Lowering::own_bound(const Layer& layer, std::size_t index) const {
+  const Output x = operand(layer, index);
+  const bool is_constant = dynamic_cast<const op::Constant*>(x.get_node()) != nullptr;
+  return is_constant && !is_exact_in_float(value_of(layer, index).range) ? copied(x)->output(0) : x;
+}
+
 ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise& operation) {
   Output a = operand(layer, 0);
   Output b = operand(layer, 1);
@@ -249,11 +257,11 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise&
       break;
     case kPow: return binary<op::Power>(a, b);
     case kMax:
-      if (!type.is_real()) return binary<op::Maximum>(a, b);
+      if (!type.is_real()) return binary<op::Maximum>(own_bound(layer, 0), own_bound(layer, 1));
       if (never_nan(a)) std::swap(a, b);
       return {larger(a, b, !never_nan(b))};
     case kMin:
-      if (!type.is_real()) return binary<op::Minimum>(a, b);
+      if (!type.is_real()) return binary<op::Minimum>(own_bound(layer, 0), own_bound(layer, 1));
       if (never_nan(a)) std::swap(a, b);
       return {smaller(a, b, !never_nan(b))};
     case kEqual:
