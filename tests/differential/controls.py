@@ -4,14 +4,16 @@
     python -m differential.controls [NAME...]             # in tests/: the faults are found, and only with them
     python -m differential.controls NAME --search 200     # which of the first 200 programs finds it
 
-The fault goes into a copy of the committed tree in build/differential/control, where the library that it concerns is
+The fault goes into a copy of the committed tree in build/differential/control, where the libraries that it concerns are
 built; the other libraries are those of build/lib.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ LIBRARIES = {
     "src/torch/": "torchtrt_runtime",
     "src/runtime/": "torchtrt_runtime",
 }
+CHUNK = 20
+"""So many programs at a time, in a search for the first that finds the fault."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +52,107 @@ class Control:
 
 CONTROLS = (
     Control(
+        "packed-weights",
+        "line 1: one packed copy of a weight that products read in two layouts",
+        "src/backends/openvino/executor/engine.cpp",
+        "  separate_packed_weights(*model);\n",
+        "",
+        only=r"\{0\} @ \{1\}|linear|matmul",
+        seed=0,
+        index=5,
+    ),
+    Control(
+        "integers-compared",
+        "line 2: comparisons of int32, and what where and clamp choose by them, in float32",
+        "src/backends/openvino/builder/lowering_math.cpp",
+        "  const bool wide = a.get_element_type().is_integral_number() && a.get_element_type().size() >= 4;",
+        "  const bool wide = false;",
+        only=r"[<>=]=? \{|torch\.(eq|ne|lt|gt|le|ge)",
+        seed=0,
+        index=38,
+    ),
+    Control(
+        "special-inputs",
+        "lines 3 and 4: inputs that hold NaN or infinities, or are so large that something inside overflows",
+        "src/backends/openvino/executor/context.cpp",
+        "    if (std::isinf(limits[i])) continue;",
+        "    if (limits[i] > 0) continue;",
+        only=r"relu|softmax|clamp|max|gelu|pool",
+        seed=0,
+        index=7,
+    ),
+    Control(
+        "ties",
+        "line 4: indices of equal elements in the order of another algorithm",
+        "src/backends/openvino/builder/lowering_math.cpp",
+        "    const auto ties = static_cast<StableTopK::Ties>(topk.ties);",
+        "    const auto ties = StableTopK::Ties::kLowerIndex;",
+        only=r"topk|sort",
+        seed=0,
+        index=2,
+    ),
+    Control(
+        "saving-runs-the-model",
+        "line 5: saving as TorchScript runs the module",
+        "py/torch_tensorrt/_save.py",
+        "        if isinstance(module, CompiledModule):\n            return script_program(module)",
+        "        if isinstance(module, CompiledModule):\n            module(*(_known_inputs(module) or [()])[0])\n"
+        "            return script_program(module)",
+        only=r"^\{0\}\.\w+_\(",
+        seed=0,
+        index=1,
+        ways="torchscript",
+    ),
+    Control(
+        "written-inputs",
+        "line 6: inputs with strides, written by a package that takes them for contiguous",
+        "py/torch_tensorrt/dynamo/_assemble.py",
+        "item for node in self.program.module.graph.nodes if is_mutation(node) for item in node.all_input_nodes",
+        "item for node in () for item in node.all_input_nodes",
+        only=r"^\{0\}\.\w+_\(",
+        seed=0,
+        index=112,
+        ways="aot_inductor",
+    ),
+    Control(
         "index-add",
-        "index_add and index_copy taken apart, so that they take negative indices",
+        "line 7: index_add and index_copy taken apart, so that they take negative indices",
         "py/torch_tensorrt/dynamo/_decompositions.py",
         "    for whole in _WHOLE:",
         "    for whole in ():",
         only=r"index_add|index_copy",
         seed=0,
+        index=41,
+    ),
+    Control(
+        "indices",
+        "line 7: computed indices without a guard",
+        "src/converters/indices.cpp",
+        "  net.add_guard(outside);",
+        "",
+        only=r"index_select|embedding|gather|scatter|\[\{1\}\]",
+        seed=0,
         index=12,
     ),
     Control(
         "views-of-inputs",
-        "results that share memory in eager, from an engine",
+        "line 7b: results that share memory in eager, from an engine",
         "py/torch_tensorrt/dynamo/_partition.py",
         "        if outside or sharing[base] > 1:",
         "        if False:",
         only=r"view|expand|\.t\(\)|transpose|reshape",
         seed=0,
         index=1,
+    ),
+    Control(
+        "gradients",
+        "line 7c: results without a gradient, in silence",
+        "src/torch/registration.cpp",
+        "  if (torch::autograd::compute_requires_grad(inputs)) {",
+        "  if (false) {",
+        only=r"relu|\{0\} @ \{1\}",
+        seed=0,
+        index=0,
     ),
     Control(
         "small-sizes",
@@ -109,9 +196,12 @@ def build(control: Control) -> Path:
                 subprocess.run(["cmake", "--preset", "release"], cwd=TREE, check=True, stdout=subprocess.DEVNULL)
             subprocess.run(["cmake", "--build", "build", "--target", library], cwd=TREE, check=True)
             libraries[f"lib{library}.so"] = TREE / "build" / "lib" / f"lib{library}.so"
-    for name, path in libraries.items():
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(path)
+    for name, path in libraries.items():  # copies: libraries look for one another beside their real place
+        if path.is_dir():
+            shutil.copytree(path, folder / name, dirs_exist_ok=True)
+        elif not (folder / name).exists() or path.stat().st_mtime != (folder / name).stat().st_mtime:
+            (folder / name).unlink(missing_ok=True)
+            shutil.copy2(path, folder / name)
     return folder
 
 
@@ -132,6 +222,21 @@ def finds(control: Control, tree: Path, libraries: Path, index: int) -> str:
     return "" if done.returncode == 0 and last == "# nothing found" else last
 
 
+def search(control: Control, libraries: Path, count: int) -> str:
+    """The first program that shows the fault, and nothing without it."""
+    journal = TREE / f"{control.name}.jsonl"
+    for start in range(0, count, CHUNK):
+        journal.unlink(missing_ok=True)
+        arguments = ["--start", str(start), "--count", str(CHUNK), "--shrink-seconds", "0", "--journal", str(journal)]
+        machine(control, TREE, libraries, *arguments)
+        entry = json.loads(journal.read_text())
+        again = [find for finds in entry["repeated"].values() for find in finds]
+        for index in sorted(find["index"] for find in (*entry["finds"], *again)):
+            if finds(control, TREE, libraries, index) and not finds(control, CHECKOUT, libraries_built(), index):
+                return f"found at {index}"
+    return f"not found by the first {count}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
@@ -143,18 +248,7 @@ def main() -> int:
         put_in(control)
         libraries = build(control)
         if given.search:
-            journal = TREE / f"{control.name}.jsonl"
-            arguments = [
-                "--start",
-                "0",
-                "--count",
-                str(given.search),
-                "--shrink-seconds",
-                "0",
-                "--journal",
-                str(journal),
-            ]
-            print(machine(control, TREE, libraries, *arguments).stdout)
+            print(f"{control.name}: {search(control, libraries, given.search)}", flush=True)
             continue
         with_fault = finds(control, TREE, libraries, control.index)
         without = finds(control, CHECKOUT, libraries_built(), control.index)
