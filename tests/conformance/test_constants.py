@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 from torch.export import Dim
 from torch.nn import functional as F
 
-from .harness import FLOATS, check, compile_function, on_the_cpu_only
+from .harness import FLOATS, check, compile_function, on_the_cpu_only, there
 
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 1e-35, -3e-35, 1e-20, 49.0, 7.3, -1e8, 1e8 + 8, 3e-5, 2e30, 3e38, -3e38, 1e-40]
 CHAINS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -173,3 +174,43 @@ def test_subnormal_constants(dtype: torch.dtype, number: bool) -> None:
         small = [t[t.isfinite()].float() * 2.0**64 for t in (outcome.answer(x), function(x)) if torch.is_tensor(t)]
         if small:
             torch.testing.assert_close(*small, rtol=torch.finfo(dtype).eps, atol=2.0**-84)
+
+
+OF_ONE: dict[str, Callable[[Tensor], Tensor]] = {
+    "abs": torch.abs,
+    "neg_abs": lambda v: (-v).abs(),
+    "abs_of_a_view": lambda v: v.view(2, 3).t().abs(),
+    "neg": torch.neg,
+    "sign": torch.sign,
+    "floor": torch.floor,
+    "relu": torch.relu,
+    "clamp": lambda v: v.clamp(-1, 1),
+    "exp": torch.exp,
+    "tanh": torch.tanh,
+    "root_of_square": lambda v: (v * v).sqrt(),
+    "logsigmoid": torch.nn.functional.logsigmoid,
+    "softplus": torch.nn.functional.softplus,
+    "l1_norm": lambda v: v.norm(1, dim=0),
+    "amax": lambda v: v.amax(0),
+    "argmax": lambda v: v.argmax(0),
+    "positive": lambda v: v > 0,
+    "cumsum": lambda v: v.cumsum(0),
+}
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.int32, torch.int64], ids=str
+)
+def test_functions_of_converted_constants(dtype: torch.dtype) -> None:
+    """OpenVINO leaves out the absolute value of a constant behind a conversion, whatever its signs."""
+    w = there(torch.tensor([0.0, 1.5, -1.5, 2.0, -100.0, -0.0]).to(dtype))
+    x = there(torch.randn(6))
+
+    def function(x: Tensor) -> list[Tensor]:
+        alone = [f(w.float()) for f in OF_ONE.values()]
+        joined = [f(torch.cat([w.float(), x])) for name, f in OF_ONE.items() if name != "abs_of_a_view"]
+        return [*alone, *joined, x + 1]
+
+    outcome = compile_function(function, x)
+    for _ in range(2):
+        outcome.check(x)

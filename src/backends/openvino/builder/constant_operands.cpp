@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include <openvino/opsets/opset14.hpp>
@@ -26,6 +27,20 @@ bool is_folded(const Output& value, int steps = 8) {
   const ov::OutputVector operands = node.input_values();
   return std::all_of(operands.begin(), operands.end(),
                      [steps](const Output& operand) { return is_folded(operand, steps - 1); });
+}
+
+// Whether the plugin knows bounds of its elements before a run: of what depends on constants only, and of the part of a
+// concatenation that does.
+bool has_known_bounds(const Output& value, std::unordered_map<const ov::Node*, bool>& known) {
+  const ov::Node& node = *value.get_node();
+  if (const auto found = known.find(&node); found != known.end()) return found->second;
+  const ov::OutputVector operands = node.input_values();
+  const auto ask = [&](const Output& operand) { return has_known_bounds(operand, known); };
+  const bool result = is_any<op::Constant, op::ShapeOf>(node)      ? true
+                      : is_any<op::Roll>(node) || operands.empty() ? false
+                      : is_any<op::Concat>(node)                   ? std::any_of(operands.begin(), operands.end(), ask)
+                                                                   : std::all_of(operands.begin(), operands.end(), ask);
+  return known[&node] = result;
 }
 
 // Through what the plugin moves constants across.
@@ -87,6 +102,11 @@ Output as_factor(const Output& operand, const Output& other) {
   if (!is_usual(operand)) return copied(operand);
   const ov::Node& before = *moved_from(other).get_node();
   return chained(before) && !is_rounded_sum(other) ? copied(operand) : operand;
+}
+
+Output magnitude(const Output& x) {
+  std::unordered_map<const ov::Node*, bool> known;
+  return std::make_shared<op::Abs>(has_known_bounds(x, known) ? Output(copied(x)) : x);
 }
 
 Output quotient(const Output& a, const Output& b) {

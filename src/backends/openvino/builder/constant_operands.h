@@ -17,6 +17,10 @@ ov::Output<ov::Node> as_term(const ov::Output<ov::Node>& operand, const ov::Outp
 /// Of a multiplication.
 ov::Output<ov::Node> as_factor(const ov::Output<ov::Node>& operand, const ov::Output<ov::Node>& other);
 
+/// |x|. The plugin (2026.4.1) leaves it out where it knows that no element is negative, and of a constant that was
+/// converted it knows that of negative ones too: such an operand is hidden from it.
+ov::Output<ov::Node> magnitude(const ov::Output<ov::Node>& x);
+
 /// a / b. By a constant it is a product where that is as exact: by powers of two, and behind a convolution, a product or a
 /// normalization.
 ov::Output<ov::Node> quotient(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b);

@@ -207,7 +207,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Unary& opera
     case kLog: return unary<op::Log>(x);
     case kSqrt: return unary<op::Sqrt>(x);
     case kRecip: return {std::make_shared<op::Divide>(number(x, 1), x)};
-    case kAbs: return unary<op::Abs>(x);
+    case kAbs: return {magnitude(x)};
     case kNeg: return unary<op::Negative>(x);
     case kSin: return unary<op::Sin>(x);
     case kCos: return unary<op::Cos>(x);
