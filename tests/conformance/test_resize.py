@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch.export import Dim
 
-from .harness import FLOATS, check, check_refused
+from .harness import FLOATS, assert_same, check, check_refused, compile_function
 
 MODES = [("nearest", None), ("bilinear", False), ("bilinear", True), ("bicubic", False), ("bicubic", True)]
 SIZES = [(10, 14), (5, 7), (3, 4), (13, 9), (1, 1), (15, 21), (11, 7), (2, 28)]
@@ -73,3 +73,22 @@ def test_what_stays_in_pytorch() -> None:
     check_refused(lambda x: F.interpolate(x, scale_factor=1 / 3, mode="bilinear"), x, reason="ATTRIBUTE")
     sizes = ({2: Dim("h", min=3, max=12)},)
     check_refused(lambda x: F.interpolate(x, scale_factor=3), x, dynamic=sizes, reason="DYNAMIC_SHAPE")
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact"])
+@pytest.mark.parametrize("wanted", [{"scale_factor": 2.0}, {"size": 4}], ids=["scaled", "sized"])
+def test_nothing_to_resize(mode: str, wanted: dict[str, Any]) -> None:
+    """A size that is 0 at run time is eager's error, and other sizes go on."""
+    rank = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}.get(mode, 2)
+    x = torch.randn(2, 3, *([5] * rank))
+    dynamic = ({2 + rank - 1: Dim("s", min=0, max=16)},)
+    outcome = compile_function(lambda x: F.interpolate(x * 2, mode=mode, **wanted), x, dynamic=dynamic)
+    for size in (5, 0, 3, 1):
+        y = torch.randn(2, 3, *([5] * (rank - 1)), size)
+        try:
+            expected: Any = outcome.reference(y)
+        except RuntimeError:
+            with pytest.raises(RuntimeError):
+                outcome.answer(y)
+        else:
+            assert_same(outcome.answer(y), expected)
