@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.export import Dim
 
 from tests.conformance.harness import FLOATS, INTEGERS, check, check_refused, compile_function
+from torch_tensorrt._engine import engines_of
 
 NAN, INF = float("nan"), float("inf")
 
@@ -120,6 +121,27 @@ def test_given_dtype(dtype: torch.dtype, target: torch.dtype) -> None:
     if target.is_floating_point:
         compile_function(lambda x: x.mean(1, dtype=target), x).check(x)
         compile_function(lambda x: x.softmax(1, dtype=target), x).check(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("correction", [0, 1])
+@pytest.mark.parametrize("dims", [0, (0, 1), (1, 2)], ids=str)
+def test_variances_of_large_numbers(dims: int | tuple[int, ...], correction: int, dtype: torch.dtype) -> None:
+    """PyTorch adds squares up in double: the deviation of 1e34 is 1e34, and a variance of 2e38 is no infinity."""
+
+    def function(x: Tensor) -> tuple[Tensor, ...]:
+        keywords: dict[str, Any] = {"dim": dims, "correction": correction}
+        return torch.std(x, **keywords), torch.var(x, **keywords)
+
+    x = values(torch.float32, 3, 4, 5).to(dtype)
+    outcome = check(function, x)
+    assert not sum(sum(engine.exact_calls()) for engine in engines_of(outcome.module))
+    for scale in (1e18, 1.3e19, 1e25, 1e34, 1e38):
+        outcome.check((x.float() * scale).clamp(-3e38, 3e38).to(dtype))
+    for special in (INF, NAN, -INF):
+        y = x.clone()
+        y[1, 1, 1] = special
+        outcome.check(y)
 
 
 def test_half_precision_sums_are_accumulated_wide() -> None:
