@@ -370,3 +370,61 @@ def test_a_sum_never_writes_a_constant(name: str, scale: float) -> None:
     with torch.no_grad():
         for x in (*inputs, inputs[0]):
             torch.testing.assert_close(run(x), eager(x), rtol=1e-4, atol=1e-5)
+
+
+def _relu(x: torch.Tensor) -> torch.Tensor:
+    return x.relu()
+
+
+def _sorted(x: torch.Tensor) -> torch.Tensor:
+    return x.sort(dim=-1).values
+
+
+def _in_pytorch(x: torch.Tensor) -> torch.Tensor:
+    return torch.mode(x.view(1, -1, 4).expand(3, -1, 4), 0).values
+
+
+class WritesWhatItReturns(nn.Module):
+    """Writes one value into two buffers and returns it, or only one of that."""
+
+    def __init__(self, value: Callable[[torch.Tensor], torch.Tensor], writes: int, returns: str) -> None:
+        super().__init__()
+        self.value, self.writes, self.returns = value, writes, returns
+        self.register_buffer("a", torch.zeros(2, 4))
+        self.register_buffer("b", torch.zeros(2, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        value = self.value(x)
+        self.a.copy_(value)
+        if self.writes == 2:
+            self.b.copy_(value)
+        if self.writes == 3:
+            self.b.copy_(self.a)
+        found = {"value": value, "both": (value, value + 1), "another": value + 1, "buffer": self.a}
+        return found[self.returns]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("returns", ["value", "both", "another", "buffer"])
+@pytest.mark.parametrize("writes", [1, 2, 3])
+@pytest.mark.parametrize("value", [_relu, _sorted, _in_pytorch, nn.Identity()], ids=["relu", "sort", "mode", "input"])
+def test_a_value_that_is_written_and_returned(
+    value: Callable[[torch.Tensor], torch.Tensor], writes: int, returns: str, form: str, tmp_path: Path
+) -> None:
+    """It is no buffer, unless eager returns the buffer; and several buffers may get one value."""
+    x = torch.tensor([[3.0, -1.0, 2.0, -0.5], [1.0, -4.0, 2.0, 0.5]])
+    eager = WritesWhatItReturns(value, writes, returns)
+    program = torch.export.export(WritesWhatItReturns(value, writes, returns), (x,), strict=False)
+    compiled = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), form, tmp_path)
+    for factor in (1.0, 2.0):
+        given, own = x * factor, x * factor
+        expected, actual = eager(given), compiled(own)
+        first, ours = (results[0] if isinstance(results, (tuple, list)) else results for results in (expected, actual))
+        torch.testing.assert_close(ours, first, rtol=0, atol=0)
+        first.fill_(7)
+        ours.fill_(7)
+        buffers = dict(compiled.named_buffers())
+        for name, buffer in eager.named_buffers():
+            if name in buffers:
+                torch.testing.assert_close(buffers[name], buffer, rtol=0, atol=0, msg=name)
+        torch.testing.assert_close(own, given, rtol=0, atol=0)

@@ -19,7 +19,7 @@ from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose, long_recurrences
 from ._graph import Program, Ranges, UnreliableCaptureError
 from ._nodes import is_compute, is_size_node, value_of
-from ._shared_memory import with_written_buffers
+from ._shared_memory import with_values_of_their_own, with_written_buffers
 from ._small_sizes import Findings, examine, keep_whole, restore
 from ._symbols import size_expr, sizes
 from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
@@ -51,7 +51,7 @@ def lower_in_ranges(
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
-    program = with_written_buffers(program)
+    program = with_values_of_their_own(with_written_buffers(program))
     captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
     whole = {**long_recurrences(program), **captured.nodes}
     module, unreliable = _taken_apart(program, settings, ranges, whole)

@@ -17,6 +17,7 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind, InputS
 from ._graph import UnreliableCaptureError
 from ._nodes import copied, is_mutation, value_of, view_chain
 
+_COPY = torch.ops.aten.copy_.default
 _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
@@ -56,6 +57,38 @@ def with_written_buffers(program: ExportedProgram) -> ExportedProgram:
             graph.erase_node(copies[node])
             dropped.add(node.name)
     return _rebuilt(program, graph, dropped, constants)
+
+
+def with_values_of_their_own(program: ExportedProgram) -> ExportedProgram:
+    """The program with a copy of each value that it writes into a tensor and into another, or returns; the program
+    itself where there is none.
+
+    What is written becomes a result of a program that is taken apart, and PyTorch knows results by name: two tensors
+    cannot have one, and where it is returned too, PyTorch returns the tensor that was written, with which the caller
+    would share the model's state.
+    """
+    taken = set(program.graph.output_node().all_input_nodes)
+    shared: list[fx.Node] = []
+    for node in program.graph.find_nodes(op="call_function", target=_COPY):
+        source = node.args[1]
+        while isinstance(source, fx.Node) and source.target is _COPY:
+            source = source.args[1]  # which is what was written there
+        if isinstance(source, fx.Node):
+            if source in taken:
+                shared.append(node)
+            taken.add(source)
+    if not shared:
+        return program
+    graph, copies = copied(program.graph)
+    for node in shared:
+        write = copies[node]
+        source = write.args[1]
+        assert isinstance(source, fx.Node)
+        with graph.inserting_before(write):
+            own = graph.call_function(torch.ops.aten.clone.default, (source,))
+        own.meta = dict(source.meta)
+        write.update_arg(1, own)
+    return _rebuilt(program, graph, set(), set())
 
 
 def _groups(program: ExportedProgram, written: set[str]) -> list[dict[fx.Node, torch.Tensor]]:
