@@ -400,12 +400,20 @@ class WritesWhatItReturns(nn.Module):
             self.b.copy_(value)
         if self.writes == 3:
             self.b.copy_(self.a)
-        found = {"value": value, "both": (value, value + 1), "another": value + 1, "buffer": self.a}
+        found = {
+            "value": value,
+            "view": value.view_as(value),
+            "alias": torch.positive(value.detach()),
+            "part": value[:, :2],
+            "both": (value, value + 1),
+            "another": value + 1,
+            "buffer": self.a,
+        }
         return found[self.returns]
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("returns", ["value", "both", "another", "buffer"])
+@pytest.mark.parametrize("returns", ["value", "view", "alias", "part", "both", "another", "buffer"])
 @pytest.mark.parametrize("writes", [1, 2, 3])
 @pytest.mark.parametrize("value", [_relu, _sorted, _in_pytorch, nn.Identity()], ids=["relu", "sort", "mode", "input"])
 def test_a_value_that_is_written_and_returned(

@@ -67,16 +67,17 @@ def with_values_of_their_own(program: ExportedProgram) -> ExportedProgram:
     cannot have one, and where it is returned too, PyTorch returns the tensor that was written, with which the caller
     would share the model's state.
     """
-    taken = set(program.graph.output_node().all_input_nodes)
+    taken = {view_chain(node)[-1] for node in program.graph.output_node().all_input_nodes}
     shared: list[fx.Node] = []
     for node in program.graph.find_nodes(op="call_function", target=_COPY):
         source = node.args[1]
         while isinstance(source, fx.Node) and source.target is _COPY:
             source = source.args[1]  # which is what was written there
         if isinstance(source, fx.Node):
-            if source in taken:
+            owner = view_chain(source)[-1]  # a view of all of it is the value itself once it is taken apart
+            if owner in taken:
                 shared.append(node)
-            taken.add(source)
+            taken.add(owner)
     if not shared:
         return program
     graph, copies = copied(program.graph)
