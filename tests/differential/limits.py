@@ -18,15 +18,27 @@ from typing import Any
 import torch
 
 from .oracle import Find
-from .program import Fill, Input, Program, Step, constant_tensors, input_tensors, run_steps
+from .program import Dim, Fill, Input, Program, Step, constant_tensors, input_tensors, run_steps
 
-_WRITES = r"^\{0\}(\.\w+_\(|.* [-+*/]?= )"
+_WRITES = r"^\{0\}(\[[^]]*\])?(\.\w+_\(|.* [-+*/]?= )"
 """A step that writes its first operand."""
 
 
-def _shows(inputs: list[Input], steps: list[Step], outputs: list[str], calls: Sequence[int] = (0,)) -> str:
+def _shows(
+    inputs: list[Input],
+    steps: list[Step],
+    outputs: list[str],
+    calls: Sequence[int] = (0,),
+    dims: dict[str, Dim] | None = None,
+) -> str:
     """A program as JSON."""
-    return Program(inputs, [], steps, outputs, calls=list(calls)).to_json()
+    return Program(inputs, [], steps, outputs, dims or {}, list(calls)).to_json()
+
+
+def _shows_tiny(code: str, values: list[float]) -> str:
+    """The same, of one step on these numbers."""
+    tiny = Input("x0", "float32", [1, len(values)], fill=Fill("values", values=values))
+    return _shows([tiny], [Step(["v0"], code, ["x0"])], ["v0"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +94,7 @@ LIMITS: tuple[Limit, ...] = (
         ),
     ),
     Limit(
-        name="strided inputs of AOTInductor packages",
+        name="strided inputs that AOTInductor packages write",
         kind="error",
         code=r"",
         message=r"expected a contiguous tensor",
@@ -90,7 +102,59 @@ LIMITS: tuple[Limit, ...] = (
         documented='docs/semantics.md, "Not promised"',
         way="aot_inductor",
         shows=_shows(
-            [Input("x0", "float32", [2, 3], "transposed")], [Step(["v0"], "torch.igamma({0}, {0})", ["x0"])], ["v0"]
+            [Input("x0", "float32", [2, 3], "transposed")],
+            [Step(["v0"], "torch.igamma({0}, {0})", ["x0"]), Step([], "{0}.mul_(2)", ["x0"])],
+            ["v0"],
+        ),
+    ),
+    Limit(
+        name="batch norm in training over nothing",
+        kind="error",
+        code=r"batch_norm\(.*training=True",
+        message=r"input tensor must have at least one element",
+        reason="Taken apart, PyTorch's own operator refuses what the one that it was made of takes.",
+        documented='docs/semantics.md, "Not promised"',
+        shows=_shows(
+            [Input("x0", "float32", ["s0", 3, 4])],
+            [
+                Step(["v0"], "F.batch_norm({0}, None, None, training=True)", ["x0"]),
+                Step(["v1"], "{0} + 1", ["x0"]),
+            ],
+            ["v0", "v1"],
+            calls=[0, 1],
+            dims={"s0": Dim(0, 8, [4, 0])},
+        ),
+    ),
+    Limit(
+        name="deviations of tiny numbers",
+        kind="value",
+        code=r"torch\.(std|var)",
+        message=r"-?0\.0 instead of \S+e-(19|[23]\d|4\d)$",
+        reason="Squares of numbers below 1e-19 are none in float32; PyTorch adds them up in double precision.",
+        documented='docs/semantics.md, "Not promised"',
+        shows=_shows_tiny("torch.std({0}, dim=1)", [1e-30, -3e-30]),
+    ),
+    Limit(
+        name="functions near 0",
+        kind="value",
+        code=r"F\.(elu|celu|selu)|torch\.erf",
+        message=r"-?0\.0 instead of -?\S+e-(1\d|[23]\d|4\d)$",
+        reason="exp(x) - 1 and the polynomial of erf have absolute errors below 1e-7, and none that is relative.",
+        documented='docs/semantics.md, "Not promised"',
+        shows=_shows_tiny("F.elu({0})", [-1e-20, -2e-20]),
+    ),
+    Limit(
+        name="the sign of NaN",
+        kind="value",
+        code=r"torch\.(signbit|copysign)",
+        message=r"(True|False) instead of (True|False)$",
+        reason="What computes a NaN gives it a sign, and nothing says which.",
+        documented='docs/semantics.md, "Not promised"',
+        nonfinite=True,
+        shows=_shows(
+            [Input("x0", "float32", [4], fill=Fill("values", values=[-1.0, -2.0]))],
+            [Step(["v0"], "torch.log({0})", ["x0"]), Step(["v1"], "torch.signbit({0})", ["v0"])],
+            ["v1"],
         ),
     ),
     Limit(
