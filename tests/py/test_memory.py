@@ -340,6 +340,90 @@ def test_a_constant_alone_is_never_written(name: str, shape: tuple[int, ...]) ->
         torch.testing.assert_close(run(torch.full(shape, value))[0], eager(torch.full(shape, value))[0])
 
 
+# Conditions that depend on no input.
+CONDITIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "magnitude": lambda w: w.abs() > 2,
+    "is nan": lambda w: w.isnan(),
+    "not nan": lambda w: ~w.isnan(),
+    "sorted": lambda w: w.sort()[0] > 2,
+    "rounded": lambda w: w.bfloat16() == w,
+    "both": lambda w: (w.abs() > 2) & (w.sort()[0] > 0),
+    "element": lambda w: w.abs()[:1] > 1,
+}
+SELECTIONS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "two inputs": lambda chosen, w, x: torch.where(chosen, x, -x),
+    "zero": lambda chosen, w, x: torch.where(chosen, 0, x),
+    "else zero": lambda chosen, w, x: torch.where(chosen, x - 1, 0),
+    "sign": lambda chosen, w, x: torch.where(chosen, w - w.sign() * x, w * 0),
+    "masked fill": lambda chosen, w, x: x.masked_fill(chosen, 3),
+    "of booleans": lambda chosen, w, x: torch.where(chosen, x > 2, x < 1),
+    "and": lambda chosen, w, x: chosen & (x > 2),
+    "product": lambda chosen, w, x: chosen * x,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("kind", list(CONDITIONS))
+def test_constant_conditions_are_never_written(kind: str, dtype: torch.dtype) -> None:
+    """A selection writes in place over its condition, which is computed once where it depends on constants only."""
+
+    class Model(nn.Module):
+        w: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("w", torch.tensor([1.5, -1.0, 0.0, -2.5, 4.0, 2.0]).to(dtype))
+
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [function(CONDITIONS[kind](self.w), self.w, x) for function in SELECTIONS.values()]
+
+    x = torch.tensor([3.0, 2.0, 5.0, -1.0, 0.0, 2.0]).to(dtype)
+    eager = Model().eval()
+    run = torch_tensorrt.compile(eager, arg_inputs=[x], min_block_size=1)
+    for scale in (1, -2, 1, 3, 0):
+        for actual, expected in zip(run(x * scale), eager(x * scale), strict=True):
+            torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("name", list(SELECTIONS))
+@pytest.mark.parametrize("kind", list(CONDITIONS))
+def test_a_constant_condition_alone_is_never_written(kind: str, name: str) -> None:
+    class Model(nn.Module):
+        w: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("w", torch.tensor([1.5, -1.0, 0.0, -2.5, 4.0, 2.0]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return SELECTIONS[name](CONDITIONS[kind](self.w), self.w, x)
+
+    x = torch.tensor([3.0, 2.0, 5.0, -1.0, 0.0, 2.0])
+    eager = Model().eval()
+    run = torch_tensorrt.compile(eager, arg_inputs=[x], min_block_size=1)
+    for scale in (1, -2, 1, 3, 0):
+        torch.testing.assert_close(run(x * scale), eager(x * scale))
+
+
+@pytest.mark.parametrize("function", [F.softshrink, F.hardshrink, F.tanhshrink, F.relu6], ids=lambda f: f.__name__)
+def test_shrunk_constants_stay(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    class Model(nn.Module):
+        w: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("w", torch.tensor([[[[1.5]], [[-1.0]]], [[[0.0]], [[-2.0]]]]))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return function(self.w), function(self.w) + x
+
+    eager = Model().eval()
+    x = torch.ones(1)
+    run = torch_tensorrt.compile(eager, arg_inputs=[x], min_block_size=1)
+    for _ in range(3):
+        torch.testing.assert_close(run(x), eager(x))
+
+
 SUMS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "sum": lambda model, x: model.w + model.convolution(x),
     "difference": lambda model, x: model.w - model.convolution(x),

@@ -20,8 +20,11 @@ bool commutes(const ov::Node& node) {
   return is_any<v1::Add, v1::Multiply, v1::Maximum, v1::Minimum, v1::LogicalAnd, v1::LogicalOr, v1::LogicalXor,
                 v1::Equal, v1::NotEqual, v0::SquaredDifference>(node);
 }
+// The plugin converts a condition to the type of what is selected.
+bool is_select(const ov::Node& node) { return is_any<v1::Select>(node); }
 bool writes_in_place(const ov::Node& node) {
-  return commutes(node) || is_any<v1::Subtract, v1::Divide, v1::Power, v1::Mod, v1::FloorMod, v0::PRelu>(node);
+  return commutes(node) || is_select(node) ||
+         is_any<v1::Subtract, v1::Divide, v1::Power, v1::Mod, v1::FloorMod, v0::PRelu>(node);
 }
 
 }  // namespace
@@ -42,9 +45,10 @@ void keep_constants(const ov::Model& model) {
       node->input(1).replace_source_output(operands[0]);
       continue;
     }
-    if (operands[0].get_element_type() != node->get_output_element_type(0)) continue;
+    if (!is_select(*node) && operands[0].get_element_type() != node->get_output_element_type(0)) continue;
     // The same number either way, chosen by an input's value.
-    const auto always = std::make_shared<v1::Equal>(operands[1], operands[1]);
+    const ov::Output<ov::Node>& input = *std::find_if_not(operands.begin(), operands.end(), once);
+    const auto always = std::make_shared<v1::Equal>(input, input);
     node->input(0).replace_source_output(std::make_shared<v1::Select>(always, operands[0], operands[0]));
   }
 }
