@@ -13,6 +13,7 @@ import torch
 from py_forms import in_form
 from torch import nn
 from torch.nn import functional as F
+from torch.utils import _pytree as pytree
 
 import torch_tensorrt
 
@@ -520,3 +521,42 @@ def test_a_value_that_is_written_and_returned(
             if name in buffers:
                 torch.testing.assert_close(buffers[name], buffer, rtol=0, atol=0, msg=name)
         torch.testing.assert_close(own, given, rtol=0, atol=0)
+
+
+def the_whole_and_a_part(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    whole = torch.ones(4, dtype=torch.float64)
+    return whole, whole[1:]
+
+
+# In float64, which stays in PyTorch: results that are the same in every call.
+CONSTANT_RESULTS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "ones": lambda x: torch.ones(x.shape[0], 2, dtype=torch.float64),
+    "full": lambda x: torch.full((2,), 3.0, dtype=torch.float64),
+    "two alike": lambda x: (torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)),
+    "computed": lambda x: torch.ones(2, dtype=torch.float64) + torch.full((2,), 2.0, dtype=torch.float64),
+    "transposed": lambda x: torch.ones(2, 3, dtype=torch.float64).t(),
+    "the whole and a part": the_whole_and_a_part,
+    "parts": lambda x: torch.arange(4, dtype=torch.float64).split(2),
+    "several results": lambda x: tuple(torch.arange(4, dtype=torch.float64).sort()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", list(CONSTANT_RESULTS))
+def test_writes_into_constant_results_change_no_later_call(name: str, form: str, tmp_path: Path) -> None:
+    """TorchScript computes constants once."""
+
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return CONSTANT_RESULTS[name](x)
+
+    x = torch.rand(3)
+    program = torch.export.export(Constant(), (x,))
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), form, tmp_path)
+    for _ in range(3):  # the second call is optimized
+        ours, right = (pytree.tree_leaves(function(x)) for function in (run, Constant()))
+        torch.testing.assert_close(ours, right, rtol=0, atol=0, check_stride=True)
+        for index, (actual, expected) in enumerate(zip(ours, right, strict=True)):
+            actual.add_(index + 7)
+            expected.add_(index + 7)
+        torch.testing.assert_close(ours, right, rtol=0, atol=0)

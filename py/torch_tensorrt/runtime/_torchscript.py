@@ -134,6 +134,22 @@ class GraphWriter:
         self._attributes = attributes
         self._types: dict[fx.Node, str] = {}
         self._result_types: dict[fx.Node, Sequence[str]] = {}
+        self._returned_constants: set[fx.Node] = set()
+
+    def expect(self, graph: fx.Graph) -> None:
+        """Finds the tensors in a graph that are the same in every call and whose memory it returns."""
+        from ..dynamo._nodes import leaf_nodes, view_chain  # which imports this package
+
+        constants: set[fx.Node] = set()
+        for node in graph.nodes:
+            target = node.target
+            known = target is operator.getitem or (
+                isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded not in target.tags
+            )
+            if known and constants.issuperset(node.all_input_nodes):
+                constants.add(node)
+        owners = {view_chain(leaf)[-1] for leaf in leaf_nodes(graph.output_node().args[0])}
+        self._returned_constants = owners & constants
 
     def declare(self, node: fx.Node, kind: str) -> None:
         """Says the type of a value that comes from outside."""
@@ -190,6 +206,10 @@ class GraphWriter:
             self._write_loop(node)
         else:
             self.lines.append(f"{node.name} = {self._call(node)}")
+            if node in self._returned_constants and self.type_of(node) == "Tensor":
+                # TorchScript computes what reads constants only once, and would return that one tensor from every call,
+                # with what callers write into it; it leaves alone what is written.
+                self.lines.append(f"{node.name} = torch.ops.aten.empty_like({node.name}).copy_({node.name})")
 
     def _function(self, node: Any, types: Sequence[str]) -> tuple[str, list[str]]:
         """Writes the function of a branch or a loop; its name, and the types of its results."""
@@ -287,6 +307,7 @@ def write_function(name: str, module: fx.GraphModule, types: Sequence[str], func
     """Adds the graph to `functions`, and those that it calls; gives the types of its results."""
     functions[name] = ""  # the name is taken
     writer = GraphWriter(functions, dict(module.named_children()))
+    writer.expect(module.graph)
     inputs: list[str] = []
     results: list[str] = []
     for node in module.graph.nodes:
