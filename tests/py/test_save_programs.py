@@ -513,3 +513,36 @@ def test_a_package_that_would_return_a_float_of_sizes(tmp_path: Path) -> None:
     module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
     with pytest.raises(ValueError, match="result 1, a float that depends on sizes"):
         torch_tensorrt.save(module, tmp_path / "m.pt2", output_format="aot_inductor")
+
+
+BOOLS_FOR_NUMBERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "where(x, x, True)": lambda x: torch.where(~x, x, True),
+    "where(x, True, x)": lambda x: torch.where(x, True, ~x),
+    "where(x, False, True)": lambda x: torch.where(x, False, True),
+    "where(x, True, 2)": lambda x: torch.where(x, True, 2),
+    "add": lambda x: x + True,
+    "mul": lambda x: x * True,
+    "and": lambda x: x & True,
+    "or": lambda x: x | False,
+    "xor": lambda x: x ^ True,
+    "eq": lambda x: x == True,  # noqa: E712
+    "full": lambda x: torch.full((2,), True),
+    "full_like": lambda x: torch.full_like(x, True),
+    "masked_fill": lambda x: x.masked_fill(x, True),
+    "integers": lambda x: x.to(torch.int8) + True,
+}
+
+
+@pytest.mark.parametrize("name", list(BOOLS_FOR_NUMBERS))
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_bools_for_numbers_give_bools(output_format: str, name: str, tmp_path: Path) -> None:
+    """Also in PyTorch's blocks: TorchScript makes integers of such bools."""
+    x = torch.tensor([True, False, True])
+    model = Function(BOOLS_FOR_NUMBERS[name])
+    in_pytorch = {"bitwise_not", "where", "add", "mul", "bitwise_and", "bitwise_or", "bitwise_xor", "full"}
+    for executed in (set(), in_pytorch):
+        program = torch.export.export(model, (x,))
+        module = torch_tensorrt.dynamo.compile(
+            program, min_block_size=1, torch_executed_ops={f"torch.ops.aten.{op}" for op in executed}
+        )
+        assert_same(in_form(module, output_format, tmp_path)(x), model(x))

@@ -113,6 +113,21 @@ class _SizeWriter:
         return self._tensor(node)
 
 
+def _is_of_bools(node: Node) -> bool:
+    """Whether the result is a tensor of bools where a bool stands for any number, or for a tensor."""
+    if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.is_mutable:
+        return False
+    schema, value = node.target._schema, value_of(node)
+    if not isinstance(value, torch.Tensor) or value.dtype is not torch.bool:
+        return False
+    given = {**dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)), **node.kwargs}
+    kinds = {argument.name: str(argument.type) for argument in schema.arguments}
+    return any(
+        isinstance(item, bool) and kinds[name] in ("number", "Optional[number]", "Tensor")
+        for name, item in given.items()
+    )
+
+
 class _TorchBlockBuilder:
     """Copies a block's nodes into a graph of their own; what they need from outside becomes an input."""
 
@@ -137,6 +152,8 @@ class _TorchBlockBuilder:
         kwargs = fx.node.map_arg(node.kwargs, self._sizes.map)
         target = _LAYOUT_FREE.get(node.target, node.target)  # type: ignore[call-overload]
         self._own[node] = self._graph.create_node(node.op, target, args, kwargs, name=node.name)
+        if _is_of_bools(node):
+            self._own[node].meta["script_type"] = "bool"
         for user in node.users:
             if user.op == "call_function" and user.target is operator.getitem:
                 self._own[user] = self._graph.call_function(operator.getitem, (self._own[node], user.args[1]))

@@ -299,7 +299,10 @@ class GraphWriter:
             types = {argument.name: str(argument.type) for argument in arguments}
             parts += [f"{name}={self.literal(arg, types[name])}" for name, arg in node.kwargs.items()]
             namespace = target.namespace
-            return f"torch.ops.{namespace}.{target._schema.name.split('::')[1]}({', '.join(parts)})"
+            call = f"torch.ops.{namespace}.{target._schema.name.split('::')[1]}({', '.join(parts)})"
+            # TorchScript has no bool where an operator takes any number: it makes True a 1, and the result an integer.
+            is_of_bools = node.meta.get("script_type") == "bool"
+            return f"torch.ops.aten.to({call}, {_SCALAR_TYPES[torch.bool]})" if is_of_bools else call
         raise NotScriptableError(f"{node.op} {target}")
 
 
