@@ -186,6 +186,30 @@ def test_what_holds_them_for_finite_inputs(operation: str, of: str, dtype: torch
     outcome.check(dividend, divisor, roundings=4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("has_bias", [False, True], ids=["weight", "weight and bias"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("value", SPECIAL)
+def test_weights_of_group_norm(value: float, groups: int, has_bias: bool, dtype: torch.dtype) -> None:
+    class Network(nn.Module):
+        weight: Tensor
+        bias: Tensor | None
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("weight", torch.tensor([0.5, value, -0.5, 1.0]).to(dtype))
+            self.register_buffer("bias", torch.tensor([1.0, -1.0, value, 0.5]).to(dtype) if has_bias else None)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.group_norm(x, groups, self.weight, self.bias)
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 3, 3).to(dtype)
+    outcome = compile_function(Network(), x)
+    for y in (x, x * 3 + 1, x.abs()):
+        outcome.check(y, roundings=4)
+
+
 def test_masked_scores() -> None:
     """A mask of -inf before softmax, and a row that it leaves nothing."""
     scores = torch.randn(2, 4, 4)

@@ -234,6 +234,10 @@ class Check {
   }
   Verdict check(const network::Normalization& op) const {
     if (Verdict verdict = check_finite(0, "which the CPU plugin's normalization loses")) return verdict;
+    if (op.kind == network::NormalizationKind::kGroup) {
+      // PyTorch computes x * (weight / deviation) + (bias - mean * weight / deviation).
+      if (Verdict verdict = check_finite(1, "of which PyTorch subtracts one product from another")) return verdict;
+    }
     if (op.kind == network::NormalizationKind::kGroup && !dims(0)[1].is_constant()) {
       return refuse(Reason::kDynamicShape, "group normalization needs a static number of channels, not ", dims(0)[1]);
     }
