@@ -284,3 +284,19 @@ def test_the_report_says_what_size() -> None:
     (refused,) = module.meta["torch_tensorrt"]["report"].refusals
     assert (refused.target, refused.reason) == ("aten.squeeze.default", "DYNAMIC_SHAPE")
     assert "=1 its result has the shape []" in refused.message
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_no_images_beside_what_is_taken_apart(mode: str, dims: int) -> None:
+    """PyTorch's shape function of the interpolation raises where its kernel does not: that is no error of the model."""
+
+    class Resized(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return torch.logsumexp(x, 0), torch.nn.functional.interpolate(x, scale_factor=1.5, mode=mode)
+
+    x = torch.randn(8, 2, *[4] * dims)
+    program = torch.export.export(Resized(), (x[:4],), dynamic_shapes=({0: Dim("b", min=0, max=8)},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for size in (4, 0, 1, 2, 8):
+        assert_same(module(x[:size]), Resized()(x[:size]))

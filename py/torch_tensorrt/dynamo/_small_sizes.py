@@ -307,6 +307,9 @@ def _result(node: fx.Node, args: Any, kwargs: Any, sizes: _Sizes) -> Any:
     except _FROM_METADATA:
         return sizes.tensor(value_of(node))
     except Exception as error:
+        if "cond must be a bool" in str(error):
+            # PyTorch's own shape function is at fault: of nearest interpolation without elements, it checks a number.
+            return sizes.tensor(value_of(node))
         raise _OperatorError(f"it raises {type(error).__name__}: {_first_line(error)}") from error
 
 
