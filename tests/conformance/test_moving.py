@@ -128,6 +128,7 @@ MOVES: dict[str, Function] = {
 }
 
 _COMPUTES = """
+copy empty empty_like empty_permuted empty_strided new_empty new_empty_strided
 _adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _native_batch_norm_legit_no_training
 _scaled_dot_product_cudnn_attention _scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention
 _scaled_dot_product_flash_attention_for_cpu _softmax _upsample_bicubic2d_aa _upsample_bilinear2d_aa abs acos acosh
