@@ -41,8 +41,6 @@ SECONDS = {"module": 60.0, "aot_inductor": 300.0}
 SHRINK_SECONDS = 60.0
 SHRUNK = 2
 """So many finds of one kind at one operator (or with one message) are shrunk; those after them are counted."""
-CUDA_BROKEN = 70
-"""Exit status of a worker after an error of the GPU, which spoils every later call of its process."""
 
 
 # --- the worker -------------------------------------------------------------------------------------------------------
@@ -69,9 +67,10 @@ def worker(options: Options) -> None:
                 answer = _checked(request["index"], options)
         except Exception:
             answer = {"failure": traceback.format_exc()}
+        answer["last"] = options.device == "cuda" and "index" in request and _gpu_is_broken()
         answers.write(json.dumps(answer) + "\n")
-        if options.device == "cuda" and "index" in request:
-            _leave_a_broken_gpu()
+        if answer["last"]:
+            os._exit(0)
 
 
 def _checked(index: int, options: Options) -> dict[str, Any]:
@@ -113,11 +112,13 @@ def _shrunk(request: dict[str, Any], options: Options) -> dict[str, Any]:
     return _found(small, found, options)
 
 
-def _leave_a_broken_gpu() -> None:
+def _gpu_is_broken() -> bool:
+    """Whether an error of the GPU spoils every later call of this process."""
     try:
         torch.cuda.synchronize()
     except RuntimeError:
-        os._exit(CUDA_BROKEN)
+        return True
+    return False
 
 
 class Worker:
@@ -135,7 +136,6 @@ class Worker:
         )
         self.asked = 0
         self.ended = ""
-        self.status = 0
         self._warm = False
         self._rest = b""
 
@@ -165,12 +165,13 @@ class Worker:
             self._rest = rest
             answer = json.loads(line)
             assert isinstance(answer, dict)
+            if answer.pop("last"):
+                self.ended = "after its answer"
             return answer
         if slow:
             self._process.kill()
         self.close()
-        self.status = self._process.returncode
-        self.ended = f"no answer in {seconds:.0f} s" if slow else _ending(self.status)
+        self.ended = f"no answer in {seconds:.0f} s" if slow else _ending(self._process.returncode)
         if last := self._last_words():
             self.ended += f"; it said: {last}"
         self._said.close()
@@ -368,9 +369,6 @@ class Run:
         slow = "aot_inductor" in self.options.other_ways(index)
         checker = lane.checker()
         answer = checker.ask({"index": index}, SECONDS["aot_inductor" if slow else "module"])
-        if answer is None and checker.status == CUDA_BROKEN:  # after its answer to the index before
-            checker = lane.checker()
-            answer = checker.ask({"index": index}, SECONDS["aot_inductor" if slow else "module"])
         if self._stopped:
             return
         if answer is None:

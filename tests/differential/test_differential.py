@@ -450,7 +450,6 @@ class Stub(runner._Lane):
 class _Process:
     def __init__(self, stub: Stub) -> None:
         self.ended = "the process ended by SIGSEGV"
-        self.status = -signal.SIGSEGV
         self.ask = lambda request, seconds: stub.ask(request)
 
 
