@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <set>
+#include <span>
 #include <vector>
 
 #include <torchtrt/base/error.h>
+
+#include "backends/openvino/element_type.h"
+#include "backends/openvino/nonfinite.h"
 
 namespace torchtrt::openvino {
 namespace {
@@ -289,31 +293,22 @@ class Check {
     }
     const network::Weights* weights = net_.constant(value);
     if (weights == nullptr) return {};
-    switch (net_.value(value).dtype) {
-      case DataType::kFloat32: return special_among<std::uint32_t>(*weights, 0x7F800000);
-      case DataType::kFloat16: return special_among<std::uint16_t>(*weights, 0x7C00);
-      case DataType::kBFloat16: return special_among<std::uint16_t>(*weights, 0x7F80);
-      default: return {};
-    }
+    const DataType dtype = net_.value(value).dtype;
+    const ov::element::Type type = element_type(dtype);
+    constexpr float kLargest = std::numeric_limits<float>::max();
+    if (all_within(type, weights->data.get(), weights->bytes / type.size(), kLargest)) return {};
+    if (dtype == DataType::kFloat32) return special_among<std::uint32_t>(*weights, 0x7F800000);
+    return special_among<std::uint16_t>(*weights, dtype == DataType::kFloat16 ? 0x7C00 : 0x7F80);
   }
   // `exponent`: the bits of the exponent, which are all set in an infinity.
   template <typename Bits>
   static Special special_among(const network::Weights& weights, Bits exponent) {
-    const auto* elements = static_cast<const Bits*>(weights.data.get());
-    const auto* end = elements + weights.bytes / sizeof(Bits);
     constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;  // all but the sign
-    // Blocks without an early exit inside vectorize.
-    constexpr std::ptrdiff_t kBlock = 4096;
     Special found;
-    for (; elements != end; elements += std::min(kBlock, end - elements)) {
-      const auto* block_end = elements + std::min(kBlock, end - elements);
-      bool any = false;
-      for (const auto* x = elements; x != block_end; ++x) any |= (*x & kMagnitude) >= exponent;
-      for (const auto* x = elements; any && x != block_end; ++x) {
-        found.nan |= (*x & kMagnitude) > exponent;
-        found.infinity |= *x == exponent;
-        found.minus_infinity |= (*x & kMagnitude) == exponent && *x > kMagnitude;
-      }
+    for (const Bits x : std::span(static_cast<const Bits*>(weights.data.get()), weights.bytes / sizeof(Bits))) {
+      found.nan |= (x & kMagnitude) > exponent;
+      found.infinity |= x == exponent;
+      found.minus_infinity |= (x & kMagnitude) == exponent && x > kMagnitude;
     }
     return found;
   }
