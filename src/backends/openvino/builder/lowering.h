@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -64,8 +65,9 @@ class Lowering {
   std::vector<Output> lower(const network::Layer& layer, const network::Plugin& op);
   std::vector<Output> lower(const network::Layer& layer, const network::NonMaxSuppression& op);
 
-  /// kEqual, kGreater or kLess of the layer's operands.
+  /// An operand of an integer maximum or minimum.
   [[nodiscard]] Output own_bound(const network::Layer& layer, std::size_t index) const;
+  /// kEqual, kGreater or kLess of the layer's operands.
   [[nodiscard]] Output compare(const network::Layer& layer, network::ElementWiseOperation operation) const;
   /// kMax or kMin along axes.
   static Output extreme(const Output& x, const network::Reduce& reduce);
@@ -101,6 +103,10 @@ class Lowering {
   std::map<std::string, Output> expressions_;  // by text
 };
 
+/// Whether the value is among the layer's operands.
+inline bool reads(const network::Layer& layer, network::ValueId value) {
+  return std::ranges::find(layer.inputs, value) != layer.inputs.end();
+}
 /// Whether float32 holds every integer of the range.
 inline bool is_exact_in_float(const Interval& range) { return range.min >= -(1 << 24) && range.max <= (1 << 24); }
 /// An i64 constant of shape [values.size()].

@@ -63,7 +63,7 @@ bool is_read_as_numbers(const network::Network& net, network::ValueId constant) 
   const auto is_result = [&](const network::Network::Output& output) { return output.value == constant; };
   if (std::any_of(net.outputs().begin(), net.outputs().end(), is_result)) return true;
   return std::any_of(net.layers().begin(), net.layers().end(), [&](const Layer& layer) {
-    if (std::find(layer.inputs.begin(), layer.inputs.end(), constant) == layer.inputs.end()) return false;
+    if (!reads(layer, constant)) return false;
     if (const auto* operation = std::get_if<network::ElementWise>(&layer.op)) {
       const bool adds = operation->operation == network::ElementWiseOperation::kSum ||
                         operation->operation == network::ElementWiseOperation::kSub;
@@ -111,12 +111,9 @@ std::shared_ptr<ov::Node> with_infinities(const op::Constant& constant) {
 
 // Whether the constant is an attention's mask and nothing else, in which the lowest number is as good as -inf.
 bool is_mask(const network::Network& net, network::ValueId constant) {
-  const auto reads = [&](const Layer& layer) {
-    return std::ranges::find(layer.inputs, constant) != layer.inputs.end();
-  };
   const auto is_result = [&](const network::Network::Output& output) { return output.value == constant; };
   return std::ranges::none_of(net.outputs(), is_result) && std::ranges::all_of(net.layers(), [&](const Layer& layer) {
-           return !reads(layer) ||
+           return !reads(layer, constant) ||
                   (std::holds_alternative<network::Attention>(layer.op) && layer.inputs[0] != constant &&
                    layer.inputs[1] != constant && layer.inputs[2] != constant);
          });
@@ -235,7 +232,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Unary& opera
   fail(ErrorCode::kInternal, "no such unary operation");
 }
 
-// An operand of an integer maximum or minimum. Of the two with a constant each OpenVINO (2026.4.1) makes one Clamp, whose
+// Of a maximum and a minimum with a constant each OpenVINO (2026.4.1) makes one Clamp, whose
 // bounds are float32: a constant that is not exact there is hidden from it.
 ov::Output<ov::Node> Lowering::own_bound(const Layer& layer, std::size_t index) const {
   const Output x = operand(layer, index);

@@ -182,11 +182,10 @@ namespace {
 bool may_lose_emptiness(const network::Network& net, const Layer& layer, const Dims& dims) {
   if (std::ranges::none_of(dims, [&](const Expr& dim) { return net.bounds(dim).min < 1; })) return false;
   return std::ranges::any_of(net.layers(), [&](const Layer& reader) {
-    return std::ranges::find(reader.inputs, layer.outputs[0]) != reader.inputs.end() &&
-           (std::holds_alternative<network::ElementWise>(reader.op) ||
-            std::holds_alternative<network::Select>(reader.op) ||
-            std::holds_alternative<network::Activation>(reader.op) ||
-            std::holds_alternative<network::Unary>(reader.op));
+    return reads(reader, layer.outputs[0]) && (std::holds_alternative<network::ElementWise>(reader.op) ||
+                                               std::holds_alternative<network::Select>(reader.op) ||
+                                               std::holds_alternative<network::Activation>(reader.op) ||
+                                               std::holds_alternative<network::Unary>(reader.op));
   });
 }
 
