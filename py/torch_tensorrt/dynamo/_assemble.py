@@ -25,6 +25,7 @@ from ._nodes import (
     is_size_node,
     is_tensor,
     leaf_nodes,
+    named_arguments,
     producer,
     value_of,
 )
@@ -117,14 +118,13 @@ def _is_of_bools(node: Node) -> bool:
     """Whether the result is a tensor of bools where a bool stands for any number, or for a tensor."""
     if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.is_mutable:
         return False
-    schema, value = node.target._schema, value_of(node)
+    value = value_of(node)
     if not isinstance(value, torch.Tensor) or value.dtype is not torch.bool:
         return False
-    given = {**dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)), **node.kwargs}
-    kinds = {argument.name: str(argument.type) for argument in schema.arguments}
+    kinds = {argument.name: str(argument.type) for argument in node.target._schema.arguments}
     return any(
         isinstance(item, bool) and kinds[name] in ("number", "Optional[number]", "Tensor")
-        for name, item in given.items()
+        for name, item in named_arguments(node).items()
     )
 
 

@@ -120,6 +120,12 @@ def aliased_argument(node: Node) -> Node | None:
     return None
 
 
+def named_arguments(node: Node) -> dict[str, Any]:
+    """What an operator's call gives for its parameters, by their names."""
+    parameters = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    return {**dict(zip(parameters, node.args, strict=False)), **node.kwargs}
+
+
 def view_chain(node: Node) -> list[Node]:
     """The node and its aliases up to the value that owns the memory (the last of the list)."""
     chain = [node]

@@ -34,7 +34,7 @@ from torch._subclasses.fake_tensor import (
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from ._nodes import aliased_argument, copied, is_mutation, value_of
+from ._nodes import aliased_argument, copied, is_mutation, named_arguments, value_of
 from ._symbols import sizes
 
 Ranges = Mapping[str, tuple[int, int, int | None]]
@@ -337,8 +337,7 @@ def _whole(node: fx.Node) -> torch._ops.OpOverload:
     """An operator that no decomposition knows, which stands for the node's while a program is taken apart; it never
     runs."""
     op: Any = node.target
-    arguments = [argument.name for argument in op._schema.arguments]
-    given = {**dict(zip(arguments, node.args, strict=False)), **node.kwargs}
+    given = named_arguments(node)
     # PyTorch's own operators take numbers for tensors, others do not.
     numbers = tuple(name for name, value in given.items() if isinstance(value, (int, float)) and name in _tensors(op))
     key = (op, numbers)
