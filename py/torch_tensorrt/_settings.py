@@ -171,11 +171,10 @@ def timing_cache_folder() -> str:
 def default_device(targets: Sequence[str] | None) -> torch.device:
     """Where a model goes that does not say it, having no parameters and inputs described by shapes alone: a GPU if
     PyTorch has one and one of `targets` (None: any whose library is installed) is for GPUs, otherwise the CPU."""
-    on_gpu = [target for target in (_GPU_TARGETS if targets is None else targets) if target in _GPU_TARGETS]
-    if targets is None:
-        on_gpu = [target for target in on_gpu if torch.cuda.is_available() and _has_library(target)]
-    device = torch.device("cuda", torch.cuda.current_device()) if on_gpu and torch.cuda.is_available() else None
-    device = device or torch.device("cpu")
+    on_gpu = torch.cuda.is_available() and any(
+        _has_library(target) if targets is None else target in targets for target in _GPU_TARGETS
+    )
+    device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
     _LOGGER.info("the model has no parameters and its inputs no device: it is compiled for %s", device)
     return device
 
