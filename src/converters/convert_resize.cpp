@@ -99,15 +99,29 @@ void convert_interpolation(Context& ctx, const Node& node) {
   ctx.set_output(node, ctx.net().add_layer(std::move(op), {target.x})[0]);
 }
 
-// Where PyTorch reads for each position of a nearest-neighbor result, in its own float32 arithmetic.
-std::vector<std::int64_t> nearest_sources(std::int64_t in, std::int64_t out, std::optional<double> factor) {
+enum class Nearest : std::uint8_t { kFloor, kExact };
+
+// Where PyTorch reads for each position of a nearest-neighbor result, in its own float32 arithmetic. nullopt: its
+// kernels, which one depends on strides, round one of them to either side.
+std::optional<std::vector<std::int64_t>> nearest_sources(Nearest kind, std::int64_t in, std::int64_t out,
+                                                         std::optional<double> factor) {
   const float scale =
       factor && *factor > 0 ? static_cast<float>(1.0 / *factor) : static_cast<float>(in) / static_cast<float>(out);
+  const bool exact_scale = static_cast<double>(scale) * static_cast<double>(out) == static_cast<double>(in);
   std::vector<std::int64_t> sources;
   for (std::int64_t i = 0; i < out; ++i) {
-    const std::int64_t source = out == in       ? i
-                                : out == 2 * in ? i / 2
-                                                : static_cast<std::int64_t>(std::floor(static_cast<float>(i) * scale));
+    std::int64_t source = i;
+    if (kind == Nearest::kExact) {
+      const double at = (static_cast<double>(i) + 0.5) * static_cast<double>(scale);
+      // Kernels take 0.5 off and add it again, each time rounded to float32's 24 bits.
+      const double error = exact_scale && at < 0x1p22 ? 0 : (at + 1) * 0x1p-22;
+      if (std::floor(at - error) != std::floor(at + error)) return std::nullopt;
+      source = static_cast<std::int64_t>(std::floor(at));
+    } else if (out == 2 * in) {
+      source = i / 2;
+    } else if (out != in) {
+      source = static_cast<std::int64_t>(std::floor(static_cast<float>(i) * scale));
+    }
     sources.push_back(std::min(source, in - 1));
   }
   return sources;
@@ -123,9 +137,9 @@ std::optional<std::int64_t> repetition(const std::vector<std::int64_t>& sources,
   return out / in;
 }
 
-// aten.upsample_nearest{1,2,3}d(input, output_size, scales..): repetitions by the resize layer, anything else, where its
-// rounding would decide, by a gather at the positions that PyTorch computes.
-template <std::size_t spatial>
+// aten.upsample_nearest{1,2,3}d and aten._upsample_nearest_exact{1,2,3}d(input, output_size, scales..): repetitions by
+// the resize layer, anything else, where its rounding would decide, by a gather at the positions that PyTorch computes.
+template <Nearest kind, std::size_t spatial>
 void convert_nearest(Context& ctx, const Node& node) {
   const Target target = read_target(ctx, node, spatial, 2);
   const Dims dims = ctx.dims_of(target.x);
@@ -135,7 +149,12 @@ void convert_nearest(Context& ctx, const Node& node) {
     const Expr& in = dims[i + 2];
     const Expr& out = target.size[i];
     if (in.is_constant() && out.is_constant()) {
-      tables[i] = nearest_sources(in.value(), out.value(), target.factors[i]);
+      auto sources = nearest_sources(kind, in.value(), out.value(), target.factors[i]);
+      if (!sources) {
+        refuse(Reason::kAttribute, node.target, " from size ", in, " to ", out,
+               " reads between two elements, and PyTorch's rounding decides which");
+      }
+      tables[i] = std::move(*sources);
       repeats = repeats && repetition(tables[i], in.value()).has_value();
       continue;
     }
@@ -172,6 +191,12 @@ void convert_grid_sampler(Context&, const Node& node) {
 
 constexpr auto kLinear = InterpolationMode::kLinear;
 constexpr TableRow kRows[]{
+    {"aten._upsample_nearest_exact1d.default", convert_nearest<Nearest::kExact, 1>},
+    {"aten._upsample_nearest_exact1d.vec", convert_nearest<Nearest::kExact, 1>},
+    {"aten._upsample_nearest_exact2d.default", convert_nearest<Nearest::kExact, 2>},
+    {"aten._upsample_nearest_exact2d.vec", convert_nearest<Nearest::kExact, 2>},
+    {"aten._upsample_nearest_exact3d.default", convert_nearest<Nearest::kExact, 3>},
+    {"aten._upsample_nearest_exact3d.vec", convert_nearest<Nearest::kExact, 3>},
     {"aten.grid_sampler_2d.default", convert_grid_sampler},
     {"aten.grid_sampler_3d.default", convert_grid_sampler},
     {"aten.upsample_bicubic2d.default", convert_interpolation<InterpolationMode::kCubic, 2>},
@@ -180,12 +205,12 @@ constexpr TableRow kRows[]{
     {"aten.upsample_bilinear2d.vec", convert_interpolation<kLinear, 2>},
     {"aten.upsample_linear1d.default", convert_interpolation<kLinear, 1>},
     {"aten.upsample_linear1d.vec", convert_interpolation<kLinear, 1>},
-    {"aten.upsample_nearest1d.default", convert_nearest<1>},
-    {"aten.upsample_nearest1d.vec", convert_nearest<1>},
-    {"aten.upsample_nearest2d.default", convert_nearest<2>},
-    {"aten.upsample_nearest2d.vec", convert_nearest<2>},
-    {"aten.upsample_nearest3d.default", convert_nearest<3>},
-    {"aten.upsample_nearest3d.vec", convert_nearest<3>},
+    {"aten.upsample_nearest1d.default", convert_nearest<Nearest::kFloor, 1>},
+    {"aten.upsample_nearest1d.vec", convert_nearest<Nearest::kFloor, 1>},
+    {"aten.upsample_nearest2d.default", convert_nearest<Nearest::kFloor, 2>},
+    {"aten.upsample_nearest2d.vec", convert_nearest<Nearest::kFloor, 2>},
+    {"aten.upsample_nearest3d.default", convert_nearest<Nearest::kFloor, 3>},
+    {"aten.upsample_nearest3d.vec", convert_nearest<Nearest::kFloor, 3>},
     {"aten.upsample_trilinear3d.default", convert_interpolation<kLinear, 3>},
     {"aten.upsample_trilinear3d.vec", convert_interpolation<kLinear, 3>},
 };

@@ -12,7 +12,14 @@ from torch.export import Dim
 
 from .harness import FLOATS, assert_same, check, check_refused, compile_function
 
-MODES = [("nearest", None), ("bilinear", False), ("bilinear", True), ("bicubic", False), ("bicubic", True)]
+MODES = [
+    ("nearest", None),
+    ("nearest-exact", None),
+    ("bilinear", False),
+    ("bilinear", True),
+    ("bicubic", False),
+    ("bicubic", True),
+]
 SIZES = [(10, 14), (5, 7), (3, 4), (13, 9), (1, 1), (15, 21), (11, 7), (2, 28)]
 
 
@@ -29,7 +36,12 @@ def test_size(mode: str, align_corners: bool | None, size: tuple[int, int]) -> N
 @pytest.mark.parametrize("factor", [2, 3, 1.5, 0.5, (2, 3), 2.5], ids=str)
 @pytest.mark.parametrize(("mode", "align_corners"), MODES)
 def test_scale_factor(mode: str, align_corners: bool | None, factor: Any) -> None:
-    check(lambda x: resize(x, mode, align_corners, scale_factor=factor), torch.randn(2, 3, 6, 8))
+    x = torch.randn(2, 3, 6, 8)
+    if mode == "nearest-exact" and factor in (1.5, 2.5):
+        # (i + 0.5) / 1.5 is a whole number in the middle of three: PyTorch's rounding decides, and its kernels differ.
+        check_refused(lambda x: resize(x, mode, align_corners, scale_factor=factor), x, reason="ATTRIBUTE")
+    else:
+        check(lambda x: resize(x, mode, align_corners, scale_factor=factor), x)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
