@@ -31,6 +31,8 @@ from torch.export.graph_signature import (
 from torch.fx import Node
 from torch.fx.immutable_collections import immutable_dict, immutable_list
 from torch.utils import _pytree as pytree
+from torch.utils._sympy.numbers import int_oo
+from torch.utils._sympy.value_ranges import ValueRanges
 
 from ._capture_lock import CAPTURE_LOCK
 from ._engine import PACKAGE_ENGINES, _compile_expr
@@ -43,7 +45,15 @@ from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
 from .dynamo._nodes import SIZE_OPS, is_mutation, view_chain
 from .dynamo._shared_memory import with_written_buffers
 from .dynamo._small_sizes import examine
-from .dynamo._trace import by_parameter_name, collect_inputs, concrete, module_device, symbol_ranges
+from .dynamo._trace import (
+    by_parameter_name,
+    collect_inputs,
+    concrete,
+    equate,
+    module_device,
+    symbol_ranges,
+    user_input_names,
+)
 from .dynamo._trace import trace as _trace
 from .runtime import CudaGraphsTorchTensorRTModule
 from .runtime._module import CompiledModule, TorchBlock, name_inputs_apart
@@ -76,7 +86,7 @@ def _dynamic_dim(size: int | str, dims: Mapping[str, Any]) -> Any:
         return None
     if size.isidentifier():
         return dims[size]
-    if re.fullmatch(r"[\w\s()*+-]+", size):
+    if all(isinstance(dim, Dim) for dim in dims.values()) and re.fullmatch(r"[\w\s()*+-]+", size):
         return _compile_expr(size)(dict(dims))  # Dim knows sums and products with numbers
     return Dim.DYNAMIC
 
@@ -100,9 +110,12 @@ def _example_sizes(known: Mapping[str, Any], times: int) -> dict[str, int]:
     return sizes
 
 
-def _known_inputs(module: torch.fx.GraphModule, times: int = 1) -> tuple[tuple[Any, ...], dict[str, Any], Any] | None:
+def _known_inputs(
+    module: torch.fx.GraphModule, times: int = 1, named: bool = True
+) -> tuple[tuple[Any, ...], dict[str, Any], Any] | None:
     """Example args and kwargs and dynamic shapes from a compiled module's description; None if it has none. `times`:
-    of the sizes that it was captured with."""
+    of the sizes that it was captured with. `named`: dynamic sizes are `Dim`s with the known ranges; otherwise
+    `Dim.DYNAMIC` without any."""
     known = module.meta.get("torch_tensorrt")
     if not known or known.get("in_spec") is None or any(d.get("shape", 0) is None for d in known["inputs"]):
         return None
@@ -114,6 +127,8 @@ def _known_inputs(module: torch.fx.GraphModule, times: int = 1) -> tuple[tuple[A
         for name, (low, _, high) in ranges.items()
         if any(re.search(rf"\b{name}\b", size) for size in used)
     }
+    if not named:
+        dims = dict.fromkeys(dims, Dim.DYNAMIC)
     args, kwargs = pytree.tree_unflatten([_example_leaf(d, sizes) for d in known["inputs"]], known["in_spec"])
     if not dims and not any("size" in d for d in known["inputs"]):
         return args, kwargs, None
@@ -159,17 +174,54 @@ def _exported(
         )
 
 
-def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any) -> ExportedProgram:
-    known = _known_inputs(module)
-    if known is not None and dynamic_shapes is None:
+def _exported_in_known_ranges(module: torch.fx.GraphModule) -> ExportedProgram:
+    """The module's program, for all sizes that it was compiled for."""
+    # A size that follows from the example's may be 0 or 1, which export takes for a constant: with others it is more.
+    # And of some sizes that follow from others export cannot say, in terms of named `Dim`s, what it found.
+    failure: Exception | None = None
+    for times, named in ((1, True), (3, True), (1, False), (3, False)):
+        known = _known_inputs(module, times, named)
+        assert known is not None
         try:
             program = _exported(module, *known)
-        except torch._dynamo.exc.UserError:
-            # A size that follows from the example's is 0 or 1, which export takes for a constant: with others it may
-            # be more.
-            larger = _known_inputs(module, times=3)
-            assert larger is not None
-            program = _exported(module, *larger)
+        except (torch._dynamo.exc.UserError, AssertionError) as error:
+            failure = failure or error
+            continue
+        if not named:
+            _restore_sizes(program, module.meta["torch_tensorrt"])
+        return program
+    assert failure is not None
+    raise failure
+
+
+def _restore_sizes(program: ExportedProgram, known: Mapping[str, Any]) -> None:
+    """Gives the sizes of a program's inputs the known ranges, and makes those equal that are known to be."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = [values.get(name) for name in user_input_names(program)]
+    described = [
+        (text, size)
+        for value, leaf in zip(inputs, known["inputs"], strict=True)
+        for text, size in zip(
+            leaf.get("shape", (leaf.get("size"),)),
+            value.shape if isinstance(value, torch.Tensor) else (value,),
+            strict=True,
+        )
+        if isinstance(text, str) and isinstance(size, torch.SymInt)
+    ]
+    found: dict[str, torch.SymInt] = {}
+    for text, size in described:
+        if text.isidentifier():
+            found.setdefault(text, size)
+    of_found = [(text, size) for text, size in described if set(re.findall(r"[a-z]+\d+", text)) <= found.keys()]
+    equate(program, [(size, _compile_expr(text)(found)) for text, size in of_found])
+    for name, size in found.items():
+        low, _, high = known["ranges"][name]
+        program.range_constraints[size.node.expr] = ValueRanges(low, int_oo if high is None else high)
+
+
+def _reexport(module: torch.fx.GraphModule, arg_inputs: Any, kwarg_inputs: Any, dynamic_shapes: Any) -> ExportedProgram:
+    if _known_inputs(module) is not None and dynamic_shapes is None:
+        program = _exported_in_known_ranges(module)
         _drop_new_assertions(program, module)
         signature = program.module_call_graph[0].signature
         assert signature is not None

@@ -546,3 +546,44 @@ def test_bools_for_numbers_give_bools(output_format: str, name: str, tmp_path: P
             program, min_block_size=1, torch_executed_ops={f"torch.ops.aten.{op}" for op in executed}
         )
         assert_same(in_form(module, output_format, tmp_path)(x), model(x))
+
+
+def rounded(x: torch.Tensor) -> torch.Tensor:
+    x = F.avg_pool2d(F.avg_pool2d(x, 2, stride=1), 2, padding=1, count_include_pad=False)
+    return F.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)
+
+
+def ceiled(x: torch.Tensor) -> torch.Tensor:
+    return F.max_pool2d(F.max_pool2d(F.avg_pool2d(x, 3, stride=1), 2, padding=1), 3, ceil_mode=True)
+
+
+NOT_SAID_BY_DIMS: dict[str, tuple[Callable[[torch.Tensor], Any], tuple[int, ...], int]] = {
+    "a slice": (lambda x: torch.maximum(x, x)[:, 3:], (), 3),
+    "a slice and a repetition": (lambda x: (torch.maximum(x, x)[:, 3:], x.repeat(2, 2)), (), 3),
+    "pooling": (rounded, (3, 8), 2),
+    "pooling, rounded up": (ceiled, (3, 4), 3),
+}
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("lowest", [0, 1])
+@pytest.mark.parametrize("name", list(NOT_SAID_BY_DIMS))
+def test_sizes_of_which_named_dims_do_not_say_all(name: str, lowest: int, output_format: str, tmp_path: Path) -> None:
+    """torch.export fails in wording what it finds out of them: the ranges of the file are those of the module."""
+    function, inner, narrowest = NOT_SAID_BY_DIMS[name]
+
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+            return function(x), y * 2 + 1
+
+    shapes = [((lowest, *inner, 1), (5, *inner, 5), (8, *inner, 8)), ((lowest,), (5,), (8,))]
+    inputs = [torch_tensorrt.Input(min_shape=low, opt_shape=opt, max_shape=high) for low, opt, high in shapes]
+    module = torch_tensorrt.compile(Model().eval(), arg_inputs=inputs, min_block_size=1)
+    run = in_form(module, output_format, tmp_path)
+    for rows, width in itertools.product((lowest, 1, 2, 8), (narrowest, 5, 8)):
+        args = (torch.rand(rows, *inner, width), torch.rand(rows))
+        assert_same(run(*args), Model()(*args))
+    for rows, width, others in ((9, 5, 9), (5, 9, 5), (lowest - 1, 5, lowest - 1), (5, narrowest - 1, 5), (3, 5, 4)):
+        if rows >= 0:
+            with pytest.raises((ValueError, RuntimeError)):
+                run(torch.rand(rows, *inner, width), torch.rand(others))

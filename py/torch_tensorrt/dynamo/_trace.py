@@ -135,21 +135,31 @@ def unify(program: ExportedProgram, groups: Iterable[Sequence[tuple[int, int | N
     (input, axis) by the inputs' flattened order; the axis is None for an input that is a number."""
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     inputs: list[Any] = [values.get(name) for name in user_input_names(program)]
+    equal: list[tuple[Any, Any]] = []
     for group in groups:
         known = [
             value if axis is None else sizes(value)[axis]
             for index, axis in group
             if isinstance(value := inputs[index], torch.Tensor) or axis is None
         ]
-        for size in known[1:]:
-            # Asking whether two sizes are equal, when they are in the example, makes export's shape environment
-            # remember that they are: one symbol replaces the other in every shape of the program.
-            if isinstance(size, torch.SymInt) and isinstance(known[0], torch.SymInt):
-                bool(size == known[0])
-    for symbol in list(program.range_constraints):
-        environment = _shape_environment(values.values())
-        if environment is not None and environment.replace(symbol) != symbol:
-            del program.range_constraints[symbol]
+        equal += [(size, known[0]) for size in known[1:]]
+    equate(program, equal)
+
+
+def equate(program: ExportedProgram, equal: Iterable[tuple[Any, Any]]) -> None:
+    """Makes one size of each pair of sizes of the program's inputs, which are equal in its example."""
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"]
+    for size, other in equal:
+        # Asking whether two sizes are equal, when they are in the example, makes export's shape environment
+        # remember that they are: one symbol replaces the other in every shape of the program.
+        if isinstance(size, torch.SymInt) and isinstance(other, torch.SymInt):
+            bool(size == other)
+    environment, ranges = _shape_environment(values), program.range_constraints
+    for symbol in list(ranges) if environment is not None else ():
+        if (other := environment.replace(symbol)) != symbol:
+            bounds = ranges.pop(symbol)
+            if other in ranges:
+                ranges[other] &= bounds
 
 
 def _shape_environment(values: Iterable[Any]) -> Any:
