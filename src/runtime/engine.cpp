@@ -48,7 +48,8 @@ Engine::~Engine() {
   for (auto& [device, loaded] : loaded_) LoadedEngine::destroy(std::move(loaded));
 }
 
-void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream) {
+void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream,
+                 std::span<const DLTensor> as_given) {
   const NvtxRange range(range_name_);
   const DLDevice device = device_of(inputs);
   check_bindings(inputs, device);
@@ -58,10 +59,11 @@ void Engine::run(std::span<const DLTensor> inputs, backend::OutputSink& outputs,
                  metadata_.requires_output_allocator ? "some output's shape depends on data"
                                                      : "the output allocator was enabled for it");
   }
+  if (as_given.empty()) as_given = inputs;
   LoadedEngine& loaded = loaded_on(device);
-  if (const std::exception_ptr failure = run_loaded(loaded, inputs, modes, outputs, stream)) [[unlikely]] {
-    run_exact_form(loaded, failure, inputs, modes, outputs);
-  }
+  const std::exception_ptr failure = run_loaded(loaded, loaded.is_exact() ? as_given : inputs, modes, outputs, stream);
+  if (failure != nullptr) [[unlikely]]
+    run_exact_form(loaded, failure, as_given, modes, outputs);
 }
 
 std::exception_ptr Engine::run_loaded(LoadedEngine& loaded, std::span<const DLTensor> inputs, CallModes modes,

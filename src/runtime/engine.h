@@ -49,11 +49,13 @@ class TORCHTRT_API Engine {
   ///
   /// Where a vendor's engine on the CPU cannot answer, because a value is outside of what it computes as PyTorch does or
   /// because it fails, the exact form of the package does (load_exact_form); what PyTorch's operators throw then goes
-  /// through as it is. The log warns of each once.
+  /// through as it is. The log warns of each once. PyTorch chooses kernels by strides, so the exact form gets the inputs
+  /// `as_given`: the same elements as the caller laid them out; empty: as the inputs are.
   ///
   /// Errors: the inputs' (see BindingPlan), modes that exclude each other (see call_modes), loading's (see
   /// executor_loader.h), the backend's. After an error the engine is as usable as before.
-  void run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream = nullptr);
+  void run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream = nullptr,
+           std::span<const DLTensor> as_given = {});
 
   /// Where multi-device safe mode wants a call with inputs on these devices (of all inputs, in order); warns once per
   /// engine if something is elsewhere. nullopt: nothing to decide, because the mode is off, or the engine is one for the

@@ -72,8 +72,10 @@ class AtenEngine final : public backend::ExecutableEngine {
 
 at::Tensor borrow(const DLTensor& tensor) {
   auto* data = static_cast<std::byte*>(tensor.data) + tensor.byte_offset;
-  return at::from_blob(data, {tensor.shape, static_cast<std::size_t>(tensor.ndim)},
-                       at::TensorOptions(at::toScalarType(tensor.dtype)));
+  const auto rank = static_cast<std::size_t>(tensor.ndim);
+  const at::TensorOptions options(at::toScalarType(tensor.dtype));
+  if (tensor.strides == nullptr) return at::from_blob(data, {tensor.shape, rank}, options);
+  return at::from_blob(data, {tensor.shape, rank}, {tensor.strides, rank}, options);
 }
 
 class AtenContext final : public backend::Context {

@@ -52,4 +52,10 @@ DLTensor to_dlpack(const at::Tensor& tensor) {
   return binding;
 }
 
+DLTensor to_dlpack_with_strides(const at::Tensor& tensor) {
+  DLTensor binding = to_dlpack(tensor);
+  binding.strides = const_cast<std::int64_t*>(tensor.strides().data());
+  return binding;
+}
+
 }  // namespace torchtrt::torch_adapter

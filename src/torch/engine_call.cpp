@@ -84,22 +84,26 @@ std::vector<at::Tensor> moved(const runtime::Engine& engine, at::TensorList inpu
 }
 
 std::vector<at::Tensor> run(SharedEngine& shared, at::TensorList inputs) {
-  c10::SmallVector<DLTensor, 8> bindings;
+  c10::SmallVector<DLTensor, 8> bindings, as_given;  // contiguous; with the caller's strides
   std::vector<at::Tensor> copies;
   at::Device device = at::kCPU;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     check_has_elements(inputs[i], i, shared.engine.metadata());
-    const at::Tensor& tensor = readable_in_place(inputs[i])
-                                   ? inputs[i]
-                                   : copies.emplace_back(inputs[i].resolve_conj().resolve_neg().contiguous());
-    bindings.push_back(to_dlpack(tensor));
-    if (device.is_cpu() && !tensor.is_cpu()) device = tensor.device();
+    if (readable_in_place(inputs[i])) {
+      bindings.push_back(to_dlpack(inputs[i]));
+      as_given.push_back(to_dlpack_with_strides(inputs[i]));
+    } else {
+      const at::Tensor elements = copies.emplace_back(inputs[i].resolve_conj().resolve_neg());
+      as_given.push_back(to_dlpack_with_strides(elements));
+      bindings.push_back(to_dlpack(copies.emplace_back(elements.contiguous())));
+    }
+    if (device.is_cpu() && !inputs[i].is_cpu()) device = inputs[i].device();
   }
   void* const stream = device.is_cuda() ? runtime::device_api().current_stream(device.index()) : nullptr;
   const bool ahead = shared.engine.is_on(runtime::EngineMode::kPreAllocatedOutputs) &&
                      shared.engine.call_modes().pre_allocated_outputs;
   TensorSink sink(shared, device, ahead ? shared.reserve.take(device, stream) : std::vector<at::Tensor>());
-  shared.engine.run(std::span(bindings.data(), bindings.size()), sink, stream);
+  shared.engine.run({bindings.data(), bindings.size()}, sink, stream, {as_given.data(), as_given.size()});
   for (std::size_t i = 0; i < sink.tensors.size(); ++i) {
     TORCHTRT_CHECK(sink.tensors[i].defined(), kInternal, "engine \"", shared.engine.metadata().name,
                    "\": the backend returned without output ", i, " (", shared.engine.metadata().outputs[i].name,

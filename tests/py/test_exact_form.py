@@ -255,6 +255,63 @@ def test_results_are_the_callers_own() -> None:
     assert len({item.data_ptr() for item in (*first, *again, x)}) == 9
 
 
+LAYOUTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "contiguous": lambda x: x,
+    "reversed": lambda x: x.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0),
+    "heads inside": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+    "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "every other": lambda x: torch.stack([x, -x], -1).flatten(3)[..., ::2],
+    "of a repeated row": lambda x: x[:, :, 2:3].expand(x.shape),
+}
+# What eager computes by other kernels where strides are others.
+BY_STRIDES: dict[str, Callable[..., Any]] = {
+    "attention": lambda s, x: F.scaled_dot_product_attention(x, x * 2, x + 1),
+    "attention of one": lambda s, x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    "group norm": lambda s, x: F.group_norm(x, 2),
+    "group norm with weights": lambda s, x: F.group_norm(x, 4, s.table[:4, 0], s.table[:4, 1]),
+    "instance norm": lambda s, x: F.instance_norm(x),
+    "max_pool2d": lambda s, x: F.max_pool2d(x, 2),
+    "avg_pool2d": lambda s, x: F.avg_pool2d(x, 3, padding=1),
+    "bilinear": lambda s, x: F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True),
+    "softmax": lambda s, x: x.softmax(1),
+    "sum": lambda s, x: x.relu().sum(2),
+}
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", list(BY_STRIDES))
+def test_operators_get_the_strides_of_inputs(name: str, dtype: torch.dtype, output_format: str, tmp_path: Path) -> None:
+    eager = Model(BY_STRIDES[name]).to(dtype)
+    x = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(4)).to(dtype)
+    run = in_form(compiled(eager, x, dynamic=[{0: torch.export.Dim("n", min=1, max=8)}]), output_format, tmp_path)
+    x[0, 1, 2, 3], x[1, 0, 0, 0], x[1, 1] = math.nan, math.inf, torch.finfo(dtype).max
+    for rows in (1, 2):
+        for layout in LAYOUTS.values():
+            given = layout(x[:rows])
+            before = given.clone()
+            with torch.no_grad():
+                expected, actual = eager(given), run(given)
+            torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
+            assert actual.is_contiguous()
+            actual.zero_()
+            torch.testing.assert_close(given, before, rtol=0, atol=0, equal_nan=True)
+
+
+def test_inputs_with_strides_are_not_shared() -> None:
+    """What the operators return may be a view of an input: in memory of its own all the same."""
+    eager = Model(lambda s, x: (x.t(), x[1:], x * 1, x.flip(0)))
+    x = torch.tensor(VALUES["hashes"] * 2).reshape(4, 3).t()
+    module = compiled(eager, torch.tensor(VALUES["usual"] * 2).reshape(3, 4), targets=["aten"])
+    before = x.clone()
+    with torch.no_grad():
+        results = module(x)
+    for one, other in zip(results, eager(before), strict=True):
+        assert torch.equal(one, other)
+    results[2].zero_(), results[3].zero_()
+    assert torch.equal(x, before)
+
+
 def test_gradients_and_modes_of_the_caller_stay() -> None:
     eager = Model(INTEGERS["add"])
     module = compiled(eager, torch.tensor(VALUES["usual"]))

@@ -102,7 +102,8 @@ class LayerTimes {
 };
 
 struct RunRequest {
-  /// Contiguous, of the binding's dtype, on the engine's device; shapes already checked against the package's ranges.
+  /// Contiguous (but for the exact form's, which have strides), of the binding's dtype, on the engine's device; shapes
+  /// already checked against the package's ranges.
   /// Inputs that carry a symbol's value are on the host whatever the device. Not aligned beyond their dtype.
   std::span<const DLTensor> inputs;
   /// Shapes of the outputs where the package's expressions give them; empty span: only the engine knows (data-dependent).
