@@ -20,7 +20,7 @@ from ._decompositions import decompose, long_recurrences
 from ._graph import Program, Ranges, UnreliableCaptureError
 from ._nodes import is_compute, is_size_node, value_of
 from ._shared_memory import with_values_of_their_own, with_written_buffers
-from ._small_sizes import Findings, examine, keep_whole, restore
+from ._small_sizes import Findings, examine, keep_whole, restore, with_ones
 from ._symbols import size_expr, sizes
 from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
 
@@ -41,6 +41,8 @@ def lower(
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     with CAPTURE_LOCK:
         ranges = symbol_ranges(program, optimal_sizes(program, specs))
+        if specs is None or specs.are_examples():
+            ranges = with_ones(program.graph, ranges)
         return lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
 
 
