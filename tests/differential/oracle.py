@@ -180,6 +180,14 @@ _MOVES = re.compile(r"\.(zero|fill|copy)_\(|\] = ")
 """Writes that round nothing."""
 
 
+_WIDE = re.compile(r"F\.(layer|rms|group|instance)_norm\(|torch\.(var|std|mean|sum)\(")
+"""Operators that eager computes in float32 from half precision, in one kernel: only their results are rounded."""
+
+
+def _is_wide(step: Step, result: torch.Tensor) -> bool:
+    return result.dtype in HALVES and _WIDE.match(step.code) is not None
+
+
 class _Perturbed:
     """The program in eager PyTorch, step by step, every number moved by an ulp; or (`wide`) half precision held in
     float32 between steps. Keeps its state from call to call."""
@@ -227,7 +235,7 @@ class _Perturbed:
             if any(_shares(tensor, other) for other in operands):
                 continue  # a view moves numbers and rounds nothing; and it must stay a view
             tensor = self._summed(step, tensor, operands)
-            eps = torch.finfo(tensor.dtype).eps
+            eps = torch.finfo(torch.float32 if _is_wide(step, tensor) else tensor.dtype).eps
             values[name] = self._moved(tensor, step.noise * eps * _largest([tensor, *operands]) if step.noise else 0.0)
 
     def _summed(self, step: Step, tensor: torch.Tensor, operands: Sequence[Any]) -> torch.Tensor:
@@ -411,12 +419,13 @@ def sharing(run: Any, program: Program) -> tuple[dict[tuple[str, str], bool], Ca
     for index, tensor in enumerate(results):
         if not tensor.numel():
             continue
-        before = {name: memory(other).clone() for name, other in things.items()}
+        # As bytes: a copy of memory that was never written, in bool, has other bytes.
+        before = {name: memory(other).view(torch.uint8).clone() for name, other in things.items()}
         if not _poison(tensor):
             changed[(f"result {index}", "cannot be written")] = True
             continue
         for name, other in things.items():
-            if name != f"result {index}" and not _identical(memory(other), before[name]):
+            if name != f"result {index}" and not _identical(memory(other).view(torch.uint8), before[name]):
                 changed[(f"result {index}", name)] = True
     return changed, run_calls(run, program, [0])[0], things.keys()
 

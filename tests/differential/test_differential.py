@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import random
@@ -219,6 +220,43 @@ def test_a_missing_error_is_found(plant: Any) -> None:
 
 def summed_in_another_order(self: Faulty, inputs: tuple[Any, ...]) -> Any:
     return self.inner(*inputs) * (1 + 3e-7)
+
+
+def _around_a_rounded_mean(x: torch.Tensor) -> torch.Tensor:
+    return x.float() - x.float().mean(-1, keepdim=True).to(x.dtype).float()
+
+
+NARROWER: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "torch.var({0}, -1)": lambda x: (_around_a_rounded_mean(x) ** 2).sum(-1) / (x.shape[-1] - 1),
+    "F.layer_norm({0}, (32,))": lambda x: _around_a_rounded_mean(x) / (x.float().var(-1, keepdim=True) + 1e-5).sqrt(),
+    "torch.sum({0}, -1)": lambda x: functools.reduce(torch.add, x.unbind(-1)).float(),
+    "torch.mean({0}, -1)": lambda x: functools.reduce(torch.add, x.unbind(-1)).float() / x.shape[-1],
+}
+
+
+@pytest.mark.parametrize("code", NARROWER)
+def test_half_precision_that_is_narrower_than_eager_is_found(plant: Any, code: str) -> None:
+    """Numbers around 100, of which eager computes the statistics in float32."""
+    program = Program(
+        inputs=[Input("x0", "bfloat16", [4, 32], fill=Fill("shifted", 3))],
+        constants=[],
+        steps=[Step(["v0"], code, ["x0"], noise=8.0)],
+        outputs=["v0"],
+    )
+    plant(lambda self, inputs: NARROWER[code](inputs[0]).to(inputs[0].dtype))
+    assert [find.kind for find in oracle.check(program).finds] == ["value"]
+    plant(lambda self, inputs: self.inner(*inputs))
+    assert not oracle.check(program).finds
+
+
+def test_memory_that_was_never_written_changes_by_no_write() -> None:
+    """A bool of 85 becomes one of 1 when it is copied."""
+    program = simple("(torch.zeros(8, dtype=torch.uint8) + 85).view(torch.bool)[:1]")
+    program.steps = [dataclasses.replace(program.steps[0], args=[]), Step(["v1"], "{0} * 3", ["x0"])]
+    program.outputs = ["v1", "v0"]
+    found = oracle.sharing(make_module(program), program)
+    assert found is not None
+    assert found[0] == {}
 
 
 def test_a_rounding_is_no_find(plant: Any) -> None:
