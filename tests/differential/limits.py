@@ -72,6 +72,22 @@ class Limit:
 
 LIMITS: tuple[Limit, ...] = (
     Limit(
+        name="small sizes where no minimum was asked",
+        kind="error",
+        code=r"",
+        message=r": [01] is outside the range \[[12], ",
+        reason="torch.export refuses the ranges that the program names and takes `Dim.AUTO` only, for which it writes "
+        "a minimum of 2, whatever is asked. 1 is taken where the capture holds for it, 0 is not.",
+        documented='docs/semantics.md, "Not promised"',
+        shows=_shows(
+            [Input("x0", "float32", ["s0", 3]), Input("x1", "float32", ["s1", 3])],
+            [Step(["v0"], "torch.minimum({0}, {1})", ["x0", "x1"])],
+            ["v0"],
+            calls=[0, 1],
+            dims={"s0": Dim(0, 8, [4, 0]), "s1": Dim(0, 8, [4, 0])},
+        ),
+    ),
+    Limit(
         name="writes into expanded inputs",
         kind="error",
         code=r"",
