@@ -135,6 +135,58 @@ CONTROLS = (
         index=12,
     ),
     Control(
+        "half-variances",
+        "line 7a: variances of half precision around a mean that was rounded to it",
+        "src/converters/convert_reduction.cpp",
+        "  const ValueId mean = net.add_reduce(x, ReduceOperation::kAvg, axes, true);\n  const ValueId centered",
+        "  const ValueId exact = net.add_reduce(x, ReduceOperation::kAvg, axes, true);\n"
+        "  const ValueId mean = ctx.cast(ctx.cast(exact, given), dtype);\n"
+        "  const ValueId centered",
+        only=r"torch\.(var|std)",
+        seed=0,
+        index=82,
+    ),
+    Control(
+        "views-beside-transposes",
+        "line 7d: a result that is a view of what is also transposed into a convolution",
+        "src/backends/openvino/builder/lowering.cpp",
+        "    } else if (needs_copy(output.value)) {",
+        "    } else if (false) {",
+        only=r"\{0\}\.flatten\(1, 2\)",
+        seed=0,
+        index=62,
+    ),
+    Control(
+        "tokens-as-heads",
+        "line 7d: attention with as many tokens as heads",
+        "src/backends/openvino/builder/lowering_nn.cpp",
+        "  return dims.size() == 4 && is_static(dims) && dims[1] == dims[2] && dims[1] != Expr(1);",
+        "  return dims.empty();",
+        only=r"unbind\(0\)|reshape\(2, \d, \d, \d\)",
+        seed=0,
+        index=6,
+    ),
+    Control(
+        "residual-norms",
+        "line 7d: the vendor's own group normalization, two of which with residual sums end the process",
+        "src/backends/openvino/builder/lowering_nn.cpp",
+        "    // Not the plugin's GroupNormalization: two of them with residual sums end the process",
+        "    const Output channels = materialize(value_of(layer, 0).dims[1]);\n"
+        "    const auto filled = [&](double value) -> Output {\n"
+        "      return std::make_shared<op::Broadcast>(number(x, value), channels);\n"
+        "    };\n"
+        "    if (normalization.groups > 0) {\n"
+        "      const Output scale = has_operand(layer, 1) ? operand(layer, 1) : filled(1);\n"
+        "      const Output bias = has_operand(layer, 2) ? operand(layer, 2) : filled(0);\n"
+        "      return {std::make_shared<op::GroupNormalization>(x, scale, bias, normalization.groups,\n"
+        "                                                       normalization.epsilon)};\n"
+        "    }\n"
+        "    // Two of them with residual sums end the process",
+        only=r"group_norm|instance_norm",
+        seed=0,
+        index=12,
+    ),
+    Control(
         "views-of-inputs",
         "line 7b: results that share memory in eager, from an engine",
         "py/torch_tensorrt/dynamo/_partition.py",

@@ -937,12 +937,23 @@ def _attention(g: Draw) -> None:
 
 @row("matmul")
 def _heads(g: Draw) -> None:
-    """The fused projection of attention, where tokens and heads may be equally many."""
-    tokens, heads, width = g.rng.choice([2, 4]), g.rng.choice([2, 4]), g.rng.choice([2, 4])
-    x = g.leaf(("float32",), [2, tokens, 3 * heads * width])
-    parts = g.emit(f"{{0}}.reshape(2, {tokens}, 3, {heads}, {width}).permute(2, 0, 3, 1, 4).unbind(0)", x, results=3)
-    if parts is not None:
-        g.emit("F.scaled_dot_product_attention({0}, {1}, {2})", *parts, noise=4.0)
+    """Attention from one projection or three, where tokens and heads are equally many as often as not."""
+    heads, width = g.rng.choice([2, 4]), g.rng.choice([2, 4])
+    tokens = heads if g.rng.random() < 0.5 else g.rng.choice([2, 4])
+    if g.rng.random() < 0.5:
+        x = g.leaf(("float32",), [2, tokens, 3 * heads * width])
+        split = f"{{0}}.reshape(2, {tokens}, 3, {heads}, {width}).permute(2, 0, 3, 1, 4).unbind(0)"
+        parts = g.emit(split, x, results=3)
+    else:
+        x = g.leaf(("float32",), [2, tokens, heads * width])
+        weights = [g.weight(x.dtype, heads * width, square=True) for _ in range(3)]
+        split = f"F.linear({{0}}, {{1}}).reshape(2, {tokens}, {heads}, {width}).transpose(1, 2)"
+        parts = [g.emit(split, x, weight, noise=2.0) for weight in weights]
+    if parts is None or None in parts:
+        return
+    y = g.emit("F.scaled_dot_product_attention({0}, {1}, {2})", *parts, noise=4.0)
+    if y is not None and g.rng.random() < 0.5:
+        g.emit("{0}.transpose(1, 2).flatten(2)", y)
 
 
 # --- images -----------------------------------------------------------------------------------------------------------
@@ -996,7 +1007,7 @@ def _transposed_convolution(g: Draw) -> None:
 
 @row("convolution")
 def _convolution_of_tokens(g: Draw) -> None:
-    """linear over channels-last, then a convolution of the permuted tokens, which are a result too."""
+    """linear over channels-last, then a convolution of the permuted tokens; a result too are they, or a view."""
     x = g.pick(FLOATS[:1], rank=(4, 4), image=True)
     width = g.static(x, 3)
     if not width:
@@ -1008,11 +1019,11 @@ def _convolution_of_tokens(g: Draw) -> None:
     if image is None:
         return
     g.emit("F.conv2d({0}, {1}, None, 1, 1)", image, g.kernel(x.dtype, [width, width, 3, 3]), noise=2.0)
-    g.keep(tokens)
-    if g.rng.random() < 0.5:
-        flat = g.emit("{0}.flatten(1, 2)", tokens)
-        if flat is not None:
-            g.keep(flat)
+    flat = g.emit("{0}.flatten(1, 2)", tokens) if g.rng.random() < 0.6 else None
+    if flat is not None:
+        g.keep(flat)
+    if flat is None or g.rng.random() < 0.3:
+        g.keep(tokens)
 
 
 @row("pooling", 3)
