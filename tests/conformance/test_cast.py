@@ -146,7 +146,7 @@ def test_what_a_cast_to_half_rounds(path: str, reader: str) -> None:
     outcome.check(x, roundings=2)
 
 
-@pytest.mark.parametrize("target", [torch.uint8, torch.int8], ids=str)
+@pytest.mark.parametrize("target", [torch.uint8, torch.int8, torch.int16], ids=str)
 @pytest.mark.parametrize("source", FLOATING, ids=str)
 def test_floating_numbers_wrap_around(source: torch.dtype, target: torch.dtype) -> None:
     """In front of whatever the conversion becomes one kernel with."""
@@ -158,10 +158,17 @@ def test_floating_numbers_wrap_around(source: torch.dtype, target: torch.dtype) 
             torch.fmax(x.to(target), y),
             (x * 1).to(target).int(),
             x.relu().to(target) * 2,
+            x.to(target) / (y * 2),
+            x.to(target) > y,
+            -x.to(target),
+            x.to(target).long().sum(),
         )
 
-    x = torch.tensor([-5244.0, 16024.0, 17904.0, 852.0, 300.0, -1.0, -129.0, 127.5, 255.0, 256.0]).to(source)
-    compile_function(function, x, torch.ones(10)).check(x, torch.ones(10))
+    numbers = [-5244.0, 16024.0, 17904.0, 852.0, 300.0, -1.0, -129.0, 127.5, 255.0, 256.0, 40000.0, -60000.0, 32768.0]
+    if source != torch.float16:
+        numbers += [65536.0, -70000.0, 1e6]
+    x = torch.tensor(numbers).to(source)
+    compile_function(function, x, torch.ones(len(x))).check(x, torch.ones(len(x)))
 
 
 def test_fractions_are_cut_towards_zero() -> None:

@@ -157,6 +157,10 @@ class Check {
     return std::nullopt;
   }
   Verdict check(const network::Cast& op) const {
+    if (op.to == DataType::kInt16 && is_floating(dtype(0))) {
+      return refuse(Reason::kDataType,
+                    "the CPU plugin keeps int16 in 32 bits, and floating values may need to wrap around");
+    }
     if (op.to == DataType::kInt16 && is_integral(dtype(0)) && !within(range(0), network::range_of(op.to))) {
       return refuse(Reason::kDataType, "the CPU plugin keeps int16 in 32 bits, and values in ", text_of(range(0)),
                     " may need to wrap around");
