@@ -280,9 +280,12 @@ ResolvedShapes BindingPlan::resolve(std::span<const DLTensor> inputs) const {
     std::vector<std::int64_t>& shape = result.outputs.emplace_back();
     for (const Expr& dim : output.dims) {
       const std::optional<std::int64_t> value = solver.evaluate(dim);
-      TORCHTRT_CHECK(value && *value >= 0, kOutOfRange, "engine \"", metadata_.name, "\", output \"", output.name,
-                     "\": the inputs' shapes give no size for dimension ", shape.size(), " (", dim, ")");
-      shape.push_back(*value);
+      if (!value || *value < 0) [[unlikely]] {
+        result.impossible =
+            detail::concat("engine \"", metadata_.name, "\", output \"", output.name,
+                           "\": the inputs' shapes give no size for dimension ", shape.size(), " (", dim, ")");
+      }
+      shape.push_back(value.value_or(0));
     }
   }
   return result;

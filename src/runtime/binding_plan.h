@@ -20,6 +20,8 @@ struct ResolvedShapes {
   std::vector<std::int64_t> key;
   /// Shapes of the outputs; empty if some dimension is known only after the run.
   std::vector<std::vector<std::int64_t>> outputs;
+  /// Says which output would have a negative size; empty if none.
+  std::string impossible;
 };
 
 /// Checks an engine's inputs and derives its outputs' shapes, from the package's metadata. Immutable, thread-safe.

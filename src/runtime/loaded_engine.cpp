@@ -110,7 +110,10 @@ const ResolvedShapes& LoadedEngine::resolve(std::unique_ptr<ContextSlot>& slot, 
                                             std::span<const DLTensor> inputs) {
   try {
     const ResolvedShapes& shapes = slot->shapes.find_or_resolve(plan, inputs);
-    if (!exact_) plan.check_values(inputs);
+    if (!exact_) {
+      if (!shapes.impossible.empty()) throw backend::OutsideGuards(shapes.impossible);
+      plan.check_values(inputs);
+    }
     return shapes;
   } catch (...) {
     pool_.put_back(std::move(slot));  // it has not run
