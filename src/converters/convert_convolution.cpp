@@ -4,6 +4,7 @@
 #include <string>
 
 #include "converters/families.h"
+#include "converters/guards.h"
 #include "converters/operands.h"
 
 namespace torchtrt::converters {
@@ -33,7 +34,9 @@ template <typename Op>
 void add(Context& ctx, const Node& node, const Operands& operands, Op op) {
   std::vector<ValueId> inputs{batched(ctx, node, operands.x, operands.spatial), operands.weight};
   if (operands.bias) inputs.push_back(*operands.bias);
+  require_elements(ctx, inputs[0], 2);
   const ValueId result = ctx.net().add_layer(std::move(op), std::move(inputs))[0];
+  require_elements(ctx, result, 2);
   ctx.set_output(node, unbatched_like(ctx, result, operands.x));
 }
 

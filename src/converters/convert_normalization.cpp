@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layer, RMS, group, instance normalization, and batch normalization as it is at inference.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
 
 #include "converters/constants.h"
 #include "converters/families.h"
+#include "converters/guards.h"
 #include "converters/operands.h"
 
 namespace torchtrt::converters {
@@ -22,6 +24,7 @@ using network::UnaryOperation;
 ValueId add_normalization(Context& ctx, const Node& node, ValueId x, network::Normalization op,
                           std::optional<ValueId> scale, std::optional<ValueId> bias, const Dims& parameter_dims) {
   require_floating(ctx, node, x);
+  if (scale) require_moderate(ctx, node, *scale, "weight");
   Network& net = ctx.net();
   const DataType dtype = ctx.dtype_of(x);
   DataType computed = dtype;
@@ -188,13 +191,15 @@ ValueId add_affine(Context& ctx, const BatchNorm& norm, const Dims& per_channel,
 }
 
 // The same formula on values that are not constants, in float32.
-ValueId add_composed(Context& ctx, const BatchNorm& norm, const Dims& per_channel) {
+ValueId add_composed(Context& ctx, const Node& node, const BatchNorm& norm, const Dims& per_channel) {
   Network& net = ctx.net();
   const auto parameter = [&](ValueId value) { return ctx.cast(view_as(net, value, per_channel), DataType::kFloat32); };
   const ValueId epsilon = net.add_scalar(DataType::kFloat32, norm.epsilon, per_channel.size());
   const ValueId variance = net.add_elementwise(parameter(norm.variance), epsilon, ElementWiseOperation::kSum);
   ValueId scale = net.add_unary(net.add_unary(variance, UnaryOperation::kSqrt), UnaryOperation::kRecip);
   if (norm.weight) scale = net.add_elementwise(scale, parameter(*norm.weight), ElementWiseOperation::kProd);
+  require_moderate(ctx, node, scale, "weight");
+  require_moderate(ctx, node, norm.mean, "mean");
   const ValueId x = ctx.cast(norm.x, DataType::kFloat32);
   ValueId result = net.add_elementwise(x, parameter(norm.mean), ElementWiseOperation::kSub);
   result = net.add_elementwise(result, scale, ElementWiseOperation::kProd);
@@ -209,7 +214,12 @@ void set_batch_norm(Context& ctx, const Node& node, const BatchNorm& norm) {
   Dims per_channel(dims.size(), Expr(1));
   per_channel[1] = dims[1];
   const auto affine = ctx.dtype_of(norm.x) == DataType::kFloat64 ? std::nullopt : fold(ctx.net(), norm);
-  if (!affine) return ctx.set_output(node, add_composed(ctx, norm, per_channel));
+  if (!affine) return ctx.set_output(node, add_composed(ctx, node, norm, per_channel));
+  for (const std::vector<double>* numbers : {&affine->center, &affine->scale, &affine->shift}) {
+    if (std::all_of(numbers->begin(), numbers->end(), is_moderate)) continue;
+    refuse(Reason::kAttribute, node.target,
+           " with NaN, infinities or numbers beyond 2^64 is up to the order in which PyTorch computes");
+  }
   const auto folded = add_into_convolution(ctx, norm, *affine);
   ctx.set_output(node, folded ? *folded : add_affine(ctx, norm, per_channel, *affine));
 }

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "converters/families.h"
+#include "converters/guards.h"
 #include "converters/operands.h"
 
 namespace torchtrt::converters {
@@ -16,6 +17,14 @@ using network::ReduceOperation;
 
 // More slices than this are no longer cheaper than leaving the node in PyTorch.
 constexpr std::int64_t kMaxAdaptiveWindows = 64;
+
+void add(Context& ctx, const Node& node, network::Pooling op, ValueId x, std::size_t spatial) {
+  const ValueId batch = batched(ctx, node, x, spatial);
+  require_elements(ctx, batch, 1);
+  const ValueId result = ctx.net().add_layer(std::move(op), {batch})[0];
+  require_elements(ctx, result, 2);
+  ctx.set_output(node, unbatched_like(ctx, result, x));
+}
 
 // aten.max_pool*d(self, kernel_size, stride, padding, dilation, ceil_mode), also the forms that return indices
 template <std::size_t spatial>
@@ -30,8 +39,7 @@ void convert_max_pool(Context& ctx, const Node& node) {
   op.pre_padding = op.post_padding = integers_per_axis(ctx, node, 3, "padding", spatial, 0);
   op.dilation = integers_per_axis(ctx, node, 4, "dilation", spatial, 1);
   op.ceil_mode = ctx.boolean(node, 5, "ceil_mode", false);
-  const ValueId result = ctx.net().add_layer(std::move(op), {batched(ctx, node, x, spatial)})[0];
-  ctx.set_output(node, unbatched_like(ctx, result, x));
+  add(ctx, node, std::move(op), x, spatial);
 }
 
 // aten.avg_pool*d(self, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
@@ -51,8 +59,7 @@ void convert_avg_pool(Context& ctx, const Node& node) {
   if (!ctx.is_none(node, 6, "divisor_override")) {
     refuse(Reason::kAttribute, node.target, " with divisor_override has no engine layer");
   }
-  const ValueId result = ctx.net().add_layer(std::move(op), {batched(ctx, node, x, spatial)})[0];
-  ctx.set_output(node, unbatched_like(ctx, result, x));
+  add(ctx, node, std::move(op), x, spatial);
 }
 
 // One spatial axis of adaptive pooling whose windows differ in size: window i covers [i * in / out, ceil((i + 1) * in / out)).
@@ -84,6 +91,7 @@ void convert_adaptive_pool(Context& ctx, const Node& node) {
   const Dims dims = ctx.dims_of(x);
   const Dims wanted = ctx.dims(node, 1, "output_size");
   if (wanted.size() != spatial) refuse(Reason::kAttribute, node.target, " needs ", spatial, " output sizes");
+  require_elements(ctx, x, 1);
   const ReduceOperation operation = type == PoolingType::kMax ? ReduceOperation::kMax : ReduceOperation::kAvg;
 
   if (std::equal(wanted.begin(), wanted.end(), dims.begin() + 2)) {

@@ -5,6 +5,7 @@
 
 #include "converters/constants.h"
 #include "converters/families.h"
+#include "converters/guards.h"
 #include "converters/operands.h"
 
 namespace torchtrt::converters {
@@ -22,15 +23,6 @@ struct Target {
   std::vector<std::optional<double>> factors;
 };
 
-// PyTorch raises where there is nothing to read or to write; then the exact form does.
-void require_elements(Context& ctx, const Expr& size) {
-  if (!ctx.takes_guards() || size.is_constant() || ctx.net().bounds(size).min > 0) return;
-  network::Network& net = ctx.net();
-  const ValueId known = net.add_layer(network::ShapeOf{{size}, /*scalar=*/true}, {})[0];
-  net.add_guard(
-      net.add_elementwise(known, net.add_int_scalar(ctx.dtype_of(known), 1, 0), network::ElementWiseOperation::kLess));
-}
-
 // The .vec overloads take output_size or scale_factors; the others a size and, one argument each, the factors it came from.
 Target read_target(Context& ctx, const Node& node, std::size_t spatial, std::size_t first_factor) {
   Target target{ctx.tensor(node, 0, "input"), {}, std::vector<std::optional<double>>(spatial)};
@@ -40,10 +32,8 @@ Target read_target(Context& ctx, const Node& node, std::size_t spatial, std::siz
   }
   const Dims& captured = ctx.meta(node).dims;
   target.size.assign(captured.begin() + 2, captured.end());
-  for (std::size_t i = 0; i < spatial; ++i) {
-    require_elements(ctx, ctx.dims_of(target.x)[i + 2]);
-    require_elements(ctx, target.size[i]);
-  }
+  require_elements(ctx, target.x, 2);
+  for (const Expr& size : target.size) require_elements(ctx, size);
   if (!node.target.ends_with(".vec")) {
     for (std::size_t i = 0; i < spatial; ++i) {
       if (!ctx.is_none(node, first_factor + i, "scales"))

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <vector>
+
+#include "converters/guards.h"
 
 namespace torchtrt::converters {
 namespace {
@@ -75,17 +76,9 @@ ValueId guarded_index(Context& ctx, ValueId index, const Expr& low, const Expr& 
   const std::size_t rank = ctx.rank_of(index);
   const ValueId lowest = number(ctx, low, dtype, rank);
   const ValueId highest = number(ctx, size - 1, dtype, rank);
-  ValueId outside = net.add_elementwise(net.add_elementwise(index, lowest, ElementWiseOperation::kLess),
-                                        net.add_elementwise(index, highest, ElementWiseOperation::kGreater),
-                                        ElementWiseOperation::kOr);
-  if (rank > 0) {
-    std::vector<std::int64_t> axes(rank);
-    std::iota(axes.begin(), axes.end(), 0);
-    const ValueId count =
-        net.add_reduce(net.add_cast(outside, DataType::kFloat32), network::ReduceOperation::kSum, axes, false);
-    outside = net.add_elementwise(count, net.add_scalar(DataType::kFloat32, 0), ElementWiseOperation::kGreater);
-  }
-  net.add_guard(outside);
+  guard_against(net, net.add_elementwise(net.add_elementwise(index, lowest, ElementWiseOperation::kLess),
+                                         net.add_elementwise(index, highest, ElementWiseOperation::kGreater),
+                                         ElementWiseOperation::kOr));
   const ValueId inside = net.add_elementwise(net.add_elementwise(index, highest, ElementWiseOperation::kMin), lowest,
                                              ElementWiseOperation::kMax);
   net.refine_range(inside, {net.bounds(low).min, net.bounds(size).max - 1});

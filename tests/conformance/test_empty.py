@@ -180,3 +180,49 @@ def test_repeated_numbers(name: str) -> None:
         outcome.check(torch.randn(size))
     if ON_CPU:
         assert [engine.exact_calls()[0] for engine in engines_of(outcome.module)] == [0]
+
+
+def weights(x: Tensor, *sizes: int) -> Tensor:
+    return torch.ones(sizes, dtype=x.dtype)
+
+
+# Of x [2, 3, height, width].
+WINDOWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "convolution": lambda x: F.conv2d(x, weights(x, 4, 3, 3, 3), padding=1),
+    "convolution 1d": lambda x: F.conv1d(x[:, :, 0], weights(x, 4, 3, 3), padding=1),
+    "convolution by a dot": lambda x: F.conv2d(x, weights(x, 4, 3, 1, 1)),
+    "transposed convolution": lambda x: F.conv_transpose2d(x, weights(x, 3, 4, 3, 3), stride=2, padding=1),
+    "transposed convolution of little": lambda x: F.conv_transpose2d(x, weights(x, 3, 4, 4, 4), stride=2, padding=2),
+    "transposed convolution of two": lambda x: F.conv_transpose2d(x, weights(x, 3, 4, 2, 2), stride=2, padding=1),
+    "transposed convolution behind one": lambda x: F.conv_transpose2d(
+        F.conv2d(x, weights(x, 3, 3, 1, 1), stride=2), weights(x, 3, 4, 2, 2), stride=2, padding=1
+    ),
+    "transposed convolution 1d": lambda x: F.conv_transpose1d(x[:, :, 0], weights(x, 3, 4, 3), stride=2, padding=1),
+    "average": lambda x: F.avg_pool2d(x, 3, stride=1, padding=1),
+    "largest": lambda x: F.max_pool2d(x, 3, stride=1, padding=1),
+    "all of it": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "the largest of it": lambda x: F.adaptive_max_pool2d(x, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("name", list(WINDOWS))
+def test_windows_of_nothing(name: str, dtype: torch.dtype) -> None:
+    """Where nothing is read or written eager raises or answers, by dtype, and other sizes go on."""
+    low, sizes = 0, ({2: Dim("h", min=0, max=16), 3: Dim("w", min=0, max=16)},)
+    if "1d" in name or name == "largest":
+        low, sizes = 1, ({2: Dim("h", min=1, max=16), 3: Dim("w", min=0, max=16)},)
+    if "behind" in name:  # torch.export refuses the least size by name
+        low, sizes = 2, ({2: Dim.AUTO(min=2, max=16), 3: Dim.AUTO(min=2, max=16)},)
+    outcome = compile_function(lambda x: WINDOWS[name](x * 2), torch.randn(2, 3, 6, 7).to(dtype), dynamic=sizes)
+    for height, width in ((5, 4), (1, 0), (3, 3), (0, 2), (1, 1), (0, 0), (2, 1), (1, 5), (3, 2), (2, 2), (4, 5)):
+        if height < low or (low == 2 and width < low):
+            continue
+        x = torch.randn(2, 3, height, width).to(dtype)
+        try:
+            expected: Any = outcome.reference(x)
+        except RuntimeError:
+            with pytest.raises(RuntimeError):
+                outcome.answer(x)
+        else:
+            assert_same(outcome.answer(x), expected)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.export import Dim
 
-from .harness import FLOATS, check, check_refused
+from .harness import FLOATS, ON_GPU, check, check_refused, compile_function
 
 X = (2, 8, 6, 12)
 
@@ -88,3 +89,46 @@ def test_dynamic_sizes() -> None:
 def test_what_stays_in_pytorch() -> None:
     check_refused(lambda x: F.batch_norm(x, None, None, training=True), torch.randn(X), reason="NO_CONVERTER")
     check_refused(lambda x, w: F.rms_norm(x, (12,), w), torch.randn(X).half(), torch.randn(12), reason="DATA_TYPE")
+
+
+# Of x, weight, bias, and for batch norm mean and variance; the number of weights.
+SCALED: dict[str, tuple[Callable[..., torch.Tensor], int]] = {
+    "group_norm": (lambda x, w, b, m, v: F.group_norm(x, 2, w, b), 4),
+    "group_norm of one": (lambda x, w, b, m, v: F.group_norm(x, 4, w, b), 4),
+    "group_norm, computed": (lambda x, w, b, m, v: F.group_norm(x, 2, w * 2, b + 0), 4),
+    "layer_norm": (lambda x, w, b, m, v: F.layer_norm(x, (6,), w, b), 6),
+    "rms_norm": (lambda x, w, b, m, v: F.rms_norm(x, (6,), w), 6),
+    "instance_norm": (lambda x, w, b, m, v: F.instance_norm(x, weight=w, bias=b), 4),
+    "batch_norm": (lambda x, w, b, m, v: F.batch_norm(x, m, v, w, b), 4),
+}
+
+
+@pytest.mark.skipif(ON_GPU, reason="TensorRT does not promise to pass on NaN and infinities (docs/gpu.md)")
+@pytest.mark.parametrize("constant", [True, False], ids=["constants", "inputs"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", list(SCALED))
+def test_weights_that_are_no_usual_numbers(name: str, dtype: torch.dtype, constant: bool) -> None:
+    """PyTorch's kernels multiply the weight with 1 / deviation before they subtract, which overflows."""
+    function, count = SCALED[name]
+    x = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(5)).to(dtype)
+    largest = torch.finfo(dtype).max
+
+    def parameters(number: float) -> list[torch.Tensor]:
+        tensors = [
+            torch.tensor([1.0, number, 0.5, 2.0, 0.0, 1.0])[:count],
+            torch.tensor([0.0, 1.0, 0.5, number, 1.0, 0.0])[:count],
+            torch.tensor([0.0, 0.1, 0.0, 0.3]),
+            torch.tensor([1e-6, 1e-7, 0.5, 1e-3]),
+        ]
+        return [tensor.to(dtype) for tensor in tensors]
+
+    run = None if constant else compile_function(function, x, *parameters(1.0))
+    for number in (1.5, largest, -largest, math.inf, math.nan):
+        given = parameters(number)
+        if run is None:
+            fixed = compile_function(lambda x, given=given: function(x, *given), x)
+            for tiny in (1, 1e-30):
+                fixed.check(x * tiny)
+        else:
+            for tiny in (1, 1e-30):
+                run.check(x * tiny, *given)
