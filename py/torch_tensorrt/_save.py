@@ -334,6 +334,25 @@ def _is_read_by_kernels(node: Node) -> bool:
 
 
 @contextlib.contextmanager
+def _a_tensor_for_each_engine(program: ExportedProgram) -> Iterator[None]:
+    """Engines that read constants only take a tensor that they leave alone: AOTInductor writes no empty list."""
+    calls = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.execute_engine.default]
+    unread: dict[Node, Node] = {}
+    for call in calls:
+        if call.args[0]:
+            continue
+        with program.graph.inserting_before(call):
+            unread[call] = program.graph.call_function(torch.ops.aten.full.default, ([0], 0.0))
+        call.update_arg(0, [unread[call]])
+    try:
+        yield
+    finally:
+        for call, tensor in unread.items():
+            call.update_arg(0, [])
+            program.graph.erase_node(tensor)
+
+
+@contextlib.contextmanager
 def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
     """The kernels of an AOTInductor package read memory with the exported strides and sizes, whatever comes."""
     checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
@@ -519,7 +538,7 @@ def save(
             INPUTS: json.dumps(_described_inputs(program)),
             RESULTS: json.dumps(_results_in_python(program)),
         }
-        with _safe_inputs_required(program), _constants_left_out(program):
+        with _safe_inputs_required(program), _constants_left_out(program), _a_tensor_for_each_engine(program):
             aoti_compile_and_package(
                 program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}
             )

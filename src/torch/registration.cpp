@@ -45,6 +45,8 @@ EnginePointer make_engine(std::string metadata, const at::Tensor& payload) {
 
 std::vector<at::Tensor> execute_engine(at::TensorList inputs, const EnginePointer& engine) {
   TORCH_CHECK_TYPE(engine != nullptr, "tensorrt::execute_engine needs an engine, but got None");
+  // AOTInductor's calls cannot hand over an empty list: packages give an engine of constants a tensor to leave alone.
+  if (engine->engine().metadata().inputs.empty()) inputs = {};
   return translate([&] { return run_engine(*engine, inputs); });
 }
 
@@ -88,6 +90,10 @@ std::vector<at::Tensor> execute_engine_autograd(at::TensorList inputs, const Eng
 
 void check_program_inputs(at::TensorList inputs, std::string_view expected, bool contiguous) {
   translate([&] { check_inputs(inputs, expected, contiguous); });
+}
+
+bool is_same_engine(const EnginePointer& engine, const c10::IValue& other) {
+  return other.isCustomClass() && other.toObject()->getSlot(0).toCapsule() == engine;
 }
 
 runtime::EngineMode to_mode(std::int64_t mode) {
@@ -199,6 +205,9 @@ TORCH_LIBRARY(tensorrt, m) {
           "save_runtime_cache",
           [](const EnginePointer& self) { translate([&] { self->engine().save_runtime_cache(); }); },
           "Writes the runtime cache now, if there is one and it grew.")
+      // PyTorch's caches of traced calls compare their arguments.
+      .def("__eq__", &is_same_engine)
+      .def("__ne__", [](const EnginePointer& self, const c10::IValue& other) { return !is_same_engine(self, other); })
       .def("__str__", [](const EnginePointer& self) { return self->describe(); })
       .def("__repr__", [](const EnginePointer& self) { return self->describe(); })
       .def("__obj_flatten__", [](const EnginePointer& self) { return self->flatten(); })

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from py_forms import in_form
 from py_models import Function
 from torch import fx, nn
 
+import torch_tensorrt
 from torch_tensorrt.dynamo import _decompositions
 
 
@@ -126,3 +129,90 @@ def test_half_precision_is_eagers(name: str, dtype: torch.dtype) -> None:
     program = torch.export.export(Function(HALF[name]).eval(), (x,), strict=False)
     answer = _decompositions.decompose(program).module()(x)
     torch.testing.assert_close(answer, HALF[name](x), rtol=torch.finfo(dtype).eps, atol=0, equal_nan=True)
+
+
+Tensors = tuple[torch.Tensor, ...]
+T = torch.tensor
+# A function, inputs that it takes, and inputs of the same shapes that its kernel refuses.
+CHECKED: dict[str, tuple[Callable[..., Any], Tensors, Tensors]] = {
+    "nll_loss": (F.nll_loss, (torch.ones(3, 4), T([0, 1, 3])), (torch.ones(3, 4), T([0, 1, 4]))),
+    "cross_entropy": (
+        lambda x, classes: F.cross_entropy(x, classes, label_smoothing=0.1),
+        (torch.ones(2, 4, 3, 3), torch.zeros(2, 3, 3, dtype=torch.int64)),
+        (torch.ones(2, 4, 3, 3), torch.full((2, 3, 3), -1)),
+    ),
+    "multi_margin_loss": (F.multi_margin_loss, (torch.ones(2, 4), T([0, 3])), (torch.ones(2, 4), T([0, 4]))),
+    "multilabel_margin_loss": (
+        F.multilabel_margin_loss,
+        (torch.ones(1, 4), T([[0, 1, -1, 3]])),
+        (torch.ones(1, 4), T([[0, 1, 9, 3]])),
+    ),
+    "binary_cross_entropy": (F.binary_cross_entropy, (T([0.5]), T([1.0])), (T([-5.0]), T([1.0]))),
+    "max_unpool2d": (
+        lambda x, at: F.max_unpool2d(x, at, 2),
+        (torch.ones(1, 1, 2, 2), T([[[[0, 1], [2, 3]]]])),
+        (torch.ones(1, 1, 2, 2), T([[[[0, 1], [2, 99]]]])),
+    ),
+    "max_unpool3d": (
+        lambda x, at: F.max_unpool3d(x, at, 2),
+        (torch.ones(1, 1, 1, 1, 2), T([[[[[0, 1]]]]])),
+        (torch.ones(1, 1, 1, 1, 2), T([[[[[0, 99]]]]])),
+    ),
+    "bernoulli": (torch.bernoulli, (T([0.0, 1.0]),), (T([0.0, 2.0]),)),
+    "multinomial": (lambda x: torch.multinomial(x, 1), (T([0.0, 1.0]),), (T([0.0, -1.0]),)),
+    "fake_quantize": (
+        lambda x, zeros: torch.fake_quantize_per_channel_affine(x, torch.ones(2), zeros, 0, 0, 255),
+        (torch.ones(2, 3), T([0, 1], dtype=torch.int32)),
+        (torch.ones(2, 3), T([0, 300], dtype=torch.int32)),
+    ),
+    "inverse": (torch.inverse, (torch.eye(2),), (torch.zeros(2, 2),)),
+    "inv": (torch.linalg.inv, (torch.eye(2),), (torch.zeros(2, 2),)),
+    "cholesky": (torch.linalg.cholesky, (torch.eye(2),), (-torch.eye(2),)),
+    "solve": (torch.linalg.solve, (torch.eye(2), torch.ones(2)), (torch.zeros(2, 2), torch.ones(2))),
+    "matrix_power": (lambda x: torch.linalg.matrix_power(x, -2), (torch.eye(2),), (torch.zeros(2, 2),)),
+    "tensorinv": (lambda x: torch.linalg.tensorinv(x, 1), (torch.eye(2),), (torch.zeros(2, 2),)),
+    "tensorsolve": (torch.linalg.tensorsolve, (torch.eye(2), torch.ones(2)), (torch.zeros(2, 2), torch.ones(2))),
+    "quantile": (torch.quantile, (torch.ones(4), T(0.5)), (torch.ones(4), T(1.5))),
+    "one_hot": (lambda x: F.one_hot(x, 3), (T([0, 2]),), (T([0, 3]),)),
+    "take": (torch.take, (torch.ones(3), T([0, -1])), (torch.ones(3), T([0, 3]))),
+}
+
+
+class Checked(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.function(*inputs)
+
+
+@pytest.mark.parametrize("form", ["module", "exported_program", "torchscript"])
+@pytest.mark.parametrize("name", CHECKED)
+def test_errors_are_eagers(name: str, form: str, tmp_path: Path) -> None:
+    """What an operator's kernel says of values, its parts do not."""
+    function, good, bad = CHECKED[name]
+    run = in_form(
+        torch_tensorrt.compile(Checked(function).eval(), arg_inputs=list(good), min_block_size=1), form, tmp_path
+    )
+    torch.testing.assert_close(run(*good), function(*good), equal_nan=True)
+    errors = (IndexError, RuntimeError)
+    with pytest.raises(errors) as expected:
+        function(*bad)
+    with pytest.raises((*errors, torch.jit.Error)) as raised:
+        run(*bad)
+    if form != "torchscript":
+        assert raised.type is expected.type
+
+
+def test_an_engine_of_constants_in_a_package(tmp_path: Path) -> None:
+    """Inductor's capture looks up calls whose arguments are no tensors by comparing those: here the engines."""
+    function, good, bad = CHECKED["fake_quantize"]
+    run = in_form(
+        torch_tensorrt.compile(Checked(function).eval(), arg_inputs=list(good), min_block_size=1),
+        "aot_inductor",
+        tmp_path,
+    )
+    torch.testing.assert_close(run(*good), function(*good))
+    with pytest.raises(RuntimeError):
+        run(*bad)

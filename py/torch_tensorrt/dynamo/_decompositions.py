@@ -28,6 +28,25 @@ _WHOLE = (
     torch.ops.aten.xlogy.Scalar_Other,
     torch.ops.aten.special_xlog1py.self_scalar,
     torch.ops.aten.special_xlog1py.other_scalar,
+    # Their kernels check values (classes, positions, probabilities), and what they are taken apart into does not, or
+    # raises another error.
+    torch.ops.aten.bernoulli.default,
+    torch.ops.aten.binary_cross_entropy.default,
+    torch.ops.aten.fake_quantize_per_channel_affine.default,
+    torch.ops.aten.max_unpool2d.default,
+    torch.ops.aten.max_unpool3d.default,
+    torch.ops.aten.nll_loss_forward.default,
+    torch.ops.aten.nll_loss2d_forward.default,
+    # Taken apart, what says that a matrix has no inverse is an operator without a result, which TorchScript drops.
+    torch.ops.aten.inverse.default,
+    torch.ops.aten.linalg_cholesky.default,
+    torch.ops.aten.linalg_inv.default,
+    torch.ops.aten.linalg_ldl_factor.default,
+    torch.ops.aten.linalg_lu_factor.default,
+    torch.ops.aten.linalg_matrix_power.default,
+    torch.ops.aten.linalg_solve.default,
+    torch.ops.aten.linalg_tensorinv.default,
+    torch.ops.aten.linalg_tensorsolve.default,
 )
 # Its result may be its argument, which its schema does not say: taken apart it is that or a cast.
 _IN_PARTS = (torch.ops.aten.type_as.default,)
