@@ -39,7 +39,7 @@ from ._engine import PACKAGE_ENGINES, _compile_expr
 from ._files import written_whole
 from ._library import load_binding
 from ._random import unchanged_random_state
-from .dynamo._compiler import exact_where_unreliable, in_pytorch
+from .dynamo._compiler import in_pytorch, with_exact_parts
 from .dynamo._counts import selections_may_be_empty
 from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
 from .dynamo._nodes import SIZE_OPS, is_mutation, view_chain
@@ -314,17 +314,18 @@ def _with_checks(program: ExportedProgram) -> ExportedProgram:
     return program
 
 
-def _exact_at_small_sizes(program: ExportedProgram) -> ExportedProgram:
-    """The program in a form of which AOTInductor's code may believe the metadata, as far as there is one."""
+def _exact_where_needed(program: ExportedProgram) -> ExportedProgram:
+    """The program in a form of which AOTInductor's code may believe the metadata, and in which operators check what
+    eager's check, as far as there is one."""
     checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
-    if not any(CAPTURED_FROM in json.loads(node.args[1]) for node in checks):
-        return program
-    try:
-        exact = exact_where_unreliable(program)
-    except UnreliableCaptureError as error:
-        _LOGGER.info("the package cannot take all sizes that other formats take: %s", error)
-        return program
-    return program if exact is None else _reexport(exact, None, None, None)
+    small_sizes = any(CAPTURED_FROM in json.loads(node.args[1]) for node in checks)
+    for also_small_sizes in (True, False) if small_sizes else (False,):
+        try:
+            exact = with_exact_parts(program, also_small_sizes)
+            return program if exact is None else _reexport(exact, None, None, None)
+        except UnreliableCaptureError as error:
+            _LOGGER.info("the package is not in all things as other formats are: %s", error)
+    return program
 
 
 def _is_read_by_kernels(node: Node) -> bool:
@@ -531,7 +532,7 @@ def save(
 
         from .runtime._package import INPUTS, RESULTS
 
-        program = _exact_at_small_sizes(_with_checks(program))
+        program = _exact_where_needed(_with_checks(program))
         configs = dict(inductor_configs or {})
         metadata = {
             **configs.get("aot_inductor.metadata", {}),

@@ -50,13 +50,11 @@ PARTS: dict[str, Function] = {
     "flatten": lambda x: x[:2].flatten() * 2,
     "both ends": lambda x: torch.cat([x[:2], x[-2:]]) * 3,
     "softmax, matmul": lambda x: x[:2].softmax(0) @ x[:2].t(),
-    "rows are written": lambda x: (lambda y: (y[-2:].fill_(7), y + 1)[1])(x.clone()),
     "selected rows": lambda x: x[x[:, 0] > 0].squeeze(0).sin(),
     "mean": lambda x: x.mean(0),
     "reshape": lambda x: x.reshape(-1) + 1,
     "unflatten": lambda x: (x + 1).unsqueeze(0).squeeze(1),
     "stack": lambda x: torch.stack([x, x * 2]).squeeze(),
-    "rows are set": set_rows,
     "logsumexp": lambda x: x.logsumexp(0).relu(),
     "amin and amax": lambda x: torch.aminmax(x + 1, dim=0),
     "squeeze of a transposed": lambda x: x.t().squeeze(1) * 2,
@@ -94,9 +92,7 @@ def test_as_eager(name: str, lowest: int) -> None:
             check([module], model, size)
 
 
-@pytest.mark.parametrize(
-    "name", ["squeeze", "x[-2:]", "logsumexp", "rows are set", "mean of x[-2:]", "flatten", "rows are written"]
-)
+@pytest.mark.parametrize("name", ["squeeze", "x[-2:]", "logsumexp", "mean of x[-2:]", "flatten"])
 def test_saved_programs_as_eager(name: str, tmp_path: Path) -> None:
     model = Model(PARTS[name]).eval()
     rows = torch_tensorrt.Input(min_shape=(0, 3), opt_shape=(4, 3), max_shape=(8, 3))
@@ -111,7 +107,65 @@ def test_saved_programs_as_eager(name: str, tmp_path: Path) -> None:
             check(forms, model, size)
 
 
-WRITES = ("rows are written", "rows are set")
+def _mask(y: torch.Tensor, x: torch.Tensor) -> None:
+    y[x > 0] = 4
+    y[:2] = 1
+
+
+def _several(y: torch.Tensor, x: torch.Tensor) -> None:
+    y[-2:].zero_()
+    y[:2].sigmoid_()
+    y.diagonal()[-2:].fill_(8)
+
+
+def _swap(y: torch.Tensor, x: torch.Tensor) -> None:
+    y[:1], y[-1:] = y[-1:].clone(), y[:1].clone()
+
+
+INTO: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
+    "a row of rows": lambda y, x: y[-2:][:1].fill_(7),
+    "a product": lambda y, x: y[:2].mul_(x[-2:].mean(0)),
+    "columns of a row": lambda y, x: y[:, 1:][-1:].add_(3),
+    "transposed rows": lambda y, x: y[-2:].t().copy_(x[:2].t() + 1),
+    "masked rows": lambda y, x: y[-2:].masked_fill_(y[-2:] > 1, 0),
+    "a column of rows": lambda y, x: y[-2:][:, 0].copy_(x[-2:].sum(1)),
+    "the end of a flat view": lambda y, x: y.view(-1)[-4:].mul_(2),
+    "an index of rows": lambda y, x: y[-2:].index_fill_(1, torch.tensor([0, 2]), 5.0),
+    "a mask, then rows": _mask,
+    "several": _several,
+    "rows are swapped": _swap,
+}
+
+
+def _written(into: Callable[[torch.Tensor, torch.Tensor], Any]) -> Function:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        y = x * 2 + 1
+        into(y, x)
+        return y
+
+    return function
+
+
+WRITES: dict[str, Function] = {
+    "rows": lambda x: (lambda y: (y[-2:].fill_(7), y + 1)[1])(x.clone()),
+    "rows of two": set_rows,
+    **{name: _written(into) for name, into in INTO.items()},
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writes_as_eager(name: str, tmp_path: Path) -> None:
+    """What is written through views of sizes that the capture does not hold for, in three forms."""
+    model = Model(WRITES[name]).eval()
+    program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes=({0: Dim("rows", min=0, max=8)},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    assert "torch_tensorrt" in module.meta  # engines take the rest of the model
+    forms = [in_form(module, form, tmp_path) for form in ("module", "exported_program", "torchscript")]
+    with torch.no_grad():
+        for size in (4, 0, 1, 2, 3, 8):
+            check(forms, model, size)
+
+
 RAISE = ("x[-2:][-1]", "x[1]", "amax of x[:2]", "logsumexp", "amin and amax", "unflatten")
 """Those of which eager raises for some size."""
 
@@ -123,49 +177,47 @@ def saved_package(model: nn.Module, min_block_size: int, tmp_path: Path) -> Any:
     return torch_tensorrt.load(tmp_path / "m.pt2")
 
 
+class Flat(Model):
+    """All results in one list."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        parts, linear = super().forward(x)
+        return [*torch.utils._pytree.tree_leaves(parts), linear]
+
+
+TOGETHER: dict[str, list[Function]] = {
+    "parts": [PARTS[name] for name in PARTS if name not in RAISE],
+    "a part that raises": [PARTS["squeeze"], PARTS["x[1]"]],
+    "writes": list(WRITES.values()),
+}
+
+
 @pytest.mark.parametrize("min_block_size", [1, 100])
-@pytest.mark.parametrize("names", [[n for n in PARTS if n not in (*WRITES, *RAISE)], ["squeeze", "x[1]"]])
-def test_packages_as_eager(names: list[str], min_block_size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", TOGETHER)
+def test_packages_as_eager(name: str, min_block_size: int, tmp_path: Path) -> None:
     """AOTInductor's code believes the capture: what it does not hold for is an engine of PyTorch's own operators."""
-
-    def function(x: torch.Tensor) -> Any:
-        return [PARTS[name](x) for name in names]
-
-    class Flat(Model):
-        def forward(self, x: torch.Tensor) -> Any:
-            parts, linear = super().forward(x)
-            return [*torch.utils._pytree.tree_leaves(parts), linear]
-
-    model = Flat(function).eval()
+    model = Flat(lambda x: [part(x) for part in TOGETHER[name]]).eval()
     run = saved_package(model, min_block_size, tmp_path)
     with torch.no_grad():
         for size in (4, 0, 1, 2, 8, 1):
             check([run], model, size)
 
 
-def test_a_package_whose_engines_lie_between(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What an OpenVINO engine lies in the middle of cannot be one engine: the package refuses the sizes."""
+def test_packages_whose_engines_lie_between(tmp_path: Path) -> None:
+    """OpenVINO's engines lie in the middle of what needs PyTorch's own operators."""
 
-    class Between(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            rows = x[-2:]
-            return rows - torch.softmax(rows.mean(0).relu() * 2, 0)
+    def between(x: torch.Tensor) -> Any:
+        rows = x[-2:]
+        behind = rows - torch.softmax(rows.mean(0).relu() * 2, 0)
+        x = x * 2
+        x[:2] += (behind.sum(0) * 3).sigmoid()
+        return [behind, x, behind.squeeze(0).relu()]
 
-    module = torch_tensorrt.dynamo.compile(
-        torch.export.export(Between(), (torch.randn(4, 3),), dynamic_shapes=({0: Dim("b", min=0, max=9)},)),
-        min_block_size=1,
-    )
-    path = tmp_path / "m.pt2"
-    with caplog.at_level(logging.WARNING, logger="torch_tensorrt"):
-        torch_tensorrt.save(module, path, output_format="aot_inductor")
-    assert "the package refuses such sizes" in caplog.text
-    run = torch_tensorrt.load(path)
-    for size in (2, 5, 9):
-        x = torch.randn(size, 3)
-        torch.testing.assert_close(run(x), Between()(x))
-    for size in (0, 1):
-        with pytest.raises(RuntimeError, match=rf"dimension 0: {size} is outside the range \[2, 9\]"):
-            run(torch.randn(size, 3))
+    model = Flat(between).eval()
+    run = saved_package(model, 1, tmp_path)
+    with torch.no_grad():
+        for size in (4, 0, 1, 2, 8, 1):
+            check([run], model, size)
 
 
 @pytest.mark.parametrize("min_block_size", [1, 100])
@@ -181,9 +233,9 @@ def test_memory_that_a_package_reads(min_block_size: int, tmp_path: Path) -> Non
 
 
 def test_a_package_that_cannot_be_checked_says_why_not(tmp_path: Path) -> None:
-    model = Model(PARTS["rows are written"]).eval()
+    model = Model(_written(lambda y, x: y.squeeze(0).fill_(3))).eval()
     program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes=({0: Dim("b", min=0, max=9)},))
-    module = torch_tensorrt.dynamo.compile(program, min_block_size=100)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
     with pytest.raises(ValueError, match=r"Dim\(\.\.\., min=2\)"):
         torch_tensorrt.save(module, tmp_path / "m.pt2", output_format="aot_inductor")
 
@@ -349,3 +401,19 @@ def test_no_images_beside_what_is_taken_apart(mode: str, dims: int) -> None:
     module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
     for size in (4, 0, 1, 2, 8):
         assert_same(module(x[:size]), Resized()(x[:size]))
+
+
+def test_writes_into_what_was_written() -> None:
+    """The result of a write is what the next one writes into."""
+
+    class Chained(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x * 2
+            y[-2:].add_(1).mul_(3)[:1].fill_(5)
+            return y.relu()
+
+    program = torch.export.export(Chained(), (torch.randn(4, 3),), dynamic_shapes=({0: Dim("rows", min=0, max=8)},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for size in (4, 0, 1, 2, 8):
+        x = torch.randn(size, 3)
+        assert_same(module(x), Chained()(x))

@@ -20,9 +20,18 @@ from .._library import load_binding
 from .._settings import CompilationSettings, log_unused, make_settings, timing_cache_folder
 from ..runtime._module import CompiledModule, EngineModule, TorchBlock, apply_calling_convention, name_inputs_apart
 from ._assemble import Assembly, CallingConvention
-from ._graph import Program, Refusal, RefusedError, UnreliableCaptureError, block_graph, query, refusal
+from ._graph import (
+    Program,
+    Refusal,
+    RefusedError,
+    UnreliableCaptureError,
+    block_graph,
+    can_be_written_down,
+    query,
+    refusal,
+)
 from ._lowering import lower
-from ._nodes import ITEM_OP, attribute, attribute_names, is_compute, is_mutation, value_of
+from ._nodes import ITEM_OP, attribute, attribute_names, is_checked_by_eager, is_compute, is_mutation, value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
@@ -123,44 +132,48 @@ def in_pytorch(exported: ExportedProgram) -> CompiledModule:
     return module
 
 
-def exact_where_unreliable(exported: ExportedProgram) -> CompiledModule | None:
-    """The program with one engine for PyTorch's own operators (target "aten") around everything whose shapes are not
-    always those of its metadata. Code that believes metadata may call the engine: it passes results on as they come.
+def with_exact_parts(exported: ExportedProgram, small_sizes: bool) -> CompiledModule | None:
+    """The program with engines for PyTorch's own operators (target "aten") around operators that compilers make code
+    of which checks less than the operator does, and (`small_sizes`) around everything whose shapes are not always those
+    of its metadata. Code that believes metadata may call engines: it passes results on as they come.
 
-    None where there is nothing such. Raises UnreliableCaptureError where one engine cannot hold all of it.
+    None where there is nothing such. Raises UnreliableCaptureError where engines cannot hold all of it.
     """
     module = exported.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     ranges = symbol_ranges(exported, {})
-    found = examine(module.graph, ranges).nodes
-    if not found:
+    found = examine(module.graph, ranges).nodes if small_sizes else {}
+    inside = _between(found) if found else set()
+    if program_device(exported).type == "cpu":
+        inside |= {node for node in module.graph.nodes if is_checked_by_eager(node) and can_be_written_down(node)}
+    if not inside:
         return None
     for node in list(module.graph.nodes):
         if node.target is torch.ops.tensorrt.check_inputs.default:
             module.graph.erase_node(node)  # the assembly checks what is left to check
     program, convention = Program(module, ranges), CallingConvention.of(module.graph)
-    inside = _between(found)
     refusals = {node.name: refusal(node, "USER", "") for node in program.compute_nodes() if node not in inside}
     partitioner = Partitioner(program, min_block_size=1)
     assembly = Assembly(program, partitioner.partition(refusals), partitioner.sources)
-    engines = [(index, block) for index, block in enumerate(assembly.blocks) if block.engine]
-    if len(engines) != 1 or len(engines[0][1].nodes) != len(inside):
-        raise UnreliableCaptureError(f"one engine cannot hold all that depends on {next(iter(found)).name}")
-    ((index, block),) = engines
-    settings = CompilationSettings(device=Device(program_device(exported)))
-    outputs = assembly.outputs[index]
-    try:
-        built = _Builder(program, settings, ("aten",), {}).build("_exact", block, assembly.inputs[index], outputs)
-    except (RefusedError, load_binding().UnsupportedError) as error:
-        raise UnreliableCaptureError(str(error)) from error
-    engine = EngineModule("_exact", built.metadata, built.payload, single_output=len(outputs) == 1)
-    result = assembly.build({index: engine}, convention)
+    blocks = {index: block for index, block in enumerate(assembly.blocks) if block.engine}
+    if sum(len(block.nodes) for block in blocks.values()) != len(inside):
+        raise UnreliableCaptureError("engines cannot hold all that needs PyTorch's own operators")
+    builder = _Builder(program, CompilationSettings(device=Device(program_device(exported))), ("aten",), {})
+    engines: dict[int, torch.nn.Module] = {}
+    for index, block in blocks.items():
+        name, outputs = f"_exact_{len(engines)}", assembly.outputs[index]
+        try:
+            built = builder.build(name, block, assembly.inputs[index], outputs, found)
+        except (RefusedError, load_binding().UnsupportedError) as error:
+            raise UnreliableCaptureError(str(error)) from error
+        engines[index] = EngineModule(name, built.metadata, built.payload, single_output=len(outputs) == 1)
+    result = assembly.build(engines, convention)
     result.meta["torch_tensorrt"] = _known_inputs(program, convention)
     return result
 
 
 def _between(found: Collection[fx.Node]) -> set[fx.Node]:
-    """These nodes, and those that lie between two of them.
+    """These nodes, and those that lie between two of them, but for engines.
 
     Raises:
         UnreliableCaptureError: there is one that no engine holds.
@@ -176,9 +189,10 @@ def _between(found: Collection[fx.Node]) -> set[fx.Node]:
             before.add(node)
     inside = behind & before
     for node in inside:
-        if is_mutation(node) or node.target in (ITEM_OP, torch.ops.tensorrt.execute_engine.default):
+        if is_mutation(node) or node.target is ITEM_OP:
             raise UnreliableCaptureError(f"{node.name} ({node.target}) cannot be part of it")
-    return {node for node in inside if is_compute(node)}
+    engine = torch.ops.tensorrt.execute_engine.default
+    return {node for node in inside if is_compute(node) and node.target is not engine}
 
 
 def _as_captured(exported: ExportedProgram) -> CompiledModule:
@@ -210,11 +224,19 @@ class _Builder:
         self._former = former
         self._built: dict[tuple[Any, ...], Any] = {}
 
-    def build(self, name: str, block: Block, inputs: list[fx.Node], outputs: list[fx.Node]) -> Any:
-        """The binding's compiled engine; torch_tensorrt._C errors where it cannot be."""
+    def build(
+        self,
+        name: str,
+        block: Block,
+        inputs: list[fx.Node],
+        outputs: list[fx.Node],
+        of_any_size: Collection[fx.Node] = (),
+    ) -> Any:
+        """The binding's compiled engine; torch_tensorrt._C errors where it cannot be. `of_any_size`: see
+        ``block_graph``."""
         key = (tuple(node.name for node in block.nodes), tuple(inputs), tuple(outputs))
         if key not in self._built:
-            graph = block_graph(self._program, name, block.nodes, inputs, outputs)
+            graph = block_graph(self._program, name, block.nodes, inputs, outputs, of_any_size)
             assert self._settings.device is not None
             timings = self._settings.timing_cache_path
             self._built[key] = load_binding().compile(

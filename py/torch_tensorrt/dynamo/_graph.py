@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,7 +149,8 @@ def _is_tensor_of_engines(value: torch.Tensor) -> bool:
     return True
 
 
-def _add_node(graph: Any, node: Node) -> None:
+def _written_down(node: Node) -> tuple[list[Any], dict[str, Any], list[Any]]:
+    """A node's arguments and results as the binding takes them; RefusedError where they have no counterpart."""
     if not isinstance(node.target, torch._ops.OpOverload):
         raise RefusedError("NO_CONVERTER", f"{node.target} is not an ATen operator")
     outputs: list[tuple[str, torch.dtype | None, list[int | str] | None]] = []
@@ -167,7 +168,20 @@ def _add_node(graph: Any, node: Node) -> None:
             if isinstance(tensor, torch.Tensor):
                 check_tensor(tensor)
     args = [argument(item) for item in node.args]
-    kwargs = {key: argument(item) for key, item in node.kwargs.items()}
+    return args, {key: argument(item) for key, item in node.kwargs.items()}, outputs
+
+
+def can_be_written_down(node: Node) -> bool:
+    """Whether the C++ graph can hold the node, whatever converters make of it."""
+    try:
+        _written_down(node)
+    except RefusedError:
+        return False
+    return True
+
+
+def _add_node(graph: Any, node: Node) -> None:
+    args, kwargs, outputs = _written_down(node)
     graph.add_node(node.name, str(node.target), args, kwargs, outputs, source_line(node))
 
 
@@ -298,12 +312,30 @@ def query(program: Program, targets: Sequence[str], use_plugins: bool) -> dict[s
 
 
 def block_graph(
-    program: Program, name: str, nodes: Sequence[Node], inputs: Sequence[Node], outputs: Sequence[Node]
+    program: Program,
+    name: str,
+    nodes: Sequence[Node],
+    inputs: Sequence[Node],
+    outputs: Sequence[Node],
+    of_any_size: Collection[Node] = (),
 ) -> Any:
-    """The C++ graph of one engine. `inputs` are values from outside (constants are found by themselves)."""
+    """The C++ graph of one engine. `inputs` are values from outside (constants are found by themselves); those
+    `of_any_size` have the captured rank, and sizes that nothing is known of but where they are a symbol."""
     graph = load_binding().Graph(name)
     symbols: set[sympy.Symbol] = set()
     for value in inputs:
+        if value in of_any_size:
+            lone = lone_symbols(value_of(value))  # which the nodes may need
+            symbols |= lone
+            free = [
+                size_text(size) if size_expr(size) in lone else f"any_{value.name}_{axis}"
+                for axis, size in enumerate(sizes(value_of(value)))
+            ]
+            graph.add_input(value.name, value_of(value).dtype, free)
+            for symbol in free:
+                if str(symbol).startswith("any_"):
+                    graph.add_symbol(symbol, 0, 1, None)
+            continue
         _add_input(graph, value.name, value_of(value))
         symbols |= shape_symbols(value_of(value))
     added: set[str] = set()

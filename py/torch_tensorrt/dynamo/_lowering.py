@@ -20,7 +20,15 @@ from ._decompositions import decompose, long_recurrences
 from ._graph import Program, Ranges, UnreliableCaptureError
 from ._nodes import is_compute, is_size_node, value_of
 from ._shared_memory import with_values_of_their_own, with_written_buffers
-from ._small_sizes import Findings, examine, keep_whole, restore, with_ones
+from ._small_sizes import (
+    Findings,
+    examine,
+    keep_whole,
+    restore,
+    with_ones,
+    with_values_for_writes,
+    written_views,
+)
 from ._symbols import size_expr, sizes
 from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
 
@@ -54,7 +62,7 @@ def lower_in_ranges(
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
     program = with_values_of_their_own(with_written_buffers(program))
-    captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
+    program, captured = _with_reliable_writes(program, ranges)
     whole = {**long_recurrences(program), **captured.nodes}
     module, unreliable = _taken_apart(program, settings, ranges, whole)
     if unreliable.disagreement(captured) is not None:
@@ -80,15 +88,29 @@ def lower_in_ranges(
     return Program(module, ranges, profiles, why, unreliable.holds_from), convention
 
 
+def _with_reliable_writes(program: ExportedProgram, ranges: Ranges) -> tuple[ExportedProgram, Findings]:
+    """The program without writes through views of sizes that were not captured as they are, and what is found out.
+
+    Raises:
+        UnreliableCaptureError: there is such a write, and nothing else says what it writes.
+    """
+    captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
+    if not (views := written_views(program, captured.nodes)):
+        return program, captured
+    functional = with_values_for_writes(program, views)
+    if functional is not None:
+        found = examine(functional.graph, ranges, functional.graph_signature.user_outputs)
+        if found.disagreement(captured) is None:
+            return functional, found
+    why = captured.nodes[next(iter(views))]
+    raise UnreliableCaptureError(f"it writes through a view whose sizes were not captured as they are: {why}")
+
+
 def _taken_apart(
     program: ExportedProgram, settings: CompilationSettings, ranges: Ranges, whole: Mapping[fx.Node, str]
 ) -> tuple[fx.GraphModule, Findings]:
     """The functional program, in which the nodes `whole` (and why) are as before; and what is found out about it."""
     prepared = keep_whole(program, whole) if whole else program
-    if prepared is None:
-        raise UnreliableCaptureError(
-            f"it writes through a view whose sizes were not captured as they are: {next(iter(whole.values()))}"
-        )
     with torch.no_grad(), selections_may_be_empty():
         decomposed = decompose(prepared, settings.decompose_attention)
     module = decomposed.module(check_guards=False)

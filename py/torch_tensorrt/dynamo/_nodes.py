@@ -60,6 +60,31 @@ def is_compute(node: Node) -> bool:
     )
 
 
+_CHECKING_INDICES = re.compile(
+    r"aten::(embedding|gather|index|index_(add|copy|fill|put|reduce|select)|put|scatter|scatter_(add|reduce)|take)"
+)
+_CHECKING_SIZES = re.compile(
+    r"aten::(a?max|a?min|aminmax|arg(max|min)|kthvalue|median|mode|nanmedian|topk|_?upsample_\w+|grid_sampler\w*"
+    r"|(_?adaptive_|fractional_)?(avg|max)_pool\w*|conv\w*|conv_transpose\w*|im2col|unfold_copy|reflection_pad\w*"
+    r"|replication_pad\w*|(as_strided|diagonal|select|slice)_scatter|glu|native_(batch|group)_norm|pixel_(un)?shuffle)"
+)
+
+
+def is_checked_by_eager(node: Node) -> bool:
+    """Whether the operator looks at indices, or at sizes that are not the same in each call, and raises where they are
+    not as it needs them. Inductor takes negative indices everywhere, and knows sizes by the capture only: its
+    code of a diagonal that is written ends the process where the diagonal is empty."""
+    if not isinstance(node.target, torch._ops.OpOverload) or is_mutation(node):
+        return False
+    name = node.target._schema.name
+    if _CHECKING_INDICES.fullmatch(name):
+        return True
+    if not _CHECKING_SIZES.fullmatch(name):
+        return False
+    tensors = [value_of(item) for item in node.all_input_nodes if is_tensor(item)]
+    return any(isinstance(size, torch.SymInt) for tensor in tensors for size in tensor.shape)
+
+
 def producer(node: Node) -> Node:
     """The node that computes this value: `node`, or the operator whose result it picks."""
     while is_getitem(node):

@@ -382,16 +382,47 @@ def _may_stand_in(node: fx.Node) -> bool:
     )
 
 
-def keep_whole(program: ExportedProgram, nodes: Collection[fx.Node]) -> ExportedProgram | None:
-    """The program with stand-ins for these nodes of it; None where one cannot have a stand-in: what is written through
-    a view would be lost."""
+def written_views(program: ExportedProgram, nodes: Collection[fx.Node]) -> set[fx.Node]:
+    """Those of the nodes that are views through which the program writes. As stand-ins, which are no views, they would
+    lose what is written."""
+    found: set[fx.Node] = set()
     for node in program.graph.nodes:
         if is_mutation(node):
             base: fx.Node | None = node.all_input_nodes[0]
             while base is not None:
                 if base in nodes and not is_mutation(base):
-                    return None
-                base = node.all_input_nodes[0] if is_mutation(base) else aliased_argument(base)
+                    found.add(base)
+                base = base.all_input_nodes[0] if is_mutation(base) else aliased_argument(base)
+    return found
+
+
+_WRITTEN_BACK = frozenset(
+    {
+        torch.ops.aten.alias.default,
+        torch.ops.aten.detach.default,
+        torch.ops.aten.diagonal.default,
+        torch.ops.aten.permute.default,
+        torch.ops.aten.select.int,
+        torch.ops.aten.slice.Tensor,
+        torch.ops.aten.t.default,
+        torch.ops.aten.transpose.int,
+        torch.ops.aten.unsqueeze.default,
+    }
+)
+"""Views whose arguments alone say how a value goes back to where it is from, whatever the sizes."""
+
+
+def with_values_for_writes(program: ExportedProgram, views: Collection[fx.Node]) -> ExportedProgram | None:
+    """The program with new values in place of writes, of which `views` are views; None where sizes as they were
+    captured would decide what is written where."""
+    if any(view.target not in _WRITTEN_BACK for view in views):
+        return None
+    with torch.no_grad():
+        return program.run_decompositions({})  # type: ignore[no-any-return]
+
+
+def keep_whole(program: ExportedProgram, nodes: Collection[fx.Node]) -> ExportedProgram:
+    """The program with stand-ins for these nodes of it, none of which is a view that is written."""
     graph, copies = copied(program.graph)
     for node in nodes:
         if _may_stand_in(node):
