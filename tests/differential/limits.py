@@ -75,9 +75,9 @@ LIMITS: tuple[Limit, ...] = (
         name="small sizes where no minimum was asked",
         kind="error",
         code=r"",
-        message=r": [01] is outside the range \[[12], ",
+        message=r": [01] is outside the range \[2, ",
         reason="torch.export refuses the ranges that the program names and takes `Dim.AUTO` only, for which it writes "
-        "a minimum of 2, whatever is asked. 1 is taken where the capture holds for it, 0 is not.",
+        "a minimum of 2, whatever is asked, as it does where Python read whether the size is 1.",
         documented='docs/semantics.md, "Not promised"',
         shows=_shows(
             [Input("x0", "float32", ["s0", 3]), Input("x1", "float32", ["s1", 3])],

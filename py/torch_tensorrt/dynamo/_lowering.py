@@ -25,7 +25,6 @@ from ._small_sizes import (
     examine,
     keep_whole,
     restore,
-    with_ones,
     with_values_for_writes,
     written_views,
 )
@@ -49,8 +48,6 @@ def lower(
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     with CAPTURE_LOCK:
         ranges = symbol_ranges(program, optimal_sizes(program, specs))
-        if specs is None or specs.are_examples():
-            ranges = with_ones(program.graph, ranges)
         return lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
 
 

@@ -181,16 +181,6 @@ def examine(graph: fx.Graph, ranges: Ranges, outputs: Collection[str] | None = N
     return findings
 
 
-def with_ones(graph: fx.Graph, ranges: Ranges) -> dict[str, tuple[int, int, int | None]]:
-    """The ranges that begin at 2 from 1, if the program is then as it was captured. torch.export writes a 2 wherever it
-    was told of no minimum (`Dim.AUTO`, `Dim.DYNAMIC`, sizes that it found to be equal), and its own module checks no
-    size against it."""
-    wider = {
-        name: (1 if low == 2 and name.startswith("s") else low, opt, high) for name, (low, opt, high) in ranges.items()
-    }
-    return dict(ranges) if wider == ranges or examine(graph, wider).nodes else wider
-
-
 def _symbols(graph: fx.Graph, ranges: Ranges) -> tuple[dict[str, int], dict[str, list[int]], Any]:
     """A usual size for every symbol, the small ones that it may have, and the shape environment."""
     usual: dict[str, int] = {}

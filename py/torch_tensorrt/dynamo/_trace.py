@@ -44,10 +44,6 @@ class InputSpecs:
     def leaves(self) -> list[Any]:
         return list(pytree.tree_leaves((self.args, self.kwargs), is_leaf=lambda item: isinstance(item, Input)))
 
-    def are_examples(self) -> bool:
-        """Whether no shapes were described."""
-        return not any(isinstance(leaf, Input) for leaf in self.leaves())
-
     def device(self) -> torch.device | None:
         """Where the first tensor among them is; None where all are described."""
         return next((leaf.device for leaf in self.leaves() if isinstance(leaf, torch.Tensor)), None)
