@@ -15,9 +15,9 @@ namespace torchtrt::torch_adapter {
 /// does not go through torch's dispatcher, so the inputs must be plain tensors (no subclass, no mode, no tracing);
 /// gradients are neither needed nor recorded: the results are detached.
 ///
-/// Contiguous inputs are used where they are, others are copied first; PyTorch's own operators, where they answer, get the
-/// caller's. The results are new tensors of which nobody else
-/// has a view. Thread-safe. Throws torchtrt::Error; translate() (errors.h) makes torch's exceptions of it.
+/// Contiguous inputs are used where they are, others are copied first; the exact form, PyTorch's own operators, gets them
+/// as the caller laid them out. The results are new tensors that share memory with no other. Thread-safe. Throws
+/// torchtrt::Error; translate() (errors.h) makes torch's exceptions of it.
 TORCHTRT_API std::vector<at::Tensor> run_engine(const EngineHolder& holder, at::TensorList inputs);
 
 }  // namespace torchtrt::torch_adapter
