@@ -113,6 +113,11 @@ MOVES: dict[str, Function] = {
     "unflatten": lambda x, y, m: aten.unflatten(x, 1, [2, 3]),
     "unique_consecutive": lambda x, y, m: aten.unique_consecutive(x[:, 0])[0],
     "unsqueeze": lambda x, y, m: aten.unsqueeze(x, 1),
+    "_upsample_nearest_exact1d": lambda x, y, m: F.interpolate(x[None], scale_factor=2.0, mode="nearest-exact"),
+    "_upsample_nearest_exact2d": lambda x, y, m: F.interpolate(x[None, None], scale_factor=2.0, mode="nearest-exact"),
+    "_upsample_nearest_exact3d": lambda x, y, m: F.interpolate(
+        x[None, None, None], scale_factor=2.0, mode="nearest-exact"
+    ),
     "upsample_nearest1d": lambda x, y, m: F.interpolate(x[None], scale_factor=2.0, mode="nearest"),
     "upsample_nearest2d": lambda x, y, m: F.interpolate(x[None, None], scale_factor=2.0, mode="nearest"),
     "upsample_nearest3d": lambda x, y, m: F.interpolate(x[None, None, None], scale_factor=2.0, mode="nearest"),
