@@ -77,6 +77,25 @@ class Outcome:
         assert not any(engine.exact_calls()[1] for engine in engines_of(self.module))
         assert_same(actual, expected, roundings, nan_is_free=ON_GPU and _has_nan(inputs))
 
+    def check_or_raise(self, *inputs: Any) -> None:
+        """The compiled module answers as eager, by whatever form, or raises an error of eager's type."""
+        expected = _answer_or_error(self.reference, inputs)
+        actual = _answer_or_error(self.answer, inputs)
+        if isinstance(expected, type) or isinstance(actual, type):
+            assert actual == expected
+        else:
+            assert_same(
+                tuple(actual) if isinstance(actual, tuple) else actual,
+                expected if isinstance(actual, torch.Tensor) else tuple(expected),
+            )
+
+
+def _answer_or_error(run: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+    try:
+        return run(*inputs)
+    except (RuntimeError, IndexError, ValueError) as error:
+        return type(error)
+
 
 def _has_nan(values: Any) -> bool:
     tensors = [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, torch.Tensor)]
