@@ -52,8 +52,7 @@ DLTensor to_dlpack(const at::Tensor& tensor) {
   return binding;
 }
 
-DLTensor to_dlpack_with_strides(const at::Tensor& tensor) {
-  DLTensor binding = to_dlpack(tensor);
+DLTensor with_strides(DLTensor binding, const at::Tensor& tensor) {
   binding.strides = const_cast<std::int64_t*>(tensor.strides().data());
   return binding;
 }

@@ -18,7 +18,7 @@ bool readable_in_place(const at::Tensor& tensor);
 /// The tensor as DLPack has it, without its strides. It points into `tensor`. Engines do not write to inputs: DLPack
 /// only has no const.
 DLTensor to_dlpack(const at::Tensor& tensor);
-/// The same with its strides.
-DLTensor to_dlpack_with_strides(const at::Tensor& tensor);
+/// The same, `binding`, with the tensor's strides.
+DLTensor with_strides(DLTensor binding, const at::Tensor& tensor);
 
 }  // namespace torchtrt::torch_adapter

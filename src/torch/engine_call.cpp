@@ -90,11 +90,11 @@ std::vector<at::Tensor> run(SharedEngine& shared, at::TensorList inputs) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     check_has_elements(inputs[i], i, shared.engine.metadata());
     if (readable_in_place(inputs[i])) {
-      bindings.push_back(to_dlpack(inputs[i]));
-      as_given.push_back(to_dlpack_with_strides(inputs[i]));
+      const DLTensor& binding = bindings.emplace_back(to_dlpack(inputs[i]));
+      as_given.push_back(with_strides(binding, inputs[i]));
     } else {
       const at::Tensor elements = copies.emplace_back(inputs[i].resolve_conj().resolve_neg());
-      as_given.push_back(to_dlpack_with_strides(elements));
+      as_given.push_back(with_strides(to_dlpack(elements), elements));
       bindings.push_back(to_dlpack(copies.emplace_back(elements.contiguous())));
     }
     if (device.is_cpu() && !inputs[i].is_cpu()) device = inputs[i].device();
