@@ -67,7 +67,7 @@ void TensorRtContext::run(const backend::RunRequest& request) {
   if (!has_same_shapes(request)) bind_shapes(request);
   for (std::size_t i = 0; i < inputs_.size(); ++i) bind_input(i, request.inputs[i], request);
   for (std::size_t i = 0; i < outputs_.size(); ++i) bind_output(i, request);
-  if (layout_.profiles[profile_].scratch_bytes > 0) scratch(request);
+  if (scratch_needed_ > 0) scratch(request);
   if (request.layer_times != nullptr) native_->set_profiler(request.layer_times);
   const bool enqueued = native_->enqueue(request.stream);
   if (request.layer_times != nullptr) native_->set_profiler(nullptr);
@@ -126,7 +126,18 @@ void TensorRtContext::bind_shapes(const backend::RunRequest& request) {
   }
   check_output_shapes(request);
   compute_host_outputs();
+  size_scratch();
   has_shapes_ = true;
+}
+
+// A profile's size is for its largest shapes, which may be those of a dimension without a maximum.
+void TensorRtContext::size_scratch() {
+  scratch_needed_ = layout_.profiles[profile_].scratch_bytes;
+  if (!varies_ || !layout_.has_scratch_by_shape || scratch_needed_ == 0) return;
+  if (const std::optional<std::size_t> bytes = native_->scratch_size()) {
+    scratch_needed_ = std::min(scratch_needed_, *bytes);
+  }
+  scratch_address_ = nullptr;
 }
 
 std::size_t TensorRtContext::profile_for(int wanted) const {
@@ -229,7 +240,7 @@ void TensorRtContext::bind_output(std::size_t index, const backend::RunRequest& 
 // Taken at most once a run; at least something, so that it can stand for empty tensors.
 void* TensorRtContext::scratch(const backend::RunRequest& request) {
   if (scratch_ != nullptr) return scratch_.get();
-  const std::size_t bytes = layout_.profiles[profile_].scratch_bytes;
+  const std::size_t bytes = scratch_needed_;
   scratch_ = request.device->allocate(std::max(bytes, kAlignment));
   if (bytes > 0 && (scratch_.get() != scratch_address_ || bytes != scratch_bytes_)) {
     native_->set_scratch(scratch_.get(), bytes);

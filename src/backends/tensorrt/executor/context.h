@@ -18,7 +18,8 @@ namespace torchtrt::tensorrt {
 ///
 ///   profile, shapes, shape inputs   when they, or the profile that is asked for, differ from the last run's
 ///   addresses                       those that differ from the last run's; PyTorch gives the same memory again and again
-///   scratch memory                  taken from PyTorch for each run, and given back as soon as the run is enqueued
+///   scratch memory                  of the size that the shapes need; taken from PyTorch for each run, and given back as soon
+///                                   as the run is enqueued
 ///   outputs of known shape          written where the caller wants them
 ///   outputs that depend on data     written into memory taken for the run, then copied to the caller's of the right size
 ///   outputs on the host (sizes)     computed by TensorRT when shapes are new, then written to the caller's in each run
@@ -57,6 +58,7 @@ class TensorRtContext final : public backend::Context, private DeferredOutputs {
   void bind_host_input(std::size_t index, const DLTensor& tensor);
   void check_output_shapes(const backend::RunRequest& request);
   void compute_host_outputs();
+  void size_scratch();
   void bind_input(std::size_t index, const DLTensor& tensor, const backend::RunRequest& request);
   void bind_output(std::size_t index, const backend::RunRequest& request);
   void* scratch(const backend::RunRequest& request);
@@ -75,7 +77,8 @@ class TensorRtContext final : public backend::Context, private DeferredOutputs {
   bool has_shapes_ = false;  // values_ are what TensorRT knows
   bool varies_ = false;      // some input is dynamic or a shape input
   std::size_t profile_ = 0;
-  int wanted_profile_ = -1;  // what the last run's profile was chosen by
+  int wanted_profile_ = -1;         // what the last run's profile was chosen by
+  std::size_t scratch_needed_ = 0;  // by the shapes that are bound
   void* scratch_address_ = nullptr;
   std::size_t scratch_bytes_ = 0;
 

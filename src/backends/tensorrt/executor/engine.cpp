@@ -101,6 +101,7 @@ class LayoutReader {
       layout.profiles.push_back(profile(layout, i));
     }
     read_scratch_sizes(engine_, layout.profiles);
+    layout.has_scratch_by_shape = !is_set(request_.properties, kWeightStreamingProperty);
     return layout;
   }
 

@@ -46,6 +46,9 @@ struct Layout {
   std::vector<InputLayout> inputs;
   std::vector<OutputLayout> outputs;
   std::vector<Profile> profiles;  ///< At least one.
+  /// Whether a run's scratch memory is asked for by its shapes. Not with weights that are streamed: what the library says of
+  /// shapes does not name the buffers that weights go through.
+  bool has_scratch_by_shape = false;
 };
 
 /// What a run's inputs are for the choice of a profile: as in ProfileRange, by input.

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ class NativeContext {
   virtual bool defer_output(std::size_t output, DeferredOutputs& outputs) = 0;
   /// The shape that follows from the inputs' shapes; -1 where it depends on data. False if they are not complete.
   virtual bool output_shape(std::size_t output, std::vector<std::int64_t>& shape) = 0;
+  /// Bytes of scratch memory that a run with the inputs' shapes needs, or 0 if it needs none. std::nullopt where the library
+  /// does not say. What set_scratch() gave before is forgotten.
+  virtual std::optional<std::size_t> scratch_size() = 0;
   virtual void set_scratch(void* memory, std::size_t bytes) = 0;
   virtual bool enqueue(void* stream) = 0;
   virtual std::string take_errors() = 0;

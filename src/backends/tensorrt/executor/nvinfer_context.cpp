@@ -65,6 +65,13 @@ bool NvInferContext::output_shape(std::size_t output, std::vector<std::int64_t>&
   return true;
 }
 
+// The library's 0 is a failure as well as no need.
+std::optional<std::size_t> NvInferContext::scratch_size() {
+  const std::size_t bytes = context_->updateDeviceMemorySizeForShapes();
+  if (bytes == 0 && !Logger::take_errors().empty()) return std::nullopt;
+  return bytes;
+}
+
 void NvInferContext::set_scratch(void* memory, std::size_t bytes) {
   context_->setDeviceMemoryV2(memory, static_cast<std::int64_t>(bytes));
 }

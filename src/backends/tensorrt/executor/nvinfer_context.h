@@ -25,6 +25,7 @@ class NvInferContext final : public NativeContext {
   bool set_output(std::size_t output, void* data) override;
   bool defer_output(std::size_t output, DeferredOutputs& outputs) override;
   bool output_shape(std::size_t output, std::vector<std::int64_t>& shape) override;
+  std::optional<std::size_t> scratch_size() override;
   void set_scratch(void* memory, std::size_t bytes) override;
   bool enqueue(void* stream) override;
   std::string take_errors() override;

@@ -51,6 +51,7 @@ struct FakeTensorRt {
   DeferredOutputs* deferred = nullptr;
   void* scratch = nullptr;
   std::size_t scratch_bytes = 0;
+  std::size_t bytes_a_row = 0;  // of scratch memory, which it says of shapes; 0: it says nothing
 
   [[nodiscard]] int count(const std::string& name) const {
     int result = 0;
@@ -101,6 +102,12 @@ class FakeContext final : public NativeContext {
     if (fake_.n != nullptr) shape[0] = *fake_.n;
     if (fake_.depends_on_data) shape[0] = -1;
     return called("output_shape");
+  }
+  std::optional<std::size_t> scratch_size() override {
+    called("scratch_size");
+    fake_.scratch_bytes = 0;
+    if (fake_.bytes_a_row == 0) return std::nullopt;
+    return fake_.bytes_a_row * static_cast<std::size_t>(fake_.x_shape[0]);
   }
   void set_scratch(void* memory, std::size_t bytes) override {
     fake_.scratch = memory;
@@ -322,6 +329,39 @@ TEST_F(TensorRtContextTest, ScratchMemoryIsTakenForEachRun) {
   EXPECT_EQ(fake.scratch_bytes, 1000U);
   EXPECT_EQ(fake.count("set_scratch"), 1) << "PyTorch gave the same memory again";
   expect_right(input.values);
+}
+
+TEST_F(TensorRtContextTest, ScratchMemoryIsOfTheSizeThatTheShapesNeed) {
+  constexpr std::size_t kForAnyShape = std::size_t{1} << 42;
+  layout.profiles = {profile(0, INT32_MAX, kForAnyShape)};
+  layout.has_scratch_by_shape = true;
+  fake.bytes_a_row = 100;
+  run(input.values, 2);
+  EXPECT_EQ(fake.scratch_bytes, 200U);
+  run(input.values, 2);
+  EXPECT_EQ(fake.count("scratch_size"), 1) << "the same shapes";
+  run(input.values, 8);
+  EXPECT_EQ(fake.scratch_bytes, 800U);
+  expect_right(input.values);
+  run(nullptr, 0);
+  EXPECT_EQ(fake.scratch_bytes, 0U);
+  run(input.values, 3);
+  EXPECT_EQ(fake.scratch_bytes, 300U);
+  expect_right(input.values);
+}
+
+TEST_F(TensorRtContextTest, ScratchMemoryIsOfTheProfilesSizeWhereShapesDoNotSay) {
+  layout.profiles = {profile(0, 8, 1000)};
+  layout.has_scratch_by_shape = true;
+  run(input.values, 2);
+  EXPECT_EQ(fake.scratch_bytes, 1000U);
+  fake.bytes_a_row = 600;
+  run(input.values, 8);
+  EXPECT_EQ(fake.scratch_bytes, 1000U) << "more than the profile's is never needed";
+  layout.has_scratch_by_shape = false;
+  run(input.values, 1);
+  EXPECT_EQ(fake.scratch_bytes, 1000U);
+  EXPECT_EQ(fake.count("scratch_size"), 2);
 }
 
 TEST_F(TensorRtContextTest, MemoryThatTensorRtCannotReadIsCopied) {
