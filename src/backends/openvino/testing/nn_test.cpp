@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
+
+#include <nlohmann/json.hpp>
 
 #include "backends/openvino/testing/harness.h"
 
@@ -294,6 +298,30 @@ TEST(OpenVinoNormalization, LayerAndRms) {
       net.mark_output(net.add_layer(op, operands)[0], "y");
       expect_close(evaluate(net, {Tensor::of<float>({3, 4, 8}, x)})[0].as<float>(),
                    normalize(x, 8, scale, rms ? Values{} : bias, 1e-3, rms), 3e-6);
+    }
+  }
+}
+
+// Of any rank, one node of the plugin: taken apart, bfloat16 has its mean rounded before it is subtracted.
+TEST(OpenVinoNormalization, LayerIsNeverTakenApart) {
+  for (const DataType dtype : {DataType::kFloat32, DataType::kBFloat16}) {
+    for (std::int64_t rank = 2; rank <= 6; ++rank) {
+      for (std::int64_t count = 1; count < rank; ++count) {
+        Network net("test");
+        Dims dims(static_cast<std::size_t>(rank), Expr(2));
+        dims.back() = 8;
+        network::Normalization op;
+        op.kind = network::NormalizationKind::kLayer;
+        for (std::int64_t i = rank - count; i < rank; ++i) op.axes.push_back(i);
+        op.epsilon = 1e-5;
+        net.mark_output(net.add_layer(op, {net.add_input("x", dtype, dims)})[0], "y");
+        Engine engine(net);
+        std::set<std::string> types;
+        const nlohmann::json document = nlohmann::json::parse(engine.inspect());
+        for (const auto& layer : document["layers"]) types.insert(layer["type"]);
+        EXPECT_TRUE(types.contains("MVN")) << rank << ", " << count << ": " << engine.inspect();
+        EXPECT_FALSE(types.contains("Reduce")) << rank << ", " << count;
+      }
     }
   }
 }
