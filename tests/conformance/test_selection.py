@@ -36,6 +36,14 @@ def test_nonzero(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     check(torch.nonzero, some(shape, dtype), more=[(nothing,), (everything,)])
 
 
+@pytest.mark.parametrize("to", [torch.int8, torch.uint8, torch.int32, torch.bool], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32], ids=str)
+def test_zeros_that_a_cast_makes(dtype: torch.dtype, to: torch.dtype) -> None:
+    x = torch.tensor([0.3, -0.4, 1.2, 0.0, 2.7, -0.9]) if dtype.is_floating_point else torch.tensor([256, 0, 5, 65536])
+    check(lambda x: torch.nonzero(x.to(to)), x.to(dtype))
+    check(lambda x: x[x.to(to) != 0], x.to(dtype))
+
+
 def test_not_a_number_is_not_zero() -> None:
     check(torch.nonzero, torch.tensor([0.0, torch.nan, -0.0, torch.inf]))
 

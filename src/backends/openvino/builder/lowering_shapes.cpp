@@ -300,8 +300,8 @@ void Lowering::bind_count(const std::string& symbol, const Output& counted, std:
 
 std::vector<ov::Output<ov::Node>> Lowering::lower(const Layer& layer, const network::NonZero& nonzero) {
   Output x = operand(layer, 0);
-  // NaN is not zero.
-  if (x.get_element_type().is_real()) x = std::make_shared<op::v1::NotEqual>(x, number(x, 0));
+  // NaN is not zero. And OpenVINO leaves out a conversion in front of NonZero, which makes zeros of 0.3 and of 256.
+  if (x.get_element_type() != ov::element::boolean) x = std::make_shared<op::v1::NotEqual>(x, number(x, 0));
   const auto result = std::make_shared<op::v3::NonZero>(x, ov::element::i64);
   bind_count(nonzero.count_symbol, result, 1);
   return {result};
