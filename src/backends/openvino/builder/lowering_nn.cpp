@@ -78,18 +78,48 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::MatrixMultip
   return {apart ? copied(result)->output(0) : result->output(0)};
 }
 
+namespace {
+
+// Whether the plugin's bfloat16 kernels (2026.4.1) may take memory that was never written for padding: those of three
+// dimensions, and dilated ones, where a window begins or ends outside.
+bool reads_beyond_padding(const network::Convolution& convolution) {
+  const auto is_one = [](std::int64_t value) { return value == 1; };
+  const auto is_nothing = [](std::int64_t value) { return value == 0; };
+  const bool is_padded = !std::all_of(convolution.pre_padding.begin(), convolution.pre_padding.end(), is_nothing) ||
+                         !std::all_of(convolution.post_padding.begin(), convolution.post_padding.end(), is_nothing);
+  const bool is_dilated = !std::all_of(convolution.dilation.begin(), convolution.dilation.end(), is_one);
+  return is_padded && (convolution.stride.size() > 2 || is_dilated);
+}
+
+// x[n, c, spatial..] with the convolution's padding as elements.
+ov::Output<ov::Node> with_zeros_around(const ov::Output<ov::Node>& x, const network::Convolution& convolution) {
+  std::vector<std::int64_t> begin(2, 0);
+  std::vector<std::int64_t> end(2, 0);
+  begin.insert(begin.end(), convolution.pre_padding.begin(), convolution.pre_padding.end());
+  end.insert(end.end(), convolution.post_padding.begin(), convolution.post_padding.end());
+  return std::make_shared<op::Pad>(x, int_constant(begin), int_constant(end), number(x, 0), ov::op::PadMode::CONSTANT);
+}
+
+}  // namespace
+
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Convolution& convolution) {
-  const Output x = operand(layer, 0);
+  Output x = operand(layer, 0);
   const Output weights = operand(layer, 1);
+  ov::CoordinateDiff before = padding(convolution.pre_padding);
+  ov::CoordinateDiff after = padding(convolution.post_padding);
+  if (in_bfloat16_ && reads_beyond_padding(convolution)) {
+    x = with_zeros_around(x, convolution);
+    before.assign(before.size(), 0);
+    after.assign(after.size(), 0);
+  }
   Output result;
   if (convolution.groups == 1) {
-    result =
-        std::make_shared<op::Convolution>(x, weights, strides(convolution.stride), padding(convolution.pre_padding),
-                                          padding(convolution.post_padding), strides(convolution.dilation));
+    result = std::make_shared<op::Convolution>(x, weights, strides(convolution.stride), before, after,
+                                               strides(convolution.dilation));
   } else {
     result = std::make_shared<op::GroupConvolution>(x, split_groups(weights, convolution.groups),
-                                                    strides(convolution.stride), padding(convolution.pre_padding),
-                                                    padding(convolution.post_padding), strides(convolution.dilation));
+                                                    strides(convolution.stride), before, after,
+                                                    strides(convolution.dilation));
   }
   if (has_operand(layer, 2)) {
     result = std::make_shared<op::Add>(result, per_channel(operand(layer, 2), convolution.stride.size()));
@@ -155,10 +185,9 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::Normalizatio
     const auto outer = static_cast<std::ptrdiff_t>(dims.size() - normalization.axes.size());
     const bool as_rows = outer > 2 || dims.size() > 5;
     const Dims rows{Expr(1), volume({dims.begin(), dims.begin() + outer}), volume({dims.begin() + outer, dims.end()})};
-    result = std::make_shared<op::MVN>(as_rows ? reshape(x, dims, rows) : x,
-                                       int_constant(as_rows ? std::vector<std::int64_t>{2} : normalization.axes),
-                                       /*normalize_variance=*/true, static_cast<float>(normalization.epsilon),
-                                       ov::op::MVNEpsMode::INSIDE_SQRT);
+    result = std::make_shared<op::MVN>(
+        as_rows ? reshape(x, dims, rows) : x, int_constant(as_rows ? std::vector<std::int64_t>{2} : normalization.axes),
+        /*normalize_variance=*/true, static_cast<float>(normalization.epsilon), ov::op::MVNEpsMode::INSIDE_SQRT);
     if (as_rows) result = reshape(result, rows, dims);
   } else {
     // In float32, as PyTorch computes the statistics of half-precision inputs; the plugin makes one node of it.

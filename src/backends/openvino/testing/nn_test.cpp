@@ -170,6 +170,33 @@ TEST(OpenVinoConvolution, OneAndThreeDimensions) {
   }
 }
 
+// Where the plugin's bfloat16 kernels would read beyond them, zeros are elements.
+TEST(OpenVinoConvolution, PaddingInBFloat16) {
+  struct Case {
+    Shape input;
+    std::int64_t padding, dilation;
+    bool is_elements;
+  };
+  const std::vector<Case> cases{{{2, 3, 1, 4, 4}, 1, 1, true}, {{2, 3, 5, 4, 4}, 0, 1, false},
+                                {{2, 3, 8, 4}, 1, 2, true},    {{2, 3, 8, 4}, 1, 1, false},
+                                {{2, 3, 9}, 1, 2, true},       {{2, 3, 9}, 0, 2, false}};
+  for (const DataType dtype : {DataType::kFloat32, DataType::kBFloat16}) {
+    for (const Case& item : cases) {
+      const std::size_t rank = item.input.size() - 2;
+      Network net("test");
+      const ValueId x = net.add_input("x", dtype, {item.input.begin(), item.input.end()});
+      Dims weights(rank + 2, Expr(2));
+      weights[1] = 3;
+      const network::Convolution op{Shape(rank, 1), Shape(rank, item.dilation), Shape(rank, item.padding),
+                                    Shape(rank, item.padding), 1};
+      net.mark_output(net.add_layer(op, {x, net.add_input("w", dtype, weights)})[0], "y");
+      Engine engine(net);
+      EXPECT_EQ(engine.inspect().find("\"Pad\"") != std::string::npos, dtype == DataType::kBFloat16 && item.is_elements)
+          << engine.inspect();
+    }
+  }
+}
+
 TEST(OpenVinoDeconvolution, IsTheAdjointOfConvolution) {
   // <conv(x), y> = <x, deconv(y)> for every x and y: with y's unit vectors this gives deconv element by element.
   for (const std::int64_t groups : {1, 2}) {
