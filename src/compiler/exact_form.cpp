@@ -191,7 +191,9 @@ std::optional<ExactForm> ExactForm::of(const format::Metadata& metadata, Bytes p
       const auto dtype = parse_dtype(constant.at("dtype").get<std::string>());
       if (dtype) size = size_of(*dtype);
       const Bytes section = sections.at(constant.at("section").get<std::string>());
-      for (const Json& dim : constant.at("shape")) {
+      const Json& shape = constant.at("shape");
+      if (std::find(shape.begin(), shape.end(), 0) != shape.end()) size = 0;
+      for (const Json& dim : shape) {
         const auto extent = dim.get<std::uint64_t>();
         TORCHTRT_CHECK(extent == 0 || size <= section.size() / extent, kDataLoss, "a constant exceeds its section");
         size *= extent;

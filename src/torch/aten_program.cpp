@@ -77,13 +77,18 @@ at::Tensor read_constant(const json& constant, const AtenProgram::Sections& sect
   const auto section = sections.find(text(constant, "section"));
   require(section != sections.end(), "section \"", text(constant, "section"), "\" is missing");
   std::vector<std::int64_t> sizes;
-  std::uint64_t elements = 1;
   for (const json& dim : list(constant, "shape")) {
-    const std::uint64_t size = number(dim, "a constant's dimension");
-    require(size == 0 || elements <= section->second.size() / size, "a constant does not fit into its section");
-    elements *= size;
-    sizes.push_back(static_cast<std::int64_t>(size));
+    sizes.push_back(static_cast<std::int64_t>(number(dim, "a constant's dimension")));
   }
+  const bool is_empty = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
+  const std::uint64_t most = is_empty ? INT64_MAX : section->second.size();  // strides are no larger
+  std::uint64_t elements = 1;
+  for (const std::int64_t dim : sizes) {
+    const auto size = static_cast<std::uint64_t>(std::max<std::int64_t>(dim, 1));
+    require(elements <= most / size, "a constant does not fit into its section");
+    elements *= size;
+  }
+  if (is_empty) elements = 0;
   require(sizes.size() <= kMaxRank, sizes.size(), " dimensions");
   const std::uint64_t offset = number(field(constant, "offset"), "an offset");
   const std::size_t item = c10::elementSize(type);

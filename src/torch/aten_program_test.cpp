@@ -63,6 +63,24 @@ TEST_F(AtenProgramTest, RunsForAnySize) {
   }
 }
 
+TEST_F(AtenProgramTest, ConstantsMayHaveNoElements) {
+  const std::string constant = R"("shape": [1], "section": "weights", "offset": 4)";
+  for (const std::string shape : {"[0]", "[8, 0, 3, 4]", "[0, 8]", "[1000, 0]"}) {
+    for (const std::string section : {"weights", "nothing"}) {
+      AtenProgram::Sections sections = sections_;
+      sections["nothing"];
+      const AtenProgram program(
+          replaced(constant, R"("shape": )" + shape + R"(, "section": ")" + section + R"(", "offset": 0)"), sections);
+      (void)program;
+    }
+  }
+  expect_error(ErrorCode::kDataLoss, "does not fit", [&] {
+    const std::string large = "[4611686018427387904, 4611686018427387904, 0]";
+    const AtenProgram program(replaced(constant, R"("shape": )" + large + R"(, "section": "weights", "offset": 0)"),
+                              sections_);
+  });
+}
+
 TEST_F(AtenProgramTest, OperatorsErrorsGoThrough) {
   const AtenProgram program(
       replaced(R"({"name": "more", "operator": "aten::mul.Scalar", "arguments": [{"tensor": 4}, {"size": 1}])",

@@ -203,6 +203,17 @@ def test_index_errors_keep_their_type() -> None:
         module(torch.tensor(POSITIONS["past the end"]))
 
 
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("shape", [(0,), (8, 0, 3, 4), (0, 5), (2, 0)], ids=str)
+def test_constants_without_elements(shape: tuple[int, ...], output_format: str, tmp_path: Path) -> None:
+    model = Model(lambda m, x: (m.nothing + 1, m.nothing.squeeze(()).clone(), (x @ m.matrix).softmax(-1)))
+    model.register_buffer("nothing", torch.zeros(shape, dtype=torch.int64))
+    x = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    run = in_form(compiled(model, x), output_format, tmp_path)
+    assert_like_eager(run, model, x, exact=False)
+    assert_like_eager(run, model, x * math.inf, exact=False)
+
+
 def test_usual_calls_do_not_run_the_exact_form() -> None:
     eager = Model(INDICES["embedding"])
     module = compiled(eager, torch.tensor(POSITIONS["inside"]))
