@@ -15,6 +15,7 @@ import torch
 from py_forms import callable_of
 from py_models import assert_same
 from torch import nn
+from torch.nn import functional as F
 
 import torch_tensorrt
 
@@ -277,3 +278,39 @@ def test_written_tensors_that_are_no_buffers(view: str, registered: bool, compil
         follows(run, eager, range(3))
     if compiled:
         assert_same(model.state(), eager.state())
+
+
+class Norm(nn.Module):
+    """Reads running statistics before and after a norm writes them."""
+
+    def __init__(self, norm: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.norm = norm
+        self.register_buffer("mean", torch.tensor([-0.5, 2.0]))
+        self.register_buffer("variance", torch.tensor([0.5, 1.5]))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        before = self.mean * 3
+        y = self.norm(F.instance_norm(x) * 2, self.mean, self.variance)
+        return before, y + 1, 10.0 - self.mean, self.variance * self.mean
+
+
+NORMS: dict[str, Callable[..., torch.Tensor]] = {
+    "batch_norm": lambda x, mean, variance: F.batch_norm(x, mean, variance, training=True),
+    "instance_norm": lambda x, mean, variance: F.instance_norm(x, mean, variance, use_input_stats=True),
+}
+
+
+@pytest.mark.parametrize("least", [None, 0, 1, 2])
+@pytest.mark.parametrize("axis", [0, 2])
+@pytest.mark.parametrize("name", NORMS)
+def test_statistics_that_a_norm_writes(name: str, axis: int, least: int | None) -> None:
+    """Their schemas do not say that they write, and they raise at some of the sizes."""
+    model, eager = Norm(NORMS[name]).eval(), Norm(NORMS[name]).eval()
+    size = None if least is None else torch.export.Dim("size", min=least, max=8)
+    x = torch.rand(4, 2, 5, generator=torch.Generator().manual_seed(1))
+    program = torch.export.export(model, (x,), dynamic_shapes=({axis: size},), strict=False)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for length in (4, 3, 4) if size else (x.shape[axis],) * 3:
+        part = x[:length] if axis == 0 else x[..., :length]
+        assert_same(module(part), eager(part))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -95,14 +95,17 @@ def _pytorch_table(operators: int) -> dict[Any, Callable[..., Any]]:
     return dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
 
 
-def decompose(program: ExportedProgram, decompose_attention: bool = False) -> ExportedProgram:
+def decompose(
+    program: ExportedProgram, decompose_attention: bool = False, in_parts: Collection[Any] = ()
+) -> ExportedProgram:
     """PyTorch's core ATen program, but for the operators that the converters know: engines do those better whole.
+    `in_parts`: operators that are taken apart all the same.
 
     ExportedProgram.run_decompositions installs what becomes of every composite operator that PyTorch has, some 540, in
     every call: more than a second, several times what a small model takes otherwise. Nearly all of them become what
     they become anyway, so only the others are installed here, where PyTorch's function has the parameters known to us.
     """
-    table = _decomposition_table(decompose_attention)
+    table = _decomposition_table(decompose_attention, in_parts)
     if not _KNOWN:
         return program.run_decompositions(table)  # type: ignore[no-any-return]
     composites, others = _split(frozenset(table.items()))
@@ -116,7 +119,7 @@ def decompose(program: ExportedProgram, decompose_attention: bool = False) -> Ex
         )
 
 
-def _decomposition_table(decompose_attention: bool) -> dict[Any, Callable[..., Any]]:
+def _decomposition_table(decompose_attention: bool, in_parts: Collection[Any] = ()) -> dict[Any, Callable[..., Any]]:
     # Half a second, which a process pays again only where it has got to know more operators.
     table = dict(_pytorch_table(len(torch._C._dispatch_get_all_op_names())))
     for whole in _WHOLE:
@@ -125,7 +128,7 @@ def _decomposition_table(decompose_attention: bool) -> dict[Any, Callable[..., A
     attention = torch.ops.aten.scaled_dot_product_attention.default
     for target in load_binding().supported_targets():
         op = _overload(target)
-        if op is not None and op not in _IN_PARTS and not (decompose_attention and op is attention):
+        if op is not None and op not in (*_IN_PARTS, *in_parts) and not (decompose_attention and op is attention):
             table.pop(op, None)
     return table
 

@@ -18,7 +18,7 @@ from ._assemble import CallingConvention
 from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose, long_recurrences
 from ._graph import Program, Ranges, UnreliableCaptureError
-from ._nodes import is_compute, is_size_node, value_of
+from ._nodes import is_compute, is_size_node, updates_statistics, value_of
 from ._shared_memory import with_values_of_their_own, with_written_buffers
 from ._small_sizes import (
     Findings,
@@ -107,9 +107,17 @@ def _taken_apart(
     program: ExportedProgram, settings: CompilationSettings, ranges: Ranges, whole: Mapping[fx.Node, str]
 ) -> tuple[fx.GraphModule, Findings]:
     """The functional program, in which the nodes `whole` (and why) are as before; and what is found out about it."""
+    writing = {node.target for node in program.graph.nodes if updates_statistics(node)}
+    if writing:
+        others = {
+            node: "it writes nothing"
+            for node in program.graph.nodes
+            if node.target in writing and not updates_statistics(node)
+        }
+        whole = {**others, **whole}
     prepared = keep_whole(program, whole) if whole else program
     with torch.no_grad(), selections_may_be_empty():
-        decomposed = decompose(prepared, settings.decompose_attention)
+        decomposed = decompose(prepared, settings.decompose_attention, writing)
     module = decomposed.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     restore(module)

@@ -50,6 +50,14 @@ def is_mutation(node: Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
+def updates_statistics(node: Node) -> bool:
+    """Whether the operator writes its running statistics, which these operators' schemas do not say."""
+    if node.target not in (torch.ops.aten.batch_norm.default, torch.ops.aten.instance_norm.default):
+        return False
+    given = named_arguments(node)
+    return bool(given.get("training", given.get("use_input_stats"))) and given.get("running_mean") is not None
+
+
 def is_compute(node: Node) -> bool:
     """A node that runs in some block: everything but inputs, constants, sizes, picking results and the final copies."""
     return (

@@ -34,7 +34,7 @@ from torch._subclasses.fake_tensor import (
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from ._nodes import aliased_argument, copied, is_mutation, named_arguments, value_of
+from ._nodes import aliased_argument, copied, is_mutation, named_arguments, updates_statistics, value_of
 from ._symbols import sizes
 
 Ranges = Mapping[str, tuple[int, int, int | None]]
@@ -368,7 +368,10 @@ def _fresh(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
 
 def _may_stand_in(node: fx.Node) -> bool:
     return (
-        isinstance(node.target, torch._ops.OpOverload) and bool(node.target._schema.returns) and not is_mutation(node)
+        isinstance(node.target, torch._ops.OpOverload)
+        and bool(node.target._schema.returns)
+        and not is_mutation(node)
+        and not updates_statistics(node)  # only taken apart, they say what they write
     )
 
 
