@@ -563,6 +563,22 @@ def _archive_kind(path: str) -> str:
     return "exported_program"
 
 
+def _loaded_program(path: str, extra_files: dict[str, Any] | None) -> ExportedProgram:
+    # Not torch.export.load, which puts "Please check the warnings above" in the place of the reason.
+    from torch.export.pt2_archive._package import load_pt2
+
+    # An open file: of a name that does not end in ".pt2", PyTorch would complain.
+    with CAPTURE_LOCK, open(path, "rb") as file:
+        contents = load_pt2(file)
+    if "model" not in contents.exported_programs:
+        raise ValueError("it holds no exported program")
+    if extra_files is not None:
+        extra_files.update(contents.extra_files)
+    program = contents.exported_programs["model"]
+    program.__class__ = _LoadedProgram
+    return program
+
+
 def load(
     file_path: str | os.PathLike[str] = "",
     extra_files: dict[str, Any] | None = None,
@@ -605,10 +621,7 @@ def load(
             # The runtime modes' managers look for them here; they are the very engines of the package.
             setattr(loaded, PACKAGE_ENGINES, load_binding().package_engines(path))
             return loaded
-        with CAPTURE_LOCK, open(path, "rb") as file:  # of a name that does not end in ".pt2", PyTorch would complain
-            program = torch.export.load(file, extra_files=extra_files)
-        program.__class__ = _LoadedProgram
-        return program
+        return _loaded_program(path, extra_files)
     except OSError:
         raise  # the file or its folder cannot be read
     except Exception as error:
@@ -618,5 +631,6 @@ def load(
                 "can be written"
             ) from error
         raise ValueError(
-            f"load: {path!r} is not a program that torch_tensorrt.save wrote, or it is damaged: {error}"
+            f"load: {path!r} is not a program that torch_tensorrt.save wrote, or it is damaged: "
+            f"{type(error).__name__}: {error}"
         ) from error

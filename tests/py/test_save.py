@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 from py_forms import SUFFIX, callable_of
-from py_models import Counter, Mlp, Split, assert_same
+from py_models import Counter, Function, Mlp, Split, assert_same
 from torch import nn
+from torch.export.pt2_archive import PT2ArchiveWriter
 
 import torch_tensorrt
 
@@ -143,6 +144,41 @@ def test_impossible_loads(tmp_path: Path) -> None:
         torch_tensorrt.load(foreign)
     with pytest.raises(ValueError, match="unknown format"):
         torch_tensorrt.load(foreign, format="onnx")
+
+
+def test_a_failed_load_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "model.ep"
+    with torch.library._scoped_library("torchtrt_test_gone", "DEF") as library:
+        library.define("twice(Tensor x) -> Tensor")
+        library.impl("twice", lambda x: x * 2, "CompositeExplicitAutograd")
+        library.impl("twice", torch.empty_like, "Meta")
+        model = Function(lambda x: torch.ops.torchtrt_test_gone.twice(x + 1))
+        torch_tensorrt.save(torch_tensorrt.compile(model, arg_inputs=(torch.zeros(3),), min_block_size=1), path)
+    with pytest.raises(ValueError, match=r"(?s)save wrote.*torchtrt_test_gone.*twice"):
+        torch_tensorrt.load(path)
+    assert "error" not in caplog.text  # the exception says it, and nothing else does
+
+
+@pytest.mark.parametrize("error", [RuntimeError, AssertionError, KeyError, RecursionError, OSError])
+def test_what_pytorchs_loader_raises_is_said(error: type[Exception], tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "model.ep"
+    torch_tensorrt.save(compiled(Mlp(12)), path)
+
+    def fail(*_: Any) -> None:
+        raise error("the very reason")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("torch._export.serde.serialize.ExportedProgramDeserializer.deserialize", fail)
+        with pytest.raises(OSError if error is OSError else ValueError, match="the very reason"):
+            torch_tensorrt.load(path)
+    torch_tensorrt.load(path)  # and what failed leaves nothing behind
+
+
+def test_an_archive_without_a_program(tmp_path: Path) -> None:
+    with PT2ArchiveWriter(str(tmp_path / "empty.pt2")) as archive:
+        archive.write_string("extra/notes", "nothing else")
+    with pytest.raises(ValueError, match="holds no exported program"):
+        torch_tensorrt.load(tmp_path / "empty.pt2")
 
 
 def damaged(whole: bytes, count: int) -> Iterator[bytes]:
