@@ -10,19 +10,22 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from typing import Any
+
+from ._library import load_binding
 
 _PREFIX, _SUFFIX = ".torchtrt-", ".tmp"
 
 
 class Stream(io.RawIOBase):
-    """A file for PyTorch's writers. They end the process when a write fails (they write in their destructor, too), so
-    here none does: the first error, or what interrupted it, is kept for ``finish``."""
+    """A file for PyTorch's writers. They end the process when a write raises (they write in their destructor, too), for
+    a full disk or for an interrupt, so here none does: the first error is kept for ``finish``."""
 
     def __init__(self, file: io.FileIO) -> None:
         super().__init__()
         self._file = file
-        self._error: BaseException | None = None
+        self._writer = load_binding().FileWriter(file.fileno())
+        # Not a function of Python's: between two of its instructions a signal's handler may raise.
+        self.write = self._writer.write  # type: ignore[method-assign]
 
     def writable(self) -> bool:
         return True
@@ -30,30 +33,16 @@ class Stream(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
-        try:
-            rest = memoryview(data)
-            while rest and self._error is None:
-                rest = rest[self._file.write(rest) :]
-        except BaseException as error:  # an interrupt, too
-            self._error = error
-        return len(data)
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if self._error is None:
-            try:
-                return self._file.seek(offset, whence)
-            except BaseException as error:
-                self._error = error
-        return 0
+        return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
 
     def finish(self) -> None:
         """Brings everything to the disk; OSError for this or any earlier failure."""
-        if self._error is not None:
-            raise self._error
+        if self._writer.error:
+            raise OSError(self._writer.error, os.strerror(self._writer.error))
         os.fsync(self._file.fileno())
 
 

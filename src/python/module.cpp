@@ -28,6 +28,7 @@
 #include "python/converter_binding.h"
 #include "python/engine_call.h"
 #include "python/errors.h"
+#include "python/file_writer.h"
 #include "python/graph_binding.h"
 #include "python/weights_watch.h"
 
@@ -145,6 +146,7 @@ PYBIND11_MODULE(_C, module) {
   bind_graph(module);
   bind_engine_call(module);
   bind_converters(module);
+  bind_file_writer(module);
   bind_weights_watch(module);
 
   py::class_<compiler::NodeRefusal>(module, "NodeRefusal", "A node that stays in PyTorch, and why.")

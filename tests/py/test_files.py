@@ -10,6 +10,7 @@ import resource
 import signal
 import stat
 import tempfile
+import time
 import traceback
 import zipfile
 from collections.abc import Callable
@@ -130,16 +131,39 @@ def test_devices_and_pipes_are_no_files(module: Any, tmp_path: Path) -> None:
             torch_tensorrt.save(module, path, output_format="torchscript")
 
 
-def test_an_interrupt_arrives_after_the_writer_is_done(
-    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*args: Any) -> int:
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_an_interrupt_at_any_moment_is_raised(module: Any, output_format: str, tmp_path: Path) -> None:
+    """PyTorch's writers end the process for an error inside a write, and an interrupt is one wherever Python runs."""
+    made = tmp_path / f"made {FORMATS[output_format]}"
+    torch_tensorrt.save(
+        module, made, output_format="torchscript" if output_format == "torchscript" else "exported_program"
+    )
+    program, path = torch_tensorrt.load(made), tmp_path / FORMATS[output_format]
+
+    def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("torch_tensorrt._files.memoryview", interrupted, raising=False)
-    with pytest.raises(KeyboardInterrupt):
-        torch_tensorrt.save(module, tmp_path / "m.ts", output_format="torchscript")
-    assert list(tmp_path.iterdir()) == []
+    def save() -> None:
+        signal.signal(signal.SIGALRM, interrupt)
+        interrupted, seconds = 0, 0.0
+        for number in range(200):
+            started = time.monotonic()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, seconds * (number % 40 + 1) / 40)  # 0: never
+                torch_tensorrt.save(program, path, output_format=output_format)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            seconds = seconds or time.monotonic() - started
+        assert interrupted > 20
+        torch_tensorrt.save(program, path, output_format=output_format)
+        assert {item.name for item in tmp_path.iterdir()} == {made.name, path.name}
+        if output_format != "aot_inductor":
+            torch_tensorrt.load(path)
+
+    child = in_a_child(save)
+    child.join(300)
+    assert child.exitcode == 0
 
 
 def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
