@@ -587,3 +587,25 @@ def test_sizes_of_which_named_dims_do_not_say_all(name: str, lowest: int, output
         if rows >= 0:
             with pytest.raises((ValueError, RuntimeError)):
                 run(torch.rand(rows, *inner, width), torch.rand(others))
+
+
+@pytest.mark.parametrize("number", [0, 1, 0.0, 1.0, False, True])
+@pytest.mark.parametrize("function", ["add", "mul", "div", "sub", "rsub", "pow"])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.float16])
+def test_numbers_that_change_the_dtype_only(dtype: torch.dtype, function: str, number: float, tmp_path: Path) -> None:
+    """TorchScript takes `x + 0` and `x * 1` for x, whatever dtype the result has."""
+
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return getattr(torch, function)(x.to(dtype), number)
+
+    if function == "pow" and isinstance(number, bool):
+        number = int(number)  # PyTorch's own metadata of `bool ** bool` names another dtype than its kernel gives
+    x = torch.tensor([1.0, 2.0])
+    try:
+        expected = Model()(x)
+        program = torch.export.export(Model(), (x,))
+    except RuntimeError as error:
+        pytest.skip(f"PyTorch has none: {error}")
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=99)
+    assert_same(in_form(module, "torchscript", tmp_path)(x), expected)

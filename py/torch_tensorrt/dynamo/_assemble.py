@@ -114,18 +114,27 @@ class _SizeWriter:
         return self._tensor(node)
 
 
-def _is_of_bools(node: Node) -> bool:
-    """Whether the result is a tensor of bools where a bool stands for any number, or for a tensor."""
+def _dtype_unlike_script(node: Node) -> str:
+    """The name of the result's dtype where TorchScript may compute another; "" otherwise. TorchScript has no bool where
+    an operator takes any number: it makes True a 1, and the result an integer. And it takes `x + 0` and `x * 1` for x,
+    be x of bools."""
     if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.is_mutable:
-        return False
+        return ""
     value = value_of(node)
-    if not isinstance(value, torch.Tensor) or value.dtype is not torch.bool:
-        return False
+    if not isinstance(value, torch.Tensor):
+        return ""
     kinds = {argument.name: str(argument.type) for argument in node.target._schema.arguments}
-    return any(
-        isinstance(item, bool) and kinds[name] in ("number", "Optional[number]", "Tensor")
+    numbers = [
+        item
         for name, item in named_arguments(node).items()
-    )
+        if isinstance(item, (bool, int, float)) and kinds[name] in ("number", "Optional[number]", "Tensor")
+    ]
+    of_bools = any(is_tensor(item) and value_of(item).dtype is torch.bool for item in node.all_input_nodes)
+    if value.dtype is torch.bool:
+        differs = any(isinstance(number, bool) for number in numbers)
+    else:
+        differs = of_bools and bool(numbers)
+    return str(value.dtype).removeprefix("torch.") if differs else ""
 
 
 class _TorchBlockBuilder:
@@ -152,8 +161,8 @@ class _TorchBlockBuilder:
         kwargs = fx.node.map_arg(node.kwargs, self._sizes.map)
         target = _LAYOUT_FREE.get(node.target, node.target)  # type: ignore[call-overload]
         self._own[node] = self._graph.create_node(node.op, target, args, kwargs, name=node.name)
-        if _is_of_bools(node):
-            self._own[node].meta["script_type"] = "bool"
+        if dtype := _dtype_unlike_script(node):
+            self._own[node].meta["script_type"] = dtype
         for user in node.users:
             if user.op == "call_function" and user.target is operator.getitem:
                 self._own[user] = self._graph.call_function(operator.getitem, (self._own[node], user.args[1]))

@@ -300,9 +300,8 @@ class GraphWriter:
             parts += [f"{name}={self.literal(arg, types[name])}" for name, arg in node.kwargs.items()]
             namespace = target.namespace
             call = f"torch.ops.{namespace}.{target._schema.name.split('::')[1]}({', '.join(parts)})"
-            # TorchScript has no bool where an operator takes any number: it makes True a 1, and the result an integer.
-            is_of_bools = node.meta.get("script_type") == "bool"
-            return f"torch.ops.aten.to({call}, {_SCALAR_TYPES[torch.bool]})" if is_of_bools else call
+            dtype = node.meta.get("script_type")  # where TorchScript may compute another
+            return f"torch.ops.aten.to({call}, {_SCALAR_TYPES[getattr(torch, dtype)]})" if dtype else call
         raise NotScriptableError(f"{node.op} {target}")
 
 
