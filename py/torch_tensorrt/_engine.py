@@ -87,6 +87,9 @@ def fake_execute_engine(inputs: list[torch.Tensor], engine: Any) -> list[torch.T
         for size, dim in zip(tensor.shape, spec["shape"], strict=True):
             if isinstance(dim, str) and dim.isidentifier():
                 symbols.setdefault(dim, size)
+    # Inputs that decide shapes are on the CPU, wherever the engine runs.
+    bound = (tensor.device for tensor, spec in zip(inputs, specs, strict=True) if not spec.get("shape_symbol"))
+    device = next(bound, None) or torch.device(metadata.get("device", "cpu"))
     results = []
     for spec in metadata["outputs"]:
         shape: list[Any] = []
@@ -102,7 +105,6 @@ def fake_execute_engine(inputs: list[torch.Tensor], engine: Any) -> list[torch.T
                     min=max(0, bounds.get("min", 0)), max=high if high is not None and high < _MAX_UNBACKED else None
                 )
             shape.append(_compile_expr(dim)(symbols))
-        device = inputs[0].device if inputs else torch.device(metadata.get("device", "cpu"))
         results.append(torch.empty(shape, dtype=getattr(torch, spec["dtype"]), device=device))
     return results
 

@@ -42,6 +42,8 @@ Engine::Engine(std::string_view metadata, std::span<const std::byte> payload, st
     (device_type_of(target, metadata_) == kDLCPU ? has_cpu_target_ : has_cuda_target_) = true;
     profile_count_ = std::max(profile_count_, profiles_of(target));
   }
+  has_bound_inputs_ = std::any_of(metadata_.inputs.begin(), metadata_.inputs.end(),
+                                  [](const format::InputSpec& input) { return input.shape_symbol.empty(); });
 }
 
 Engine::~Engine() {
@@ -143,7 +145,7 @@ void Engine::stop_profiling(const std::shared_ptr<ProfileRecorder>& recorder) {
 
 std::string Engine::inspect() {
   const LoadedEngine* primary = primary_.load(std::memory_order_acquire);
-  return loaded_on(primary != nullptr ? primary->device() : device_of({})).inspect();
+  return loaded_on(primary != nullptr ? primary->device() : default_device()).inspect();
 }
 
 void Engine::set_runtime_settings(const backend::RuntimeSettings& settings) {
@@ -184,7 +186,7 @@ LoadedEngine& Engine::streaming() {
     }
     if (found != nullptr) return *found;
   }
-  if (!has_cuda_target_) return loaded_on(device_of({}));
+  if (!has_cuda_target_) return loaded_on(default_device());
   try {
     return loaded_on({kDLCUDA, device_api().current()});
   } catch (const Error& error) {
@@ -312,8 +314,19 @@ DLDevice Engine::device_of(std::span<const DLTensor> inputs) const {
       return inputs[i].device;
     }
   }
+  if (!has_bound_inputs_) return default_device();
   // No input is where the engine can run; the check of the inputs will say so for the first.
   return {has_cpu_target_ ? kDLCPU : kDLCUDA, 0};
+}
+
+DLDevice Engine::default_device() const {
+  if (!has_cuda_target_ || (has_cpu_target_ && metadata_.device == "cpu")) return {kDLCPU, 0};
+  try {
+    return {kDLCUDA, device_api().current()};
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnsupported) throw;
+    return {has_cpu_target_ ? kDLCPU : kDLCUDA, 0};  // this machine has no GPU
+  }
 }
 
 LoadedEngine& Engine::loaded_on(DLDevice device) {

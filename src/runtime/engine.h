@@ -43,7 +43,7 @@ class TORCHTRT_API Engine {
 
   [[nodiscard]] const format::Metadata& metadata() const { return metadata_; }
 
-  /// Runs the engine on the device that its inputs are on. Inputs are contiguous and in the metadata's order; each
+  /// Runs the engine on the device that its inputs are on, without such inputs on default_device(). Inputs are contiguous and in the metadata's order; each
   /// output is handed to `outputs` once. On a GPU the work is enqueued on `stream`, the caller's, and inputs must live
   /// until then; the thread's device is the same afterwards as before.
   ///
@@ -56,6 +56,12 @@ class TORCHTRT_API Engine {
   /// executor_loader.h), the backend's. After an error the engine is as usable as before.
   void run(std::span<const DLTensor> inputs, backend::OutputSink& outputs, void* stream = nullptr,
            std::span<const DLTensor> as_given = {});
+
+  /// Whether some input says which device a call runs on. Those that decide shapes are on the CPU and do not.
+  [[nodiscard]] bool has_bound_inputs() const { return has_bound_inputs_; }
+  /// Where calls run whose inputs do not say it: on the kind of device that the engine was compiled for, of several GPUs on
+  /// the calling thread's, as PyTorch's factories do for "cuda".
+  [[nodiscard]] DLDevice default_device() const;
 
   /// Where multi-device safe mode wants a call with inputs on these devices (of all inputs, in order); warns once per
   /// engine if something is elsewhere. nullopt: nothing to decide, because the mode is off, or the engine is one for the
@@ -149,6 +155,7 @@ class TORCHTRT_API Engine {
   EngineModes modes_;
   ProfileChoice profile_;
   int profile_count_ = 1;
+  bool has_bound_inputs_ = false;
   std::atomic<bool> warned_of_devices_{false}, said_allocator_{false};
   std::atomic<std::size_t> outside_calls_{0}, failed_calls_{0};
 

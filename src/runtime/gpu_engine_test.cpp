@@ -693,6 +693,44 @@ TEST_F(GpuEngineTest, SafeModeKeepsAnEngineOnItsDevice) {
       << "one warning for the engine";
 }
 
+/// Of an engine that takes `inputs` and has these targets. It is not loaded.
+DLDevice default_device(std::vector<format::InputSpec> inputs, const std::vector<std::string>& targets,
+                        const std::string& compiled_for) {
+  testing::FakeEngineState state = fake_engine({.output = {2, 3}, .device = compiled_for});
+  const format::TargetSpec target = state.metadata.targets[0];
+  state.metadata.targets.clear();
+  for (const std::string& name : targets) {
+    state.metadata.targets.push_back(target);
+    state.metadata.targets.back().backend = name;
+  }
+  if (inputs.empty()) state.metadata.symbols.clear();
+  state.metadata.inputs = std::move(inputs);
+  const AlignedBytes bytes(state.payload);
+  const Engine engine(state.text(), bytes.span(), bytes.owner());
+  EXPECT_FALSE(engine.has_bound_inputs());
+  return engine.default_device();
+}
+
+TEST_F(GpuEngineTest, WithoutInputsCallsRunOnTheThreadsGpu) {
+  const format::InputSpec size{"s0", DataType::kInt64, {}, "batch", std::nullopt};
+  gpu->set_current(1);
+  for (const std::vector<format::InputSpec>& inputs : {std::vector<format::InputSpec>{}, {size}}) {
+    const DLDevice on_gpu = default_device(inputs, {"tensorrt"}, "cuda");
+    EXPECT_EQ(on_gpu.device_type, kDLCUDA);
+    EXPECT_EQ(on_gpu.device_id, 1);
+    EXPECT_EQ(default_device(inputs, {"openvino"}, "cpu").device_type, kDLCPU);
+    EXPECT_EQ(default_device(inputs, {"tensorrt", "openvino"}, "cuda").device_type, kDLCUDA);
+    EXPECT_EQ(default_device(inputs, {"tensorrt", "openvino"}, "cpu").device_type, kDLCPU);
+  }
+  gpu->set_current(0);
+  EXPECT_TRUE(make()->has_bound_inputs());
+}
+
+TEST(EngineWithoutInputs, RunsOnTheCpuWhereThereIsNoGpu) {
+  EXPECT_EQ(default_device({}, {"tensorrt", "openvino"}, "cuda").device_type, kDLCPU);
+  EXPECT_EQ(default_device({}, {"tensorrt"}, "cuda").device_type, kDLCUDA) << "loading says why it cannot";
+}
+
 TEST_F(GpuEngineTest, AnEngineOnTheCpuIsNotPlaced) {
   const testing::FakeEngineState state = fake_engine();
   const AlignedBytes bytes(state.payload);

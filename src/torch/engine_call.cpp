@@ -64,13 +64,15 @@ class TensorSink final : public backend::OutputSink {
   std::vector<at::Tensor> ready_;
 };
 
+at::Device cuda(DLDevice device) { return {at::kCUDA, static_cast<at::DeviceIndex>(device.device_id)}; }
+
 /// Where multi-device safe mode has to move the inputs; nullopt if they may stay.
 std::optional<at::Device> wanted_elsewhere(runtime::Engine& engine, at::TensorList inputs) {
   c10::SmallVector<DLDevice, 8> devices;
   for (const at::Tensor& input : inputs) devices.push_back(input.defined() ? to_dlpack(input).device : DLDevice{});
   const std::optional<runtime::Placement> placement = engine.place(std::span(devices.data(), devices.size()));
   if (!placement || !placement->moves_inputs) return std::nullopt;
-  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(placement->device.device_id));
+  return cuda(placement->device);
 }
 
 /// The inputs on `target`; shape inputs stay on the host.
@@ -98,6 +100,10 @@ std::vector<at::Tensor> run(SharedEngine& shared, at::TensorList inputs) {
       bindings.push_back(to_dlpack(copies.emplace_back(elements.contiguous())));
     }
     if (device.is_cpu() && !inputs[i].is_cpu()) device = inputs[i].device();
+  }
+  if (!shared.engine.has_bound_inputs()) {
+    const DLDevice where = shared.engine.default_device();
+    if (where.device_type == kDLCUDA) device = cuda(where);
   }
   void* const stream = device.is_cuda() ? runtime::device_api().current_stream(device.index()) : nullptr;
   const bool ahead = shared.engine.is_on(runtime::EngineMode::kPreAllocatedOutputs) &&

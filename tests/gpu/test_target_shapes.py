@@ -8,7 +8,7 @@ import torch
 
 from torch_tensorrt import Input, runtime
 
-from .compiled import ROWS, WIDTH, Compiled, Mixed, Mlp, Positions, batch, compile_for
+from .compiled import ROWS, WIDTH, Compiled, Mixed, Mlp, Positions, assert_same, batch, compile_for
 
 
 def test_batches(target: str) -> None:
@@ -56,3 +56,32 @@ def test_static_shapes(target: str) -> None:
     compiled.check(batch(5))
     with pytest.raises(ValueError, match="expected 5"):
         compiled.module(batch(6))
+
+
+class Constants(torch.nn.Module):
+    """Results of parameters, and of sizes, alone: engines that no tensor of the caller's comes into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        steps = torch.arange(x.shape[0], device=x.device, dtype=torch.float32)
+        return torch.erfinv(x.sigmoid()), torch.tanh(self.weight) @ self.weight.t(), torch.sin(steps) * 2
+
+
+@pytest.mark.parametrize("index", range(2))
+def test_engines_without_inputs(target: str, index: int) -> None:
+    """They run on the GPU, and their results are there."""
+    if index >= torch.cuda.device_count():
+        pytest.skip("needs two GPUs")
+    with torch.cuda.device(index):
+        compiled = compile_for(target, Constants().to(f"cuda:{index}"), device=f"cuda:{index}")
+        for _ in range(2):
+            x = batch(3, f"cuda:{index}")
+            with torch.no_grad():
+                actual, expected = compiled.module(x), compiled.eager(x)
+            torch.cuda.synchronize()
+            for one, other in zip(actual, expected, strict=True):
+                assert one.device == other.device
+                assert_same(one, other)
