@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from .oracle import Find
-from .program import Dim, Fill, Input, Program, Step, constant_tensors, input_tensors, run_steps
+from .program import Constant, Dim, Fill, Input, Program, Step, constant_tensors, input_tensors, run_steps
 
 _WRITES = r"^\{0\}(\[[^]]*\])?(\.\w+_\(|.* [-+*/]?= )"
 """A step that writes its first operand."""
@@ -33,6 +33,12 @@ def _shows(
 ) -> str:
     """A program as JSON."""
     return Program(inputs, [], steps, outputs, dims or {}, list(calls)).to_json()
+
+
+def _with_buffers(steps: list[Step], outputs: list[str]) -> str:
+    """The same, beside two buffers of three numbers."""
+    buffers = [Constant(name, "float32", [3], Fill("positive"), parameter=False) for name in ("w0", "w1")]
+    return Program([Input("x0", "float32", [2, 3, 4])], buffers, steps, outputs, {}, [0]).to_json()
 
 
 def _shows_tiny(code: str, values: list[float]) -> str:
@@ -53,8 +59,12 @@ class Limit:
     reason: str
     documented: str
     """File and heading."""
+    beside: str = ""
+    """Pattern that another (or the same) step or dtype of the program matches, too."""
+    within: float = float("inf")
+    """Only where the two numbers of the message are that near."""
     target: str = ""
-    """The target that it is a limit of."""
+    """The target that it is a limit of: "cpu", or one that a run names; "": every one."""
     way: str = ""
     """The way to run that it is a limit of."""
     torch: str = ""
@@ -63,6 +73,8 @@ class Limit:
     """The processor's ability, as Linux names it, that it is a limit of."""
     nonfinite: bool = False
     """Only in programs where a NaN or an infinity comes up."""
+    tiny: bool = False
+    """Only in programs that are given numbers near the dtype's least."""
     shows: str = ""
     """A program, as JSON, that differs while the limit is there."""
 
@@ -89,7 +101,7 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit(
         name="writes into expanded inputs",
-        kind="error",
+        kind="error|compile",
         code=r"",
         message=r"more than one element of the written-to tensor refers to a single memory location",
         reason="PyTorch writes all elements of such a view in an order that it does not promise, and deprecates it.",
@@ -110,6 +122,41 @@ LIMITS: tuple[Limit, ...] = (
         ),
     ),
     Limit(
+        name="views of statistics that batch norm writes",
+        kind="alias",
+        code=r"batch_norm\(.*training=True",
+        message=r"a write does not change buffer",
+        reason="What a model writes is written after its blocks: a view of it is a result of its own.",
+        documented='docs/semantics.md, "Not promised"',
+        shows=_with_buffers(
+            [
+                Step(["v0"], "F.batch_norm({0}, {1}, {2}, training=True)", ["x0", "w0", "w1"]),
+                Step(["v1"], "{0}[:1]", ["w0"]),
+                Step(["v2"], "torch.sin({0})", ["x0"]),
+            ],
+            ["v0", "v1", "v2"],
+        ),
+    ),
+    Limit(
+        name="reshapes of what attention gives",
+        kind="alias",
+        code=r"\.transpose\(1, 2\)\.flatten\(2\)",
+        message=r"a write does not change result",
+        beside=r"scaled_dot_product_attention",
+        reason="Eager's kernel lays its result out as [batch, tokens, heads, width], so that the reshape is a view of "
+        "it; an engine's results are contiguous, and the reshape is a result of its own.",
+        documented='docs/semantics.md, "Not promised"',
+        shows=_shows(
+            [Input("x0", "float32", [2, 3, 4, 8])],
+            [
+                Step(["v0"], "{0}.transpose(1, 2)", ["x0"]),
+                Step(["v1"], "F.scaled_dot_product_attention({0}, {0}, {0})", ["v0"]),
+                Step(["v2"], "{0}.transpose(1, 2).flatten(2)", ["v1"]),
+            ],
+            ["v1", "v2"],
+        ),
+    ),
+    Limit(
         name="strided inputs that AOTInductor packages write",
         kind="error",
         code=r"",
@@ -127,7 +174,7 @@ LIMITS: tuple[Limit, ...] = (
         name="batch norm in training over nothing",
         kind="error",
         code=r"batch_norm\(.*training=True",
-        message=r"input tensor must have at least one element",
+        message=r"input tensor must have at least one element|cannot reshape tensor of 0 elements",
         reason="Taken apart, PyTorch's own operator refuses what the one that it was made of takes.",
         documented='docs/semantics.md, "Not promised"',
         shows=_shows(
@@ -144,10 +191,11 @@ LIMITS: tuple[Limit, ...] = (
     Limit(
         name="deviations of tiny numbers",
         kind="value",
-        code=r"torch\.(std|var)",
+        code=r"(torch|\{0\})\.(std|var)",
         message=r"-?0\.0 instead of \S+e-(19|[23]\d|4\d)$",
         reason="Squares of numbers below 1e-19 are none in float32; PyTorch adds them up in double precision.",
         documented='docs/semantics.md, "Not promised"',
+        target="cpu",
         shows=_shows_tiny("torch.std({0}, dim=1)", [1e-30, -3e-30]),
     ),
     Limit(
@@ -157,7 +205,23 @@ LIMITS: tuple[Limit, ...] = (
         message=r"-?0\.0 instead of -?\S+e-(1\d|[23]\d|4\d)$",
         reason="exp(x) - 1 and the polynomial of erf have absolute errors below 1e-7, and none that is relative.",
         documented='docs/semantics.md, "Not promised"',
+        target="cpu",
         shows=_shows_tiny("F.elu({0})", [-1e-20, -2e-20]),
+    ),
+    Limit(
+        name="functions near 0, counted",
+        kind="shape",
+        code=r"F\.(elu|celu|selu)|torch\.erf",
+        message=r"",
+        beside=r"unique|nonzero",
+        reason="How many different numbers there are follows from their absolute errors, see above.",
+        documented='docs/semantics.md, "Not promised"',
+        target="cpu",
+        shows=_shows(
+            [Input("x0", "float32", [4], fill=Fill("values", values=[-1e-20, -2e-20, -3e-20, -4e-20]))],
+            [Step(["v0"], "F.elu({0})", ["x0"]), Step(["v1"], "torch.unique_consecutive({0})", ["v0"])],
+            ["v1"],
+        ),
     ),
     Limit(
         name="the sign of NaN",
@@ -175,13 +239,22 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit(
         name="NaN and infinities on TensorRT",
-        kind="value|input|state|alias",
+        kind="value|shape|input|state|alias",
         code=r"",
         message=r"",
         reason="Which of TensorRT's kernels run decides what becomes of a NaN.",
         documented='docs/semantics.md, "Not promised"; docs/gpu.md, "Known"',
         target="tensorrt",
         nonfinite=True,
+    ),
+    Limit(
+        name="subnormal numbers on TensorRT",
+        kind="value|input|state|alias",
+        code=r"float32",
+        message=r"-?(0\.0|\S+e-(3[789]|4\d)) instead of -?(0\.0|\S+e-(3[789]|4\d))$",
+        reason="TensorRT's kernels make zeros of subnormal float32, in what they read and in what they add up.",
+        documented='docs/semantics.md, "Not promised"; docs/gpu.md, "Known"',
+        target="tensorrt",
     ),
     Limit(
         name="subnormal bfloat16 in hardware",
@@ -198,6 +271,77 @@ LIMITS: tuple[Limit, ...] = (
         ),
     ),
     Limit(
+        name="subnormal bfloat16 in hardware, as bool",
+        kind="value",
+        code=r"torch\.bool|\.bool\(|logical_|torch\.(ne|eq|any|all)",
+        message=r"(False instead of True|True instead of False)$",
+        beside=r"bfloat16",
+        reason="See above: such a number is 0, or not.",
+        documented='docs/semantics.md, "Not promised"',
+        processor="avx512_bf16",
+        tiny=True,
+        shows=_shows(
+            [Input("x0", "bfloat16", [4], fill=Fill("tiny"))],
+            [Step(["v0"], "F.avg_pool1d({0}[None], 3)", ["x0"]), Step(["v1"], "{0}.type(torch.bool)", ["v0"])],
+            ["v1"],
+        ),
+    ),
+    Limit(
+        name="subnormal bfloat16 in hardware, times infinity",
+        kind="value",
+        code=r"@|torch\.(mm|bmm|matmul|addmm|einsum|baddbmm)|F\.(linear|conv)",
+        message=r"nan instead of -?inf$",
+        beside=r"bfloat16",
+        reason="See above: the product is NaN, or an infinity.",
+        documented='docs/semantics.md, "Not promised"',
+        processor="avx512_bf16",
+        nonfinite=True,
+        tiny=True,
+        shows=_shows(
+            [
+                Input("x0", "bfloat16", [2, 2], fill=Fill("values", values=[2.0**-128])),
+                Input("x1", "bfloat16", [2, 2], fill=Fill("values", values=[float("inf")])),
+            ],
+            [Step(["v0"], "{0} @ {1}", ["x0", "x1"])],
+            ["v0"],
+        ),
+    ),
+    Limit(
+        name="normalized bfloat16, before scale and shift",
+        kind="value",
+        code=r"F\.(layer|group|instance)_norm",
+        message=r"",
+        beside=r"bfloat16",
+        within=0.02,
+        reason="Statistics are float32; where the processor computes bfloat16, the vendor rounds the normalized number "
+        "once before it is scaled and shifted, which eager does not. Keeping it in float32 costs 1.7 times the time.",
+        documented='docs/semantics.md, "Not promised"',
+        target="cpu",
+        processor="avx512_bf16",
+        shows=_shows(
+            [Input(f"x{i}", "bfloat16", shape) for i, shape in enumerate(([8, 4, 40], [4], [4]))],
+            [Step(["v0"], "F.group_norm({0}, 1, {1}, {2})", ["x0", "x1", "x2"])],
+            ["v0"],
+        ),
+    ),
+    Limit(
+        name="bfloat16 convolutions of PyTorch 2.11 with AMX",
+        kind="value",
+        code=r"F\.conv3d\(.*, \d, [1-9]|F\.conv[12]d\(.*, \d, [1-9], [2-9], \d\)",
+        message=r"",
+        beside=r"bfloat16",
+        reason="PyTorch's own kernels give memory that was never written where a window lies in padding in part: 1e29 "
+        "for numbers around 10, other ones in each process.",
+        documented='docs/semantics.md, "Not promised"',
+        torch=r"2\.11\.",
+        processor="amx_bf16",
+        shows=_shows(
+            [Input("x0", "bfloat16", [2, 3, 1, 6, 8]), Input("x1", "bfloat16", [3, 3, 3, 3, 3])],
+            [Step(["v0"], "F.conv3d({0}, {1}, None, 1, 1, 1, 1)", ["x0", "x1"])],
+            ["v0"],
+        ),
+    ),
+    Limit(
         name="identities of PyTorch 2.11",
         kind="alias",
         code=r"F\.dropout|\.type_as",
@@ -206,6 +350,39 @@ LIMITS: tuple[Limit, ...] = (
         documented='docs/semantics.md, "Not promised"',
         torch=r"2\.11\.",
         shows=_shows([Input("x0", "float32", [2])], [Step(["v0"], "F.dropout({0}, 0.5, False)", ["x0"])], ["v0"]),
+    ),
+    Limit(
+        name="norms of one element in PyTorch 2.11",
+        kind="error",
+        code=r"vector_norm",
+        message=r"expected \d dimensions",
+        reason="PyTorch 2.11 writes the dimension that the norm takes away into the exported program if its size is 1.",
+        documented='docs/semantics.md, "Not promised"',
+        torch=r"2\.11\.",
+        shows=_shows(
+            [Input("x0", "float32", [2, 2, 2, 1])],
+            [
+                Step(["v0"], "torch.linalg.vector_norm({0}, 1, dim=-1)", ["x0"]),
+                Step(["v1"], "F.softmax({0}, dim=2)", ["v0"]),
+            ],
+            ["v1"],
+        ),
+    ),
+    Limit(
+        name="gelu of an infinity in PyTorch 2.11",
+        kind="value",
+        code=r"F\.gelu",
+        message=r"inf instead of nan$",
+        reason="PyTorch's own kernel for AVX512 gives NaN; later ones give what the function is.",
+        documented='docs/semantics.md, "Not promised"',
+        torch=r"2\.11\.",
+        processor="avx512f",
+        nonfinite=True,
+        shows=_shows(
+            [Input("x0", "float32", [32], fill=Fill("values", values=[float("inf")]))],
+            [Step(["v0"], "F.gelu({0})", ["x0"])],
+            ["v0"],
+        ),
     ),
     Limit(
         name="one_hot in PyTorch 2.11",
@@ -235,16 +412,37 @@ def covering(program: Program, find: Find, target: str = "") -> Limit | None:
     about = [*program.operators(), *(leaf.dtype for leaf in (*program.inputs, *program.constants)), ""]
     for limit in LIMITS:
         if (
-            limit.target == target
+            limit.target in ("", target or "cpu")
             and limit.is_here()
             and limit.way in ("", find.way)
             and re.fullmatch(limit.kind, find.kind)
             and re.search(limit.message, find.message)
             and any(re.search(limit.code, text) for text in about)
+            and any(re.search(limit.beside, text) for text in about)
+            and (limit.within == float("inf") or _difference(find.message) <= limit.within)
+            and (not limit.tiny or has_tiny(program))
             and (not limit.nonfinite or has_nonfinite(program))
         ):
             return limit
     return None
+
+
+def _difference(message: str) -> float:
+    """Between the two numbers that a find's message names; infinity where it names none."""
+    named = re.search(r"(\S+) instead of (\S+)$", message)
+    try:
+        return abs(float(named[1]) - float(named[2])) if named else float("inf")
+    except ValueError:
+        return float("inf")
+
+
+def has_tiny(program: Program) -> bool:
+    """Whether an input or a constant of the program is drawn from numbers near the least, or holds such ones."""
+    fills = [leaf.fill for leaf in (*program.inputs, *program.constants)]
+    return any(
+        fill.kind in ("tiny", "ends") or fill.specials or any(0 < abs(value) < 1e-30 for value in fill.values or ())
+        for fill in fills
+    )
 
 
 def has_nonfinite(program: Program) -> bool:

@@ -420,6 +420,9 @@ class Run:
             about = f"{find.kind}: {_about(program, find)}"
             _add(self._repeats, about, 1)
             if self._repeats[about] > SHRUNK:
+                # As it is, a limit covers it: those before it, of the same operator, are being shrunk or were finds.
+                if self._is_limit(answer):
+                    return
                 again = {"index": index, "message": find.message, "program": answer["program"]}
                 self.entry["repeated"].setdefault(about, []).append(again)
                 return

@@ -355,7 +355,7 @@ def test_other_sources_have_programs(source: str) -> None:
             marks=pytest.mark.slow if limit.way == "aot_inductor" else (),
         )
         for limit in limits.LIMITS
-        if not limit.target and limit.is_here()
+        if limit.target in ("", "cpu") and limit.is_here()
     ],
 )
 def test_a_limit_still_happens(limit: limits.Limit) -> None:
@@ -382,6 +382,31 @@ def test_a_limit_of_a_processor_covers_nothing_elsewhere(monkeypatch: pytest.Mon
         assert limits.covering(program, oracle.Find("value", "module", message)) is covered
         assert limits.covering(program, oracle.Find("value", "module", message.replace("e-39", "e-37"))) is None
         assert limits.covering(simple("{0} * 3"), oracle.Find("value", "module", message)) is None
+
+
+def test_a_limit_of_two_numbers_covers_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_abilities", lambda: ("avx512_bf16",))
+    limit = next(limit for limit in limits.LIMITS if limit.within < 1)
+    program = Program.from_json(limit.shows)
+    for message, is_covered in (
+        ("at [0, 1, 2] 0.0546875 instead of 0.05615234375", True),
+        ("at [0, 1, 2] -1.265625 instead of -1.0", False),
+        ("at [0, 1, 2] nan instead of -1.0", False),
+    ):
+        assert (limits.covering(program, oracle.Find("value", "module", message)) is limit) == is_covered
+    assert limits.covering(program, oracle.Find("value", "module", "0.5 instead of 0.51"), "tensorrt") is None
+
+
+def test_limits_of_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PyTorch does is the same beside a GPU; what the CPU's engine does is not."""
+    written = oracle.Find(
+        "error", "module", "more than one element of the written-to tensor refers to a single memory location"
+    )
+    for target in ("", "tensorrt"):
+        assert limits.covering(simple("{0} * 3"), written, target) is not None
+    tiny = oracle.Find("value", "module", "result 0: 1 of 1 elements, at [0] 0.0 instead of -1e-20")
+    assert limits.covering(simple("F.elu({0})"), tiny) is not None
+    assert limits.covering(simple("F.elu({0})"), tiny, "tensorrt") is None
 
 
 def test_a_limit_of_a_release_covers_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,6 +625,13 @@ def test_a_find_is_told_once_and_counted_afterwards(monkeypatch: pytest.MonkeyPa
     assert f"\n# {repeated[0]['program']}\n" in told
 
 
+def test_a_limit_counts_as_one_however_many_are_being_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {**verdict(oracle.Find("alias", "module", "result 0")), "limit": "a limit"}
+    made, told = run_with(monkeypatch, lambda request: answer, 7)
+    assert (made["finds"], made["repeated"], made["limits"]) == ([], {}, {"a limit": 7})
+    assert "===" not in told
+
+
 def test_what_is_built_only_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     targets: list[str] = []
 
@@ -667,6 +699,9 @@ def test_the_order_of_a_sum_that_overflows_is_free(plant: Any) -> None:
     program.steps[0].noise = oracle.SUM
     program.inputs = [Input("x0", "float32", [1, 3], fill=Fill("values", values=[3e38, 3e38, -3e38]))]
     plant(lambda self, inputs: torch.full((1,), float("nan")))
+    assert not oracle.check(program).finds
+    program.inputs = [Input("x0", "float32", [1, 3], fill=Fill("values", values=[-1.5e38, 2e38, 2e38]))]
+    plant(lambda self, inputs: torch.full((1,), float("inf")))
     assert not oracle.check(program).finds
     program.inputs = [Input("x0", "float32", [1, 3], fill=Fill("values", values=[1.0, float("nan"), 2.0]))]
     plant(lambda self, inputs: torch.full((1,), 3.0))
