@@ -45,12 +45,16 @@ from .program import (
 TOLERANCE = {torch.float32: 1.3e-6, torch.float16: 1e-3, torch.bfloat16: 1.6e-2, torch.float64: 1e-12}
 """Relative: those of torch.testing, which allow about ten roundings in float32 and two in bfloat16."""
 PERTURBED_RUNS = 8
+MORE_RUNS = 64
+"""Where eight leave a difference: of thousands of elements, some move hardly in any of eight."""
 ALLOWANCE = {torch.float32: 4.0, torch.float64: 4.0, torch.float16: 1.5, torch.bfloat16: 1.5}
 """A difference of this many times what the perturbed runs show is a find. Less for half precision: what is inside an
 operator is computed in float32 there, so only the results of steps are rounded."""
 SUM = 2.0
 """The noise of steps that sum products or elements."""
 HALVES = (torch.float16, torch.bfloat16)
+MEASURED = ("value", "shape", "input", "state")
+"""Kinds of finds that perturbed runs can explain."""
 ERRORS = ("error", "compile", "save", "load", "gradient")
 """Kinds of finds that are known by their message."""
 
@@ -216,6 +220,9 @@ class _Perturbed:
         added = torch.randn(tensor.shape, generator=self._generator).to(tensor.device) * noise
         wide = tensor.double()
         moved = wide * (1 + steps * (info.eps / 2)) + added
+        if noise:  # the one number that others are told from, and that a sum with noise never is
+            zeros = torch.rand(tensor.shape, generator=self._generator).to(tensor.device) < 0.25
+            moved = torch.where((wide.abs() <= noise) & zeros, 0.0, moved)
         return torch.where(wide.isfinite(), moved, wide).to(tensor.dtype)
 
     def _after(self, step: Step, values: dict[str, Any]) -> None:
@@ -244,7 +251,8 @@ class _Perturbed:
 
     def _summed(self, step: Step, tensor: torch.Tensor, operands: Sequence[Any]) -> torch.Tensor:
         """Sums whose terms reach the end of the range: whether a partial sum overflows is for their order to decide."""
-        terms = _largest(operands) ** min(2, len(operands))
+        largest = _largest(operands)
+        terms = largest * largest if len(operands) > 1 else largest
         summed_in = torch.float64 if tensor.dtype == torch.float64 else torch.float32
         if step.noise != SUM or terms < torch.finfo(summed_in).max / 1e6:
             return tensor
@@ -280,9 +288,9 @@ def _shares(one: torch.Tensor, other: Any) -> bool:
     return isinstance(other, torch.Tensor) and one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
-def perturbed_calls(program: Program, numbers: Sequence[int]) -> list[list[Call]]:
+def perturbed_calls(program: Program, numbers: Sequence[int], count: int = PERTURBED_RUNS) -> list[list[Call]]:
     """The same calls with roundings moved, in several ways; the run in wide precision is left out where it fails."""
-    runs = [run_calls(_Perturbed(program, seed), program, numbers) for seed in range(PERTURBED_RUNS)]
+    runs = [run_calls(_Perturbed(program, seed), program, numbers) for seed in range(count)]
     halves = {"float16", "bfloat16"}
     if any(item.dtype in halves for item in (*program.inputs, *program.constants)) or "half" in "".join(
         program.operators()
@@ -326,6 +334,12 @@ def _error_kind(error: BaseException) -> str:
     return type(error).__name__
 
 
+def _said(error: BaseException) -> str:
+    """The error's text, the middle of a long one left out: TorchScript's says at its end what happened."""
+    text = str(error)
+    return text if len(text) <= 1000 else f"{text[:400]} ... {text[-600:]}"
+
+
 def compare_calls(
     actual: Sequence[Call], expected: Sequence[Call], way: str, others: Callable[[], list[list[Call]]]
 ) -> Find | None:
@@ -342,7 +356,7 @@ def compare_calls(
                 return Find("error kind", way, f"{where}: {mine.error!r:.300} instead of {right.error!r:.200}")
             continue
         if mine.error is not None:
-            return Find("error", way, f"{where}: {_error_kind(mine.error)}: {str(mine.error)[:600]}")
+            return Find("error", way, f"{where}: {_error_kind(mine.error)}: {_said(mine.error)}")
         if right.error is not None:
             return Find("no error", way, f"{where}: eager raises {_error_kind(right.error)}: {str(right.error)[:200]}")
         assert mine.results is not None
@@ -501,17 +515,25 @@ class _Eager:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._calls: dict[tuple[int, ...], list[Call]] = {}
-        self._perturbed: dict[tuple[int, ...], list[list[Call]]] = {}
+        self._perturbed: dict[tuple[tuple[int, ...], int], list[list[Call]]] = {}
 
     def calls(self, numbers: tuple[int, ...]) -> list[Call]:
         if numbers not in self._calls:
             self._calls[numbers] = run_calls(make_module(self._program), self._program, numbers)
         return self._calls[numbers]
 
-    def perturbed(self, numbers: tuple[int, ...]) -> list[list[Call]]:
-        if numbers not in self._perturbed:
-            self._perturbed[numbers] = perturbed_calls(self._program, numbers)
-        return self._perturbed[numbers]
+    def perturbed(self, numbers: tuple[int, ...], count: int = PERTURBED_RUNS) -> list[list[Call]]:
+        if (numbers, count) not in self._perturbed:
+            self._perturbed[numbers, count] = perturbed_calls(self._program, numbers, count)
+        return self._perturbed[numbers, count]
+
+    def compare(self, actual: Sequence[Call], numbers: tuple[int, ...], way: str) -> Find | None:
+        """`actual` against the same calls in eager."""
+        for count in (PERTURBED_RUNS, MORE_RUNS):
+            found = compare_calls(actual, self.calls(numbers), way, lambda count=count: self.perturbed(numbers, count))
+            if found is None or found.kind not in MEASURED:
+                break
+        return found
 
     def difference(self, run: Any, way: str) -> Find | None:
         """What `run` answers, writes and shares otherwise."""
@@ -521,19 +543,22 @@ class _Eager:
         # have moved on in it.
         actual = [call for call in actual if call.number >= 0 or call.error is None]
         numbers = tuple(call.number for call in actual)
-        found = compare_calls(actual, self.calls(numbers), way, lambda: self.perturbed(numbers))
+        found = self.compare(actual, numbers, way)
         fails = [right.error is not None for right in self.calls(numbers)]
         if found is not None and any(fails):
             # Nor need a call that raises have written what eager writes until it does.
             pairs = zip(actual, fails, strict=True)
             actual = [call for call, fails_too in pairs if call.error is None or not fails_too]
             numbers = tuple(call.number for call in actual)
-            found = compare_calls(actual, self.calls(numbers), way, lambda: self.perturbed(numbers))
+            found = self.compare(actual, numbers, way)
         if found is not None:
             return found
         eager = make_module(program)
         run_calls(eager, program, numbers)
-        return compare_sharing(run, eager, program, way, lambda: self.perturbed(numbers))
+        after = (*numbers, 0, 0)  # the call whose results are written, and the one behind it
+        return compare_sharing(
+            run, eager, program, way, lambda: [calls[-1:] for calls in self.perturbed(after, MORE_RUNS)]
+        )
 
 
 def _check(

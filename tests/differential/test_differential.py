@@ -708,6 +708,46 @@ def test_the_order_of_a_sum_that_overflows_is_free(plant: Any) -> None:
     assert oracle.check(program).finds
 
 
+def test_numbers_whose_squares_are_beyond_float64_are_measured(plant: Any) -> None:
+    """A run that fails in the oracle explains nothing, and a rounding would be a find."""
+    program = simple("{0} @ {0}.mT")
+    program.steps[0].noise = oracle.SUM
+    program.inputs = [Input("x0", "float64", [2, 2], fill=Fill("values", values=[3e277]))]
+    assert all(run[0].error is None for run in oracle.perturbed_calls(program, [0]))
+
+
+def test_what_hardly_moves_in_a_few_runs_is_a_rounding(plant: Any) -> None:
+    """Of a thousand elements some move by less than a tenth of the noise in each of eight runs."""
+    program = simple("{0} * 3")
+    program.steps[0].noise = 4.0
+    program.inputs = [Input("x0", "float32", [4096], fill=Fill("values", values=[1.0]))]
+    plant(lambda self, inputs: inputs[0] * 3 + 2.5e-6)
+    assert not oracle.check(program).finds
+    plant(lambda self, inputs: inputs[0] * 3 + 1e-3)
+    assert oracle.check(program).finds
+
+
+def test_a_residue_within_the_noise_may_be_nothing(plant: Any) -> None:
+    program = Program(
+        inputs=[Input("x0", "float32", [4], fill=Fill("values", values=[1e-9, 1.0, 1e-9, 1.0]))],
+        constants=[],
+        steps=[Step(["v0"], "{0} * 1.5", ["x0"], noise=4.0), Step(["v1"], "torch.logical_not({0})", ["v0"])],
+        outputs=["v1"],
+    )
+    plant(lambda self, inputs: torch.tensor([True, False, True, False]))
+    assert not oracle.check(program).finds
+    plant(lambda self, inputs: torch.tensor([True, True, True, False]))
+    assert oracle.check(program).finds
+
+
+def test_the_end_of_a_long_error_is_told() -> None:
+    said = oracle._said(
+        RuntimeError("Traceback\n" + "x" * 5000 + "\nRuntimeError: dimension 0: 1 is outside the range [2, 8]")
+    )
+    assert len(said) < 1100
+    assert said.endswith("dimension 0: 1 is outside the range [2, 8]")
+
+
 def test_everything_of_a_program_is_read() -> None:
     """An operator whose result nobody reads raises in eager only."""
     for index in range(100):
