@@ -72,7 +72,8 @@ class Limit:
     processor: str = ""
     """The processor's ability, as Linux names it, that it is a limit of."""
     nonfinite: bool = False
-    """Only in programs where a NaN or an infinity comes up."""
+    """Only in programs where a NaN or an infinity comes up, or a number `beyond` this."""
+    beyond: float = float("inf")
     tiny: bool = False
     """Only in programs that are given numbers near the dtype's least."""
     shows: str = ""
@@ -274,6 +275,7 @@ LIMITS: tuple[Limit, ...] = (
         documented='docs/semantics.md, "Not promised"; docs/gpu.md, "Known"',
         target="tensorrt",
         nonfinite=True,
+        beyond=1e19,  # whose square is infinite in float32, inside a kernel
     ),
     Limit(
         name="subnormal numbers on TensorRT",
@@ -449,7 +451,7 @@ def covering(program: Program, find: Find, target: str = "") -> Limit | None:
             and any(re.search(limit.beside, text) for text in about)
             and (limit.within == float("inf") or _difference(find.message) <= limit.within)
             and (not limit.tiny or has_tiny(program))
-            and (not limit.nonfinite or has_nonfinite(program))
+            and (not limit.nonfinite or has_nonfinite(program, limit.beyond))
         ):
             return limit
     return None
@@ -473,13 +475,15 @@ def has_tiny(program: Program) -> bool:
     )
 
 
-def has_nonfinite(program: Program) -> bool:
-    """Whether eager PyTorch meets a NaN or an infinity in one of the calls."""
+def has_nonfinite(program: Program, beyond: float = float("inf")) -> bool:
+    """Whether eager PyTorch meets a NaN, an infinity, or a number beyond `beyond` in one of the calls."""
     found = [False]
 
     def look(tensors: Iterable[Any]) -> None:
         found[0] |= any(
-            isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and not bool(tensor.isfinite().all())
+            isinstance(tensor, torch.Tensor)
+            and tensor.is_floating_point()
+            and not bool((tensor.isfinite() & (tensor.abs() <= beyond)).all())
             for tensor in tensors
         )
 

@@ -371,6 +371,10 @@ def test_a_limit_of_a_target_covers_nothing_elsewhere() -> None:
     assert limits.covering(program, oracle.Find("value", "module", ""), "tensorrt") is not None
     assert limits.covering(program, oracle.Find("value", "module", "")) is None
     assert limits.covering(simple("{0} * 3"), oracle.Find("value", "module", ""), "tensorrt") is None
+    huge = simple("F.layer_norm({0}, {0}.shape[-1:])")
+    huge.inputs = [Input("x0", "float32", [2, 4], fill=Fill("values", values=[3e30, 1.0]))]
+    assert limits.covering(huge, oracle.Find("shape", "module", ""), "tensorrt") is not None
+    assert limits.covering(huge, oracle.Find("shape", "module", "")) is None
 
 
 def test_a_limit_of_a_processor_covers_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
