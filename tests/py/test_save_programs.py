@@ -317,6 +317,37 @@ def test_an_example_whose_results_are_of_size_one(output_format: str, name: str,
         assert_same(run(x), model(x))
 
 
+EQUAL_SIZES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "max pooling": lambda x: F.max_pool2d(x, 2),
+    "average pooling": lambda x: F.avg_pool2d(x, 2),
+    "a convolution with strides": lambda x: F.conv2d(x, torch.ones(2, 2, 2, 2), stride=2),
+    "every second": lambda x: x[..., 1::2] + 1,
+    "a cut": lambda x: x[..., : x.shape[3] // 2] + 1,
+}
+
+
+@pytest.mark.parametrize("function", [torch.fmax, torch.maximum, torch.add])  # in PyTorch, in an engine
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("name", EQUAL_SIZES)
+def test_a_size_that_follows_and_equals_a_constant(
+    name: str, output_format: str, function: Callable[..., torch.Tensor], tmp_path: Path
+) -> None:
+    """Which sizes do, only the example says."""
+
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return function(EQUAL_SIZES[name](x), y)
+
+    size = Dim.AUTO(min=1, max=8)  # type: ignore[attr-defined]
+    inputs = (torch.rand(5, 2, 6, 5), torch.rand(5, 2, 1, 2))
+    shapes = ({0: size, 3: size}, {0: size})
+    program = torch.export.export(Model(), inputs, dynamic_shapes=shapes, strict=False)
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), output_format, tmp_path)
+    for batch_size, width in ((5, 5), (2, 4), (8, 5)):
+        given = torch.rand(batch_size, 2, 6, width), torch.rand(batch_size, 2, 1, 2)
+        assert_same(run(*given), Model()(*given))
+
+
 @pytest.mark.parametrize(
     ("output_format", "where"),
     [*itertools.product(FORMATS, ("compiled and saved", "saved")), ("aot_inductor", "compiled and saved")],
