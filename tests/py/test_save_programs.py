@@ -317,6 +317,49 @@ def test_an_example_whose_results_are_of_size_one(output_format: str, name: str,
         assert_same(run(x), model(x))
 
 
+DROPPED: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
+    "a comparison": torch.ge,
+    "a sum": torch.add,
+    "a product of matrices": lambda x, y: x @ y.mT,
+    "a convolution": lambda x, y: F.conv1d(x, y[:, :4]),
+    "a chain": lambda x, y: (x * y).sum().relu(),
+}
+
+
+@pytest.mark.parametrize("output_format", ["module", *FORMATS])
+@pytest.mark.parametrize("name", DROPPED)
+def test_inputs_are_checked_whose_readers_are_dropped(name: str, output_format: str, tmp_path: Path) -> None:
+    """Nothing returns what reads the input, but eager raises for one that does not fit."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("y", torch.rand(2, 4, 8))
+
+        def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+            DROPPED[name](x, self.y)
+            return torch.relu(other) + 1
+
+    other = torch.rand(3)
+    program = torch.export.export(Model(), (torch.rand(2, 4, 8), other))
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), output_format, tmp_path)
+    assert_same(run(torch.rand(2, 4, 8), other), Model()(torch.rand(2, 4, 8), other))
+    for shape in ((2, 4, 8, 3), (2, 3, 7)):
+        for function in (Model(), run):
+            with pytest.raises(Exception, match=r"[Ee]xpected|size"):
+                function(torch.rand(shape), other)
+
+
+@pytest.mark.parametrize("output_format", ["module", "torchscript"])
+def test_an_input_that_the_model_does_not_read_may_be_anything(output_format: str, tmp_path: Path) -> None:
+    model = nn.Module()
+    model.forward = lambda x, unread: torch.relu(x) + 1  # type: ignore[method-assign]
+    program = torch.export.export(model, (torch.rand(3), torch.rand(4)))
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), output_format, tmp_path)
+    x = torch.rand(3)
+    assert_same(run(x, torch.zeros(1, 2, dtype=torch.int64)), x + 1)
+
+
 EQUAL_SIZES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "max pooling": lambda x: F.max_pool2d(x, 2),
     "average pooling": lambda x: F.avg_pool2d(x, 2),

@@ -262,7 +262,8 @@ class Assembly:
             item for node in self.program.module.graph.nodes if is_mutation(node) for item in node.all_input_nodes
         ]
         # Where sizes were not captured as they are, the check says what code that believes the capture may take.
-        if self.program.unreliable or any(node.op == "placeholder" for node in torch_inputs):
+        program = self.program
+        if program.unreliable or program.has_unread_inputs or any(node.op == "placeholder" for node in torch_inputs):
             root.check_inputs()
         numbers = {True: 0, False: 0}
         for index, block in enumerate(self.blocks):

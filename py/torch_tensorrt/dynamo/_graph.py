@@ -71,6 +71,9 @@ class Program:
     """Nodes whose shapes do not hold for all sizes in the ranges, by name, and why: they stay in PyTorch."""
     captured_from: int = 0
     """The sizes from which all shapes hold."""
+    has_unread_inputs: bool = False
+    """Whether the model reads an input that nothing of the program does: what read it was dropped, since it computed
+    nothing that is returned, and with it the errors for inputs that it cannot take."""
     mutated: frozenset[str] = field(init=False)
     """get_attr targets that the program writes: they are inputs of engines, not constants."""
 

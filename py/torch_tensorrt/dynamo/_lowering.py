@@ -10,6 +10,7 @@ import sympy
 import torch
 from torch import fx
 from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
 
 from .._capture_lock import CAPTURE_LOCK
 from .._library import load_binding
@@ -82,7 +83,19 @@ def lower_in_ranges(
             ranges[name] = (low, min(opt, high), high)
     clean(module, ranges, counts, unreliable.nodes)
     why = {node.name: what for node, what in unreliable.nodes.items()}
-    return Program(module, ranges, profiles, why, unreliable.holds_from), convention
+    unread = _read_inputs(program.graph, program) > _read_inputs(module.graph)
+    return Program(module, ranges, profiles, why, unreliable.holds_from, unread), convention
+
+
+def _read_inputs(graph: fx.Graph, program: ExportedProgram | None = None) -> set[int]:
+    """Which of a graph's inputs something reads, by their positions; of a program's graph, the user's inputs."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    if program is not None:
+        users = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT}
+        inputs = [node for node in inputs if node.name in users]
+    return {
+        index for index, node in enumerate(inputs) if any(user.target not in _METADATA_ASSERTS for user in node.users)
+    }
 
 
 def _with_reliable_writes(program: ExportedProgram, ranges: Ranges) -> tuple[ExportedProgram, Findings]:
