@@ -373,10 +373,36 @@ def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
             node.args = args
 
 
+def _written_placeholders(program: ExportedProgram) -> set[str]:
+    """The names of the placeholders whose tensors the program's nodes write."""
+    return {base.name for node in program.graph.nodes if is_mutation(node) for base in view_chain(node.args[0])[-1:]}
+
+
+@contextlib.contextmanager
+def _copied_state(program: ExportedProgram) -> Iterator[None]:
+    """The program with copies of the buffers that it writes. Inductor evaluates what reads constants only, and takes
+    `self.a.copy_(self.b)` for such: it would write into the caller's buffer."""
+    signature, written = program.graph_signature, _written_placeholders(program)
+    targets = {spec.target for spec in signature.input_specs if spec.target and spec.arg.name in written}
+    targets |= set(signature.buffers_to_mutate.values())
+    held = [(state, name) for state in (program.state_dict, program.constants) for name in targets & state.keys()]
+    before = [state[name] for state, name in held]
+    for state, name in held:
+        tensor = state[name]
+        copied = tensor.detach().clone()
+        state[name] = (
+            torch.nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else copied
+        )
+    try:
+        yield
+    finally:
+        for (state, name), tensor in zip(held, before, strict=True):
+            state[name] = tensor
+
+
 def _described_inputs(program: ExportedProgram) -> list[dict[str, Any]]:
     """Of each flattened input its name, its value if that is compiled in, and whether the program writes it."""
-    written = {base.name for node in program.graph.nodes if is_mutation(node) for base in view_chain(node.args[0])[-1:]}
-    written |= set(program.graph_signature.user_inputs_to_mutate.values())
+    written = _written_placeholders(program) | set(program.graph_signature.user_inputs_to_mutate.values())
     inputs = [spec.arg for spec in program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
     described: list[dict[str, Any]] = []
     for arg in inputs:
@@ -539,7 +565,12 @@ def save(
             INPUTS: json.dumps(_described_inputs(program)),
             RESULTS: json.dumps(_results_in_python(program)),
         }
-        with _safe_inputs_required(program), _constants_left_out(program), _a_tensor_for_each_engine(program):
+        with (
+            _safe_inputs_required(program),
+            _constants_left_out(program),
+            _a_tensor_for_each_engine(program),
+            _copied_state(program),
+        ):
             aoti_compile_and_package(
                 program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}
             )

@@ -104,6 +104,22 @@ class Selected(nn.Module):
         return before, after
 
 
+class Replaced(nn.Module):
+    """Overwrites with what is the same in every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("start", torch.arange(WIDTH).float())
+        self.register_buffer("now", torch.full((WIDTH,), 3.0))
+        self.register_buffer("seen", torch.zeros(2), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(x) + self.now * (self.seen[0] + 1)
+        self.now.copy_(self.start)
+        self.seen.fill_(1)
+        return y
+
+
 class Everything(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -119,6 +135,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "ring buffer": RingBuffer,
     "cache": Cache,
     "where": Selected,
+    "replaced": Replaced,
 }
 # A package takes half a minute: all kinds in one.
 CASES = [(kind, form) for kind in KINDS for form in ("exported_program", "torchscript")]
