@@ -42,7 +42,7 @@ from ._random import unchanged_random_state
 from .dynamo._compiler import in_pytorch, with_exact_parts
 from .dynamo._counts import selections_may_be_empty
 from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
-from .dynamo._nodes import SIZE_OPS, is_mutation, view_chain
+from .dynamo._nodes import SIZE_OPS, is_mutation, is_tensor, value_of, view_chain
 from .dynamo._shared_memory import with_written_buffers
 from .dynamo._small_sizes import examine
 from .dynamo._trace import (
@@ -354,6 +354,41 @@ def _a_tensor_for_each_engine(program: ExportedProgram) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _windows_by_pytorch() -> Iterator[None]:
+    """While AOTInductor compiles, adaptive pooling that is left to it calls PyTorch's operators. Inductor's own code
+    has the windows of the captured sizes, whatever sizes come."""
+    from torch._inductor.decomposition import decompositions
+    from torch._inductor.lowering import fallback_handler, lowerings
+
+    operators = (
+        torch.ops.aten._adaptive_avg_pool2d.default,
+        torch.ops.aten.adaptive_max_pool2d.default,
+        torch.ops.aten.adaptive_max_pool3d.default,
+    )
+    with contextlib.ExitStack() as stack:
+        for operator in operators:
+            if operator in decompositions:
+                stack.callback(decompositions.__setitem__, operator, decompositions.pop(operator))
+            if operator in lowerings:
+                stack.callback(lowerings.__setitem__, operator, lowerings[operator])
+                lowerings[operator] = fallback_handler(operator, add_to_fallback_set=False)
+        yield
+
+
+def _has_dynamic_pooling(program: ExportedProgram) -> bool:
+    return any(
+        "adaptive_" in str(node.target)
+        and any(
+            isinstance(size, torch.SymInt)
+            for item in node.all_input_nodes
+            if is_tensor(item)
+            for size in value_of(item).shape
+        )
+        for node in program.graph.nodes
+    )
+
+
+@contextlib.contextmanager
 def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
     """The kernels of an AOTInductor package read memory with the exported strides and sizes, whatever comes."""
     checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
@@ -570,6 +605,7 @@ def save(
             _constants_left_out(program),
             _a_tensor_for_each_engine(program),
             _copied_state(program),
+            _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext(),
         ):
             aoti_compile_and_package(
                 program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}

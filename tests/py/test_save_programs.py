@@ -317,6 +317,30 @@ def test_an_example_whose_results_are_of_size_one(output_format: str, name: str,
         assert_same(run(x), model(x))
 
 
+def test_windows_of_dynamic_sizes_in_a_package(tmp_path: Path) -> None:
+    """Inductor's own code of them has the windows of the captured sizes. A package takes half a minute: all in one."""
+
+    def pooled(x: torch.Tensor) -> list[torch.Tensor]:
+        resized = F.interpolate(x, scale_factor=0.7)
+        return [
+            F.interpolate(x, scale_factor=0.5, mode="area"),
+            F.interpolate(x, scale_factor=0.7, mode="area"),
+            F.interpolate(x, scale_factor=1.5, mode="area"),
+            F.adaptive_avg_pool2d(x, (x.shape[3] // 3, 4)),
+            F.adaptive_avg_pool2d(resized, (2, 3)),
+            F.adaptive_max_pool2d(resized, (2, 3)),
+            F.adaptive_avg_pool3d(resized, (1, 2, 3)),
+            F.adaptive_max_pool3d(resized, (1, 2, 3)),
+        ]
+
+    width = {3: Dim("width", min=6, max=20)}
+    program = torch.export.export(Function(pooled), (torch.rand(1, 2, 6, 9),), dynamic_shapes=(width,))
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), "aot_inductor", tmp_path)
+    for size in (6, 9, 15, 20):
+        x = torch.rand(1, 2, 6, size)
+        assert_same(run(x), pooled(x))
+
+
 DROPPED: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "a comparison": torch.ge,
     "a sum": torch.add,
