@@ -357,9 +357,11 @@ def _a_tensor_for_each_engine(program: ExportedProgram) -> Iterator[None]:
 def _windows_by_pytorch() -> Iterator[None]:
     """While AOTInductor compiles, adaptive pooling that is left to it calls PyTorch's operators. Inductor's own code
     has the windows of the captured sizes, whatever sizes come."""
+    from torch._inductor import lowering
     from torch._inductor.decomposition import decompositions
-    from torch._inductor.lowering import fallback_handler, lowerings
 
+    fallback_handler: Any = lowering.fallback_handler
+    lowerings = lowering.lowerings
     operators = (
         torch.ops.aten._adaptive_avg_pool2d.default,
         torch.ops.aten.adaptive_max_pool2d.default,
