@@ -187,6 +187,21 @@ def test_what_holds_them_for_finite_inputs(operation: str, of: str, dtype: torch
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("of", ["constant", "sum"])
+@pytest.mark.parametrize("operation", [name for name in LOSING if "_norm" in name or name in ("hardswish", "query")])
+def test_constants_whose_squares_overflow(operation: str, of: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    function, shape = LOSING[operation]
+    large = torch.randn(shape)
+    large[..., :1, :] *= 6e34  # some rows
+    network = _Losing(function, large.to(dtype), of)
+    x = torch.ones(shape, dtype=dtype)
+    outcome = compile_function(network, x, x)
+    outcome.check(x, x, roundings=4)
+    outcome.check(x, x, roundings=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("has_bias", [False, True], ids=["weight", "weight and bias"])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("value", SPECIAL)

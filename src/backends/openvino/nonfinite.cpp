@@ -271,6 +271,15 @@ Output exact(const ov::Node& node) {
   return exact_attention(*ov::as_type<const ov::op::v13::ScaledDotProductAttention>(&node));
 }
 
+void replace_by_exact(ov::Model& model, const ov::NodeVector& found) {
+  for (const std::shared_ptr<ov::Node>& node : found) {
+    const Output replacement = exact(*node);
+    replacement.get_node()->set_friendly_name(node->get_friendly_name());
+    node->output(0).replace(replacement);
+  }
+  if (!found.empty()) model.validate_nodes_and_infer_types();
+}
+
 std::size_t make_exact(ov::Model& model, const BoundsOf::Known& inputs, bool overflow) {
   ov::NodeVector found;
   {
@@ -283,12 +292,7 @@ std::size_t make_exact(ov::Model& model, const BoundsOf::Known& inputs, bool ove
       if (!is_exact(*node, bounds) || overflows) found.push_back(node);
     }
   }
-  for (const std::shared_ptr<ov::Node>& node : found) {
-    const Output replacement = exact(*node);
-    replacement.get_node()->set_friendly_name(node->get_friendly_name());
-    node->output(0).replace(replacement);
-  }
-  if (!found.empty()) model.validate_nodes_and_infer_types();
+  replace_by_exact(model, found);
   return found.size();
 }
 
@@ -328,13 +332,18 @@ class Overflow {
     if (next(0) == bounds_.order().size()) return guards;  // whatever the inputs hold
     bounds_.compute(known_, /*overflow=*/true);
     for (std::size_t i = next(0); i < bounds_.order().size(); i = next(i)) {
-      if (!tighten(i)) concerned_[i] = false;  // nothing bounds it
+      if (tighten(i)) continue;
+      concerned_[i] = false;  // nothing bounds it
+      if (is_attention(*bounds_.order()[i]) || hides_overflow(*bounds_.order()[i])) of_constants_.push_back(i);
     }
     for (std::size_t i = 0; i < guards.inputs.size(); ++i) {
       const auto found = known_.find(model_.get_parameters()[i]->output(0));
       if (found != known_.end()) guards.inputs[i] = static_cast<float>(found->second.most);
     }
     for (const Measured& measured : measured_) guards.limits.push_back(measure(measured));
+    ov::NodeVector found;
+    for (const std::size_t index : of_constants_) found.push_back(bounds_.order()[index]);
+    replace_by_exact(model_, found);
     return guards;
   }
 
@@ -487,6 +496,7 @@ class Overflow {
   BoundsOf::Known known_;
   std::vector<bool> concerned_;  // by position: whether checks keep from the operation what is too large for it
   std::vector<Measured> measured_;
+  std::vector<std::size_t> of_constants_;  // positions of operations that overflow in each run, which nothing tells
 };
 
 }  // namespace
