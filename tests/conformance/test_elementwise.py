@@ -324,8 +324,11 @@ def test_empty_tensors() -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("exponent", [0.5, -0.5, -1, 2, 3, 2.5])
-def test_powers_of_special_values(dtype: torch.dtype, exponent: float) -> None:
-    """PyTorch takes roots for pow, but not of float16."""
+@pytest.mark.parametrize("shape", [None, (), (1,), (8,)], ids=["number", "0-d", "one", "vector"])
+def test_powers_of_special_values(shape: tuple[int, ...] | None, exponent: float, dtype: torch.dtype) -> None:
+    """PyTorch takes roots for pow, but not of float16, nor where the exponent is a tensor."""
     x = there(torch.tensor([-INF, INF, NAN, 0.0, -0.0, -2.0, 4.0, 1.0]).to(dtype))
-    outcome = check(lambda x: x**exponent, x)
-    assert torch.equal(torch.signbit(outcome.answer(x).nan_to_num(1)), torch.signbit((x**exponent).nan_to_num(1)))
+    by = exponent if shape is None else there(torch.full(shape, exponent, dtype=dtype))
+    outcome = check(lambda x: torch.pow(x, by), x)
+    expected = torch.pow(x, by)
+    assert torch.equal(torch.signbit(outcome.answer(x).nan_to_num(1)), torch.signbit(expected.nan_to_num(1)))

@@ -104,6 +104,12 @@ Output as_factor(const Output& operand, const Output& other) {
   return chained(before) && !is_rounded_sum(other) ? copied(operand) : operand;
 }
 
+Output as_exponent(const Output& operand) {
+  const std::vector<float> values = elements_of(operand);
+  const bool is_root = values.size() == 1 && std::abs(values[0]) == 0.5F;
+  return is_root ? Output(copied(operand)) : operand;
+}
+
 Output magnitude(const Output& x) {
   std::unordered_map<const ov::Node*, bool> known;
   return std::make_shared<op::Abs>(has_known_bounds(x, known) ? Output(copied(x)) : x);

@@ -17,6 +17,9 @@ ov::Output<ov::Node> as_term(const ov::Output<ov::Node>& operand, const ov::Outp
 /// Of a multiplication.
 ov::Output<ov::Node> as_factor(const ov::Output<ov::Node>& operand, const ov::Output<ov::Node>& other);
 
+/// The exponent of a power: hidden from the plugin where it would make a root of it, which is NaN for -inf and -0 for -0.
+ov::Output<ov::Node> as_exponent(const ov::Output<ov::Node>& operand);
+
 /// |x|. The plugin (2026.4.1) leaves it out where it knows that no element is negative, and of a constant that was
 /// converted it knows that of negative ones too: such an operand is hidden from it.
 ov::Output<ov::Node> magnitude(const ov::Output<ov::Node>& x);

@@ -252,7 +252,7 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::ElementWise&
     case kDiv:
       if (type.is_real()) return {quotient(a, b)};
       break;
-    case kPow: return binary<op::Power>(a, b);
+    case kPow: return binary<op::Power>(a, as_exponent(b));
     case kMax:
       if (!type.is_real()) return binary<op::Maximum>(own_bound(layer, 0), own_bound(layer, 1));
       if (never_nan(a)) std::swap(a, b);
