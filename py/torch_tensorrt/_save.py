@@ -454,18 +454,23 @@ def _described_inputs(program: ExportedProgram) -> list[dict[str, Any]]:
 
 
 def _results_in_python(program: ExportedProgram) -> dict[str, Any]:
-    """By index, what the results are that are no tensors: "int", or [a constant].
+    """By index, what the results are that the package does not compute: "int" for one that it has as a tensor, [a
+    constant], or {"input": the position of the input that it is}.
 
     Raises:
         ValueError: one that Inductor does not know.
     """
     found: dict[str, Any] = {}
-    results = [spec.arg for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+    signature = program.graph_signature
+    inputs = [spec.arg.name for spec in signature.input_specs if spec.kind is InputKind.USER_INPUT]
+    results = [spec.arg for spec in signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
     for index, result in enumerate(results):
         if isinstance(result, ConstantArgument):
             found[str(index)] = [result.value]
         elif isinstance(result, SymIntArgument):
             found[str(index)] = "int"
+        elif isinstance(result, TensorArgument) and result.name in inputs:
+            found[str(index)] = {"input": inputs.index(result.name)}
         elif not isinstance(result, TensorArgument):
             kind = "float" if isinstance(result, SymFloatArgument) else type(result).__name__
             raise ValueError(

@@ -341,6 +341,27 @@ def test_windows_of_dynamic_sizes_in_a_package(tmp_path: Path) -> None:
         assert_same(run(x), pooled(x))
 
 
+def test_a_package_returns_the_inputs_themselves(tmp_path: Path) -> None:
+    def function(x: torch.Tensor, y: torch.Tensor) -> list[Any]:
+        return [x, torch.relu(y) + 1, y, {"again": x}, x.shape[0], 3]
+
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+            return function(x, y)
+
+    inputs = (torch.rand(3, 4), torch.rand(3, 4))
+    rows = {0: Dim("rows", min=2, max=8)}
+    program = torch.export.export(Model(), inputs, dynamic_shapes=(rows, rows))
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), "aot_inductor", tmp_path)
+    for x in (torch.rand(3, 4), torch.rand(1, 4).expand(3, 4), torch.rand(4, 5).t(), torch.rand(4, 8)[:, ::2]):
+        given = x, torch.rand(x.shape)
+        results = run(*given)
+        assert_same(results, function(*given))
+        assert results[0] is x
+        assert results[2] is given[1]
+        assert results[3]["again"] is x
+
+
 DROPPED: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "a comparison": torch.ge,
     "a sum": torch.add,

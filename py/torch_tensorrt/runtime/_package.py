@@ -73,7 +73,7 @@ class LoadedPackage(AOTICompiledModel):
     """Called like the module that was saved. PyTorch's own call counts tensors in C++ and names none."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        in_spec, out_spec, inputs, numbers = self._convention
+        in_spec, out_spec, inputs, known = self._convention
         kwargs = reorder_kwargs(kwargs, in_spec)
         rest = iter(inputs)
         for spec, value in zip(_arguments(in_spec), (*args, *kwargs.values()), strict=False):
@@ -87,6 +87,7 @@ class LoadedPackage(AOTICompiledModel):
             listed = f" ({', '.join(names)})" if names else ""
             raise TypeError(f"expected {sum(expected)} inputs{listed}, got {len(args) + len(kwargs)}")
         given = _flattened((args, kwargs), in_spec)
+        own = list(given)
         for index, (described, value) in enumerate(zip(inputs, given, strict=False)):
             if "value" in described:
                 check_constant(value, described["value"], described["name"])
@@ -97,8 +98,11 @@ class LoadedPackage(AOTICompiledModel):
                 if not described["written"] and _is_laid_out_otherwise(value):
                     given[index] = value.resolve_conj().resolve_neg().contiguous()
         results: list[Any] = self.loader.boxed_run([value for value in given if isinstance(value, torch.Tensor)])
-        for index, kind in numbers:
-            results[index] = kind[0] if isinstance(kind, list) else int(results[index])
+        for index, kind in known:
+            if isinstance(kind, dict):  # the caller's own tensor, also where the package got a contiguous copy of it
+                results[index] = own[kind["input"]]
+            else:
+                results[index] = kind[0] if isinstance(kind, list) else int(results[index])
         return pytree.tree_unflatten(results, out_spec)
 
     @functools.cached_property
