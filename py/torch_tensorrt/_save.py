@@ -24,6 +24,7 @@ from torch.export.graph_signature import (
     ConstantArgument,
     InputKind,
     OutputKind,
+    SymBoolArgument,
     SymFloatArgument,
     SymIntArgument,
     TensorArgument,
@@ -454,8 +455,8 @@ def _described_inputs(program: ExportedProgram) -> list[dict[str, Any]]:
 
 
 def _results_in_python(program: ExportedProgram) -> dict[str, Any]:
-    """By index, what the results are that the package does not compute: "int" for one that it has as a tensor, [a
-    constant], or {"input": the position of the input that it is}.
+    """By index, what the results are that the package does not compute: "int" or "float" for one that it has as a
+    tensor, [a constant], or {"input": the position of the input that it is}.
 
     Raises:
         ValueError: one that Inductor does not know.
@@ -469,15 +470,43 @@ def _results_in_python(program: ExportedProgram) -> dict[str, Any]:
             found[str(index)] = [result.value]
         elif isinstance(result, SymIntArgument):
             found[str(index)] = "int"
+        elif isinstance(result, SymFloatArgument):
+            found[str(index)] = "float"
         elif isinstance(result, TensorArgument) and result.name in inputs:
             found[str(index)] = {"input": inputs.index(result.name)}
         elif not isinstance(result, TensorArgument):
-            kind = "float" if isinstance(result, SymFloatArgument) else type(result).__name__
+            kind = "bool" if isinstance(result, SymBoolArgument) else type(result).__name__
             raise ValueError(
                 f"save: an AOTInductor package cannot return result {index}, a {kind} that depends on sizes: return it "
                 "as a tensor (torch.tensor), or save the program in another format"
             )
     return found
+
+
+@contextlib.contextmanager
+def _numbers_as_tensors(program: ExportedProgram) -> Iterator[None]:
+    """The program with tensors in the place of floats that depend on sizes among its results, which Inductor does not
+    know."""
+    output, specs = program.graph.output_node(), program.graph_signature.output_specs
+    before = output.args, [spec.arg for spec in specs]
+    values, made = list(output.args[0]), []
+    for index, spec in enumerate(specs):
+        if isinstance(spec.arg, SymFloatArgument):
+            with program.graph.inserting_before(output):
+                number = program.graph.call_function(
+                    torch.ops.aten.full.default, ([], values[index]), {"dtype": torch.float64}
+                )
+            made.append(number)
+            values[index], spec.arg = number, TensorArgument(number.name)
+    output.args = (tuple(values),)
+    try:
+        yield
+    finally:
+        output.args = before[0]
+        for spec, arg in zip(specs, before[1], strict=True):
+            spec.arg = arg
+        for node in made:
+            program.graph.erase_node(node)
 
 
 @contextlib.contextmanager
@@ -611,6 +640,7 @@ def save(
             _safe_inputs_required(program),
             _constants_left_out(program),
             _a_tensor_for_each_engine(program),
+            _numbers_as_tensors(program),
             _copied_state(program),
             _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext(),
         ):

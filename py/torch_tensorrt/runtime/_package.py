@@ -101,8 +101,10 @@ class LoadedPackage(AOTICompiledModel):
         for index, kind in known:
             if isinstance(kind, dict):  # the caller's own tensor, also where the package got a contiguous copy of it
                 results[index] = own[kind["input"]]
+            elif isinstance(kind, list):
+                results[index] = kind[0]
             else:
-                results[index] = kind[0] if isinstance(kind, list) else int(results[index])
+                results[index] = (float if kind == "float" else int)(results[index])
         return pytree.tree_unflatten(results, out_spec)
 
     @functools.cached_property
