@@ -56,6 +56,27 @@ ov::Output<ov::Node> smaller(const ov::Output<ov::Node>& a, const ov::Output<ov:
 
 namespace {
 
+// Whether the value is a product, a convolution or a normalization, moved or converted at most: what a bias is added to.
+bool is_biased(const network::Network& net, network::ValueId value) {
+  for (;;) {
+    const auto producer = std::ranges::find_if(net.layers(), [value](const Layer& layer) {
+      return std::ranges::find(layer.outputs, value) != layer.outputs.end();
+    });
+    if (producer == net.layers().end()) return false;
+    if (std::holds_alternative<network::MatrixMultiply>(producer->op) ||
+        std::holds_alternative<network::Convolution>(producer->op) ||
+        std::holds_alternative<network::Deconvolution>(producer->op) ||
+        std::holds_alternative<network::Normalization>(producer->op)) {
+      return true;
+    }
+    if (!std::holds_alternative<network::Shuffle>(producer->op) &&
+        !std::holds_alternative<network::Cast>(producer->op)) {
+      return false;
+    }
+    value = producer->inputs.at(0);
+  }
+}
+
 // Whether something reads the constant to which subnormal numbers are not as good as nothing: anything but the weights and
 // biases of products, convolutions and normalizations.
 bool is_read_as_numbers(const network::Network& net, network::ValueId constant) {
@@ -67,7 +88,9 @@ bool is_read_as_numbers(const network::Network& net, network::ValueId constant) 
     if (const auto* operation = std::get_if<network::ElementWise>(&layer.op)) {
       const bool adds = operation->operation == network::ElementWiseOperation::kSum ||
                         operation->operation == network::ElementWiseOperation::kSub;
-      return is_number || !adds;
+      const bool biases = std::ranges::any_of(
+          layer.inputs, [&](network::ValueId other) { return other != constant && is_biased(net, other); });
+      return is_number || !adds || !biases;
     }
     return !std::holds_alternative<network::MatrixMultiply>(layer.op) &&
            !std::holds_alternative<network::Convolution>(layer.op) &&
