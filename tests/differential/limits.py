@@ -200,23 +200,6 @@ LIMITS: tuple[Limit, ...] = (
         shows=_shows_tiny("torch.std({0}, dim=1)", [1e-30, -3e-30]),
     ),
     Limit(
-        name="subnormal elements of what is added",
-        kind="value",
-        code=r"^\{\d\} [-+] ",
-        message=r"-?0\.0 instead of -?[\d.]+e-(39|4\d)$",
-        reason="The vendor makes zeros of subnormal constants. Factors are kept; what is added is a bias mostly.",
-        documented='docs/semantics.md, "Not promised"',
-        target="cpu",
-        shows=Program(
-            [Input("x0", "float32", [1])],
-            [Constant("w0", "float32", [2, 1, 3, 3], Fill("values", values=[2.0**-128, 1.0]), parameter=False)],
-            [Step(["v0"], "{0} + 0", ["w0"])],
-            ["v0"],
-            {},
-            [0],
-        ).to_json(),
-    ),
-    Limit(
         name="functions near 0",
         kind="value",
         code=r"F\.(elu|celu|selu)|torch\.erf",
