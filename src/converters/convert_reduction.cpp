@@ -40,9 +40,13 @@ template <ReduceOperation operation, int axes_position, int keep_position>
 void convert_reduce(Context& ctx, const Node& node) {
   const DataType dtype = ctx.meta(node).dtype;
   if (dtype == DataType::kBool) refuse(Reason::kDataType, node.target, " of bool has no engine layer");
-  const ValueId x = ctx.cast(ctx.tensor(node, 0, "self"), dtype);
+  ValueId x = ctx.cast(ctx.tensor(node, 0, "self"), dtype);
+  constexpr bool kMayOverflow = operation == ReduceOperation::kSum || operation == ReduceOperation::kProd;
+  // PyTorch wraps around; the vendor's sums of 8 bits end at the dtype's ends.
+  if (kMayOverflow && (dtype == DataType::kInt8 || dtype == DataType::kUInt8)) x = ctx.cast(x, DataType::kInt32);
   const bool keep = keep_position > 0 && ctx.boolean(node, keep_position, "keepdim", false);
-  ctx.set_output(node, reduce(ctx, x, operation, axes_argument(ctx, node, axes_position, ctx.rank_of(x)), keep));
+  const ValueId result = reduce(ctx, x, operation, axes_argument(ctx, node, axes_position, ctx.rank_of(x)), keep);
+  ctx.set_output(node, ctx.cast(result, dtype));
 }
 
 // any, all: the greatest or least of 0 and 1.

@@ -177,3 +177,26 @@ def test_one_element(name: str, shape: tuple[int, ...]) -> None:
     function: Any = FUNCTIONS[name][1]
     compile_function(function, x).check(x)
     compile_function(lambda x: FUNCTIONS[name][0](x, -1, False), x).check(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, *INTEGERS])
+@pytest.mark.parametrize("function", [torch.sum, torch.prod])
+def test_sums_wrap_around(function: Callable[..., Tensor], dtype: torch.dtype) -> None:
+    """Sums and products beyond the dtype that they are asked for."""
+    x = (values(torch.int64, 3, 5) * 37 - 100).to(dtype)
+
+    def all_dtypes(x: Tensor) -> list[Tensor]:
+        into = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
+        return [*(function(x, 1, dtype=item) for item in into), *(function(x, dtype=item) for item in into)]
+
+    outcome = compile_function(all_dtypes, x)
+    assert outcome.engines or function is torch.prod  # products of wide integers may leave 32 bits
+    outcome.check(x)
+
+
+@pytest.mark.parametrize("dim", [None, 0, (0, 1)])
+def test_deviations_beside_means_do_not_overflow(dim: Any) -> None:
+    """Eager's kernels add up squares in double precision."""
+    x = torch.tensor([[0.5, 1.5, 3e38, -3e38], [1e25, -2e25, 3e25, 0.0]])
+    check(lambda x: torch.std_mean(x, dim, correction=0, keepdim=True), x)
+    check(lambda x: torch.std_mean(x, dim), values(torch.float32, 3, 4))
