@@ -57,6 +57,15 @@ def _take(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return torch.ops.aten.index.Tensor(x.reshape(-1), [index])  # type: ignore[no-any-return]
 
 
+def _std_mean(
+    x: torch.Tensor, dim: list[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """PyTorch's own takes the root of a variance in float32, which overflows where the kernel, in float64, does not."""
+    axes = list(dim or range(x.dim()))
+    deviation = torch.ops.aten.std.correction(x, axes, correction=correction, keepdim=keepdim)
+    return deviation, torch.ops.aten.mean.dim(x, axes, keepdim)
+
+
 _RECURRENT = frozenset(
     {
         torch.ops.aten.lstm.input,
@@ -125,6 +134,7 @@ def _decomposition_table(decompose_attention: bool, in_parts: Collection[Any] = 
     for whole in _WHOLE:
         table.pop(whole, None)
     table[torch.ops.aten.take.default] = _take
+    table[torch.ops.aten.std_mean.correction] = _std_mean
     attention = torch.ops.aten.scaled_dot_product_attention.default
     for target in load_binding().supported_targets():
         op = _overload(target)
