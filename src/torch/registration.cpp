@@ -223,6 +223,10 @@ TORCH_LIBRARY(tensorrt, m) {
                       c10::AliasAnalysisKind::CONSERVATIVE),
         {at::Tag::pt2_compliant_tag});
 
+  // TorchScript's compiler does not see aten::view.dtype: it would take the dtype for a list of one size.
+  m.def("view_dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)",
+        [](const at::Tensor& self, at::ScalarType dtype) { return self.view(dtype); });
+
   m.def("ABI_VERSION() -> str", [] { return std::to_string(format::kFormatVersion); });
   m.def("get_multi_device_safe_mode() -> bool", [] { return runtime::multi_device_safe_mode(); });
   m.def("set_multi_device_safe_mode(bool mode) -> ()", [](bool mode) { runtime::set_multi_device_safe_mode(mode); });

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections import namedtuple
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -734,3 +735,46 @@ def test_numbers_that_change_the_dtype_only(dtype: torch.dtype, function: str, n
         pytest.skip(f"PyTorch has none: {error}")
     module = torch_tensorrt.dynamo.compile(program, min_block_size=99)
     assert_same(in_form(module, "torchscript", tmp_path)(x), expected)
+
+
+NUMBERS_FIRST: dict[str, Callable[[torch.Tensor], Any]] = {
+    "floor_divide": lambda x: 7 // x,
+    "div_trunc": lambda x: torch.div(7.5, x, rounding_mode="trunc"),
+    "remainder": lambda x: 7 % x,
+    "rsub": lambda x: 3 - x,
+    "reciprocal": lambda x: 2 / x,
+    "pow": lambda x: 2**x,
+    "where": lambda x: torch.where(x > 2, 7, x),
+}
+
+
+@pytest.mark.parametrize("shape", [(), (3, 4)])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bfloat16])
+@pytest.mark.parametrize("name", NUMBERS_FIRST)
+def test_numbers_where_operators_take_tensors(name: str, dtype: torch.dtype, shape: Any, tmp_path: Path) -> None:
+    """TorchScript has fewer overloads for numbers than Python has."""
+
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return NUMBERS_FIRST[name](x)
+
+    x = torch.arange(1, 13)[: math.prod(shape)].reshape(shape).to(dtype)
+    module = torch_tensorrt.dynamo.compile(torch.export.export(Model(), (x,)), min_block_size=99)
+    assert_same(in_form(module, "torchscript", tmp_path)(x), Model()(x))
+
+
+@pytest.mark.parametrize("into", [torch.int32, torch.int16, torch.uint8, torch.float16])
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_views_of_another_dtype(into: torch.dtype, count: int, tmp_path: Path) -> None:
+    """A dtype is a number in TorchScript: 3, int32's, is a size of three elements as well."""
+
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return x.view(into), (x + 1).view(into)
+
+    x = torch.randn(count)
+    module = torch_tensorrt.dynamo.compile(torch.export.export(Model(), (x,)), min_block_size=1)
+    run = in_form(module, "torchscript", tmp_path)
+    assert_same(run(x), Model()(x))
+    run(x)[0].zero_()
+    assert x.eq(0).all(), "the first result is a view of the input, as in eager"

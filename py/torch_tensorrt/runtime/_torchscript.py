@@ -2,13 +2,14 @@
 """Graphs as TorchScript source.
 
 The nodes are ATen overloads with plain arguments and sizes, which TorchScript's own language can say: one statement per
-node. Overloads are picked by the arguments' types, as in Python. Branches and loops (``torch.cond``, ``while_loop``)
+node. Overloads are picked by the arguments' names and types. Branches and loops (``torch.cond``, ``while_loop``)
 become functions of their own, called from ``if`` and ``while``.
 """
 
 from __future__ import annotations
 
 import itertools
+import keyword
 import linecache
 import math
 import operator
@@ -99,6 +100,8 @@ _SKIPPED = frozenset(
     }
 )
 
+# Overloads that TorchScript's compiler does not find under their own names.
+_RENAMED: dict[Any, str] = {torch.ops.aten.view.dtype: "tensorrt.view_dtype"}
 
 _BLOCK_NUMBERS = itertools.count()
 
@@ -123,6 +126,17 @@ def scalar_type(value: Any) -> str:
     if value is None:
         return "Optional[Tensor]"
     raise NotScriptableError(f"a constant of type {type(value).__name__}")
+
+
+def _takes_number(target: torch._ops.OpOverload, name: str) -> bool:
+    """Whether another overload of the operator takes a number for the tensor of this name."""
+    packet = target.overloadpacket
+    schemas = [getattr(packet, overload)._schema for overload in packet.overloads()]
+    return any(
+        argument.name == name and str(argument.type) in ("number", "Scalar")
+        for schema in schemas
+        for argument in schema.arguments
+    )
 
 
 class GraphWriter:
@@ -257,6 +271,28 @@ class GraphWriter:
         types = {self.type_of(value) for value in values}
         return "float" if "float" in types else "int" if "int" in types else types.pop()
 
+    def _arguments(self, node: fx.Node, target: torch._ops.OpOverload) -> str:
+        """The arguments of an operator, by name from the second one on: an int is a dtype as well as a list of one size,
+        so that positions alone may find another overload."""
+        declared = {argument.name: str(argument.type) for argument in target._schema.arguments}
+        given = dict(zip(declared, node.args, strict=False)) | node.kwargs
+        by_position = any(keyword.iskeyword(name) for name in given)
+        parts: list[str] = []
+        for name, value in given.items():
+            text = self.literal(value, declared[name])
+            if declared[name] == "Tensor" and self.type_of(value) != "Tensor" and not _takes_number(target, name):
+                text = self._tensor_of(text, node)
+            parts.append(text if by_position or not parts else f"{name}={text}")
+        return ", ".join(parts)
+
+    def _tensor_of(self, number: str, node: fx.Node) -> str:
+        """A number where no overload takes one: as a tensor that decides dtypes no more than the number does."""
+        tensors = [item for item in node.all_input_nodes if self.type_of(item) == "Tensor"]
+        if not tensors:
+            raise NotScriptableError(f"{node.target} of numbers alone")
+        dtype = f"torch.ops.aten.result_type({number}, {tensors[0].name})"
+        return f"torch.ops.aten.scalar_tensor({number}, dtype={dtype})"
+
     def _call(self, node: fx.Node) -> str:
         target, args = node.target, node.args
         if target in _SIZE_METHODS:
@@ -294,12 +330,8 @@ class GraphWriter:
             self._types[node] = self._joint_type(args[1:])
             return f"{self.literal(args[1])} if {self.literal(args[0])} else {self.literal(args[2])}"
         if isinstance(target, torch._ops.OpOverload):
-            arguments = target._schema.arguments
-            parts = [self.literal(arg, str(arguments[index].type)) for index, arg in enumerate(args)]
-            types = {argument.name: str(argument.type) for argument in arguments}
-            parts += [f"{name}={self.literal(arg, types[name])}" for name, arg in node.kwargs.items()]
-            namespace = target.namespace
-            call = f"torch.ops.{namespace}.{target._schema.name.split('::')[1]}({', '.join(parts)})"
+            name = _RENAMED.get(target, target._schema.name.replace("::", "."))
+            call = f"torch.ops.{name}({self._arguments(node, target)})"
             dtype = node.meta.get("script_type")  # where TorchScript may compute another
             return f"torch.ops.aten.to({call}, {_SCALAR_TYPES[getattr(torch, dtype)]})" if dtype else call
         raise NotScriptableError(f"{node.op} {target}")
