@@ -272,8 +272,8 @@ class GraphWriter:
         return "float" if "float" in types else "int" if "int" in types else types.pop()
 
     def _arguments(self, node: fx.Node, target: torch._ops.OpOverload) -> str:
-        """The arguments of an operator, by name from the second one on: an int is a dtype as well as a list of one size,
-        so that positions alone may find another overload."""
+        """The arguments of an operator, by name from the second one on: an int is a dtype as well as a list of one
+        size, so that positions alone may find another overload."""
         declared = {argument.name: str(argument.type) for argument in target._schema.arguments}
         given = dict(zip(declared, node.args, strict=False)) | node.kwargs
         by_position = any(keyword.iskeyword(name) for name in given)
