@@ -2,6 +2,7 @@
 #include "backends/openvino/builder/lowering.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include <openvino/op/constant.hpp>
@@ -174,6 +175,21 @@ bool Lowering::needs_copy(network::ValueId output) const {
   return false;
 }
 
+namespace {
+
+// Where a result in bfloat16 is written from a convolution's or a pooling's blocked layout, on a processor without bfloat16
+// the plugin (2026.4.1) ends the process while it compiles: over as many positions as a block has channels, 8 or 16, whose
+// number is known. A copy takes the layout apart from the dtype.
+ov::Output<ov::Node> leaving_blocks(const ov::Output<ov::Node>& value) {
+  const ov::PartialShape& shape = value.get_partial_shape();
+  if (value.get_element_type() != ov::element::bf16 || shape.is_dynamic() || shape.size() < 3) return value;
+  const ov::Shape sizes = shape.to_shape();
+  const std::size_t positions = std::accumulate(sizes.begin() + 2, sizes.end(), std::size_t{1}, std::multiplies<>());
+  return positions == 8 || positions == 16 ? ov::Output<ov::Node>(copied(value)) : value;
+}
+
+}  // namespace
+
 std::shared_ptr<ov::Model> Lowering::run() {
   add_parameters();
   for (const Layer& layer : net_.layers()) lower(layer);
@@ -183,8 +199,8 @@ std::shared_ptr<ov::Model> Lowering::run() {
     if (is_input(net_, output.value)) {
       const std::vector<std::int64_t> same(net_.value(output.value).dims.size(), 0);
       value = std::make_shared<ov::op::v1::Reshape>(value, int_constant(same), /*special_zero=*/true);
-    } else if (needs_copy(output.value)) {
-      value = copied(value);
+    } else {
+      value = needs_copy(output.value) ? ov::Output<ov::Node>(copied(value)) : leaving_blocks(value);
     }
     results.push_back(std::make_shared<ov::op::v0::Result>(value));
     results.back()->set_friendly_name(output.name);
@@ -203,7 +219,8 @@ std::shared_ptr<ov::Model> Lowering::prefix(std::size_t layers) const {
   ov::ResultVector results;
   for (std::size_t i = 0; i < layers; ++i) {
     for (const network::ValueId output : net_.layers()[i].outputs) {
-      if (!read.contains(output)) results.push_back(std::make_shared<ov::op::v0::Result>(values_.at(output.index)));
+      if (read.contains(output)) continue;
+      results.push_back(std::make_shared<ov::op::v0::Result>(leaving_blocks(values_.at(output.index))));
     }
   }
   return std::make_shared<ov::Model>(results, parameters_, net_.name());

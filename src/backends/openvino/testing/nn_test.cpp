@@ -197,6 +197,36 @@ TEST(OpenVinoConvolution, PaddingInBFloat16) {
   }
 }
 
+// The plugin ended the process while it compiled some of these.
+TEST(OpenVinoConvolution, BFloat16OverAsManyPositionsAsChannelsOfABlock) {
+  for (const std::int64_t channels : {8, 16}) {
+    for (const Shape& spatial : {Shape{8}, Shape{16}, Shape{4, 2}, Shape{1, 8}, Shape{4, 4}, Shape{2, 2, 2}}) {
+      for (const bool pools : {false, true}) {
+        Network net("test");
+        Shape dims{2, channels};
+        dims.insert(dims.end(), spatial.begin(), spatial.end());
+        const std::size_t rank = spatial.size();
+        const ValueId x = net.add_input("x", DataType::kBFloat16, {dims.begin(), dims.end()});
+        const Shape ones(rank, 1);
+        const Shape zeros(rank, 0);
+        if (pools) {
+          network::Pooling op;
+          op.window = op.stride = op.dilation = ones;
+          op.pre_padding = op.post_padding = zeros;
+          net.mark_output(net.add_layer(op, {x})[0], "y");
+        } else {
+          Dims weights(rank + 2, Expr(1));
+          weights[0] = weights[1] = channels;
+          const network::Convolution op{ones, ones, zeros, zeros, 1};
+          net.mark_output(net.add_layer(op, {x, net.add_input("w", DataType::kBFloat16, weights)})[0], "y");
+        }
+        Engine engine(net);
+        EXPECT_NE(engine.inspect(), "");
+      }
+    }
+  }
+}
+
 TEST(OpenVinoDeconvolution, IsTheAdjointOfConvolution) {
   // <conv(x), y> = <x, deconv(y)> for every x and y: with y's unit vectors this gives deconv element by element.
   for (const std::int64_t groups : {1, 2}) {
