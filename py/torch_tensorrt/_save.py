@@ -359,7 +359,7 @@ def _windows_by_pytorch() -> Iterator[None]:
     """While AOTInductor compiles, adaptive pooling that is left to it calls PyTorch's operators. Inductor's own code
     has the windows of the captured sizes, whatever sizes come."""
     from torch._inductor import lowering
-    from torch._inductor.decomposition import decompositions
+    from torch._inductor.decomposition import decompositions, fast_random_decomps
 
     fallback_handler: Any = lowering.fallback_handler
     lowerings = lowering.lowerings
@@ -369,12 +369,14 @@ def _windows_by_pytorch() -> Iterator[None]:
         torch.ops.aten.adaptive_max_pool3d.default,
     )
     with contextlib.ExitStack() as stack:
+        stack.callback(fast_random_decomps.cache_clear)  # a copy of the table, kept from the first compilation on
         for operator in operators:
             if operator in decompositions:
                 stack.callback(decompositions.__setitem__, operator, decompositions.pop(operator))
             if operator in lowerings:
                 stack.callback(lowerings.__setitem__, operator, lowerings[operator])
                 lowerings[operator] = fallback_handler(operator, add_to_fallback_set=False)
+        fast_random_decomps.cache_clear()
         yield
 
 

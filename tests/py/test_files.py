@@ -152,7 +152,10 @@ def test_an_interrupt_at_any_moment_is_raised(module: Any, output_format: str, t
                 signal.setitimer(signal.ITIMER_REAL, seconds * (number % 40 + 1) / 40)  # 0: never
                 torch_tensorrt.save(program, path, output_format=output_format)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, KeyError) as error:
+                # PyTorch cleans up what an interrupt kept it from setting up (copyreg's table), by a KeyError.
+                if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__context__, KeyboardInterrupt):
+                    raise
                 interrupted += 1
             seconds = seconds or time.monotonic() - started
         assert interrupted > 20

@@ -17,6 +17,7 @@ import torch
 from py_forms import in_form
 from py_models import Function, assert_same
 from torch import nn
+from torch._inductor import decomposition
 from torch.export import Dim
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
@@ -334,6 +335,7 @@ def test_windows_of_dynamic_sizes_in_a_package(tmp_path: Path) -> None:
             F.adaptive_max_pool3d(resized, (1, 2, 3)),
         ]
 
+    decomposition.select_decomp_table()  # as after any package before: Inductor keeps a copy of its table
     width = {3: Dim("width", min=6, max=20)}
     program = torch.export.export(Function(pooled), (torch.rand(1, 2, 6, 9),), dynamic_shapes=(width,))
     run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), "aot_inductor", tmp_path)
