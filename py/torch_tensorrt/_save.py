@@ -486,14 +486,16 @@ def _results_in_python(program: ExportedProgram) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _numbers_as_tensors(program: ExportedProgram) -> Iterator[None]:
-    """The program with tensors in the place of floats that depend on sizes among its results, which Inductor does not
-    know."""
+def _results_for_inductor(program: ExportedProgram) -> Iterator[None]:
+    """The program with results that Inductor knows: None for constants, of which it knows integers only, and tensors
+    for floats that depend on sizes."""
     output, specs = program.graph.output_node(), program.graph_signature.output_specs
     before = output.args, [spec.arg for spec in specs]
     values, made = list(output.args[0]), []
     for index, spec in enumerate(specs):
-        if isinstance(spec.arg, SymFloatArgument):
+        if isinstance(spec.arg, ConstantArgument):
+            values[index], spec.arg = None, ConstantArgument(name="", value=None)
+        elif isinstance(spec.arg, SymFloatArgument):
             with program.graph.inserting_before(output):
                 number = program.graph.call_function(
                     torch.ops.aten.full.default, ([], values[index]), {"dtype": torch.float64}
@@ -509,23 +511,6 @@ def _numbers_as_tensors(program: ExportedProgram) -> Iterator[None]:
             spec.arg = arg
         for node in made:
             program.graph.erase_node(node)
-
-
-@contextlib.contextmanager
-def _constants_left_out(program: ExportedProgram) -> Iterator[None]:
-    """The program with None for constants among its results, of which Inductor knows integers only."""
-    output, specs = program.graph.output_node(), program.graph_signature.output_specs
-    before = output.args, [spec.arg for spec in specs]
-    constants = {index for index, spec in enumerate(specs) if isinstance(spec.arg, ConstantArgument)}
-    output.args = (tuple(None if index in constants else value for index, value in enumerate(output.args[0])),)
-    for index in constants:
-        specs[index].arg = ConstantArgument(name="", value=None)
-    try:
-        yield
-    finally:
-        output.args = before[0]
-        for spec, arg in zip(specs, before[1], strict=True):
-            spec.arg = arg
 
 
 class _LoadedProgram(ExportedProgram):
@@ -640,9 +625,8 @@ def save(
         }
         with (
             _safe_inputs_required(program),
-            _constants_left_out(program),
+            _results_for_inductor(program),
             _a_tensor_for_each_engine(program),
-            _numbers_as_tensors(program),
             _copied_state(program),
             _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext(),
         ):
