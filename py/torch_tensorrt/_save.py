@@ -40,11 +40,12 @@ from ._engine import PACKAGE_ENGINES, _compile_expr
 from ._files import written_whole
 from ._library import load_binding
 from ._random import unchanged_random_state
+from ._signals import held_signals
 from .dynamo._compiler import in_pytorch, with_exact_parts
 from .dynamo._counts import selections_may_be_empty
 from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
 from .dynamo._nodes import SIZE_OPS, is_mutation, is_tensor, value_of, view_chain
-from .dynamo._shared_memory import with_written_buffers
+from .dynamo._shared_memory import own_copy, with_written_buffers
 from .dynamo._small_sizes import examine
 from .dynamo._trace import (
     by_parameter_name,
@@ -335,23 +336,12 @@ def _is_read_by_kernels(node: Node) -> bool:
     return any(user.target not in asking for user in node.users)
 
 
-@contextlib.contextmanager
-def _a_tensor_for_each_engine(program: ExportedProgram) -> Iterator[None]:
+def _give_each_engine_a_tensor(program: ExportedProgram) -> None:
     """Engines that read constants only take a tensor that they leave alone: AOTInductor writes no empty list."""
-    calls = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.execute_engine.default]
-    unread: dict[Node, Node] = {}
-    for call in calls:
-        if call.args[0]:
-            continue
-        with program.graph.inserting_before(call):
-            unread[call] = program.graph.call_function(torch.ops.aten.full.default, ([0], 0.0))
-        call.update_arg(0, [unread[call]])
-    try:
-        yield
-    finally:
-        for call, tensor in unread.items():
-            call.update_arg(0, [])
-            program.graph.erase_node(tensor)
+    for call in program.graph.find_nodes(op="call_function", target=torch.ops.tensorrt.execute_engine.default):
+        if not call.args[0]:
+            with program.graph.inserting_before(call):
+                call.update_arg(0, [program.graph.call_function(torch.ops.aten.full.default, ([0], 0.0))])
 
 
 @contextlib.contextmanager
@@ -393,11 +383,9 @@ def _has_dynamic_pooling(program: ExportedProgram) -> bool:
     )
 
 
-@contextlib.contextmanager
-def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
+def _require_safe_inputs(program: ExportedProgram) -> None:
     """The kernels of an AOTInductor package read memory with the exported strides and sizes, whatever comes."""
     checks = [node for node in program.graph.nodes if node.target is torch.ops.tensorrt.check_inputs.default]
-    before = [node.args for node in checks]
     contiguous = any(_is_read_by_kernels(item) for node in checks for item in node.args[0])
     for node in checks:
         node.args = (node.args[0], _as_captured(node.args[1]), contiguous)
@@ -406,11 +394,6 @@ def _safe_inputs_required(program: ExportedProgram) -> Iterator[None]:
             "PyTorch's blocks take inputs of this program: its AOTInductor package takes contiguous tensors only, and "
             "raises an error for others"
         )
-    try:
-        yield
-    finally:
-        for node, args in zip(checks, before, strict=True):
-            node.args = args
 
 
 def _written_placeholders(program: ExportedProgram) -> set[str]:
@@ -418,26 +401,18 @@ def _written_placeholders(program: ExportedProgram) -> set[str]:
     return {base.name for node in program.graph.nodes if is_mutation(node) for base in view_chain(node.args[0])[-1:]}
 
 
-@contextlib.contextmanager
-def _copied_state(program: ExportedProgram) -> Iterator[None]:
-    """The program with copies of the buffers that it writes. Inductor evaluates what reads constants only, and takes
+def _copy_written_state(program: ExportedProgram) -> None:
+    """Gives the program copies of the tensors that it writes. Inductor evaluates what reads constants only, and takes
     `self.a.copy_(self.b)` for such: it would write into the caller's buffer."""
     signature, written = program.graph_signature, _written_placeholders(program)
     targets = {spec.target for spec in signature.input_specs if spec.target and spec.arg.name in written}
     targets |= set(signature.buffers_to_mutate.values())
-    held = [(state, name) for state in (program.state_dict, program.constants) for name in targets & state.keys()]
-    before = [state[name] for state, name in held]
-    for state, name in held:
-        tensor = state[name]
-        copied = tensor.detach().clone()
-        state[name] = (
-            torch.nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else copied
-        )
-    try:
-        yield
-    finally:
-        for (state, name), tensor in zip(held, before, strict=True):
-            state[name] = tensor
+    for state in (program.state_dict, program.constants):
+        for name in targets & state.keys():
+            tensor = state[name]
+            copied = tensor.detach().clone()
+            is_parameter = isinstance(tensor, torch.nn.Parameter)
+            state[name] = torch.nn.Parameter(copied, tensor.requires_grad) if is_parameter else copied
 
 
 def _described_inputs(program: ExportedProgram) -> list[dict[str, Any]]:
@@ -485,13 +460,11 @@ def _results_in_python(program: ExportedProgram) -> dict[str, Any]:
     return found
 
 
-@contextlib.contextmanager
-def _results_for_inductor(program: ExportedProgram) -> Iterator[None]:
-    """The program with results that Inductor knows: None for constants, of which it knows integers only, and tensors
-    for floats that depend on sizes."""
+def _return_what_inductor_knows(program: ExportedProgram) -> None:
+    """Makes results None where they are constants, of which Inductor knows integers only, and tensors where they are
+    floats that depend on sizes."""
     output, specs = program.graph.output_node(), program.graph_signature.output_specs
-    before = output.args, [spec.arg for spec in specs]
-    values, made = list(output.args[0]), []
+    values = list(output.args[0])
     for index, spec in enumerate(specs):
         if isinstance(spec.arg, ConstantArgument):
             values[index], spec.arg = None, ConstantArgument(name="", value=None)
@@ -500,17 +473,8 @@ def _results_for_inductor(program: ExportedProgram) -> Iterator[None]:
                 number = program.graph.call_function(
                     torch.ops.aten.full.default, ([], values[index]), {"dtype": torch.float64}
                 )
-            made.append(number)
             values[index], spec.arg = number, TensorArgument(number.name)
     output.args = (tuple(values),)
-    try:
-        yield
-    finally:
-        output.args = before[0]
-        for spec, arg in zip(specs, before[1], strict=True):
-            spec.arg = arg
-        for node in made:
-            program.graph.erase_node(node)
 
 
 class _LoadedProgram(ExportedProgram):
@@ -603,14 +567,16 @@ def save(
                 scripted = _as_torchscript(module, positional, kwarg_inputs)
             load_binding().save_script(scripted._c, file.write, extra_files or {})
             return
-        program = module
-        if not isinstance(program, ExportedProgram):
+        if isinstance(module, ExportedProgram):
+            program = own_copy(module)
+        else:
             program = _reexport(module, positional, kwarg_inputs, dynamic_shapes)
         program = with_written_buffers(program)  # in a file, tensors share no memory
         if output_format == "exported_program":
             if any(isinstance(value, str) for value in program.graph.output_node().args[0]):
                 raise ValueError("save: torch.export cannot read a program back that returns text; use another format")
-            torch.export.save(program, file, extra_files=extra_files, pickle_protocol=pickle_protocol)
+            with held_signals():
+                torch.export.save(program, file, extra_files=extra_files, pickle_protocol=pickle_protocol)
             return
         from torch._inductor import aoti_compile_and_package
 
@@ -623,13 +589,11 @@ def save(
             INPUTS: json.dumps(_described_inputs(program)),
             RESULTS: json.dumps(_results_in_python(program)),
         }
-        with (
-            _safe_inputs_required(program),
-            _results_for_inductor(program),
-            _a_tensor_for_each_engine(program),
-            _copied_state(program),
-            _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext(),
-        ):
+        _require_safe_inputs(program)
+        _return_what_inductor_knows(program)
+        _give_each_engine_a_tensor(program)
+        _copy_written_state(program)
+        with _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext():
             aoti_compile_and_package(
                 program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}
             )

@@ -132,7 +132,7 @@ def test_devices_and_pipes_are_no_files(module: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
-def test_an_interrupt_at_any_moment_is_raised(module: Any, output_format: str, tmp_path: Path) -> None:
+def test_an_interrupt_at_any_moment_ends_the_save_alone(module: Any, output_format: str, tmp_path: Path) -> None:
     """PyTorch's writers end the process for an error inside a write, and an interrupt is one wherever Python runs."""
     made = tmp_path / f"made {FORMATS[output_format]}"
     torch_tensorrt.save(
@@ -140,24 +140,29 @@ def test_an_interrupt_at_any_moment_is_raised(module: Any, output_format: str, t
     )
     program, path = torch_tensorrt.load(made), tmp_path / FORMATS[output_format]
 
+    fired: list[int] = []
+
     def interrupt(*_: Any) -> None:
+        fired.append(1)
         raise KeyboardInterrupt
 
     def save() -> None:
         signal.signal(signal.SIGALRM, interrupt)
-        interrupted, seconds = 0, 0.0
+        interrupted, seconds = 0, 60.0
         for number in range(200):
+            fired.clear()
             started = time.monotonic()
             try:
-                signal.setitimer(signal.ITIMER_REAL, seconds * (number % 40 + 1) / 40)  # 0: never
+                signal.setitimer(signal.ITIMER_REAL, seconds * (number % 40 + 1) / 40 if number else 0)  # 0: never
                 torch_tensorrt.save(program, path, output_format=output_format)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            except (KeyboardInterrupt, KeyError) as error:
-                # PyTorch cleans up what an interrupt kept it from setting up (copyreg's table), by a KeyError.
-                if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__context__, KeyboardInterrupt):
+            except BaseException:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                if not fired:  # not always a KeyboardInterrupt: PyTorch cleans up what was not set up yet
                     raise
                 interrupted += 1
-            seconds = seconds or time.monotonic() - started
+            else:
+                seconds = min(seconds, time.monotonic() - started)
         assert interrupted > 20
         torch_tensorrt.save(program, path, output_format=output_format)
         assert {item.name for item in tmp_path.iterdir()} == {made.name, path.name}
@@ -167,6 +172,55 @@ def test_an_interrupt_at_any_moment_is_raised(module: Any, output_format: str, t
     child = in_a_child(save)
     child.join(300)
     assert child.exitcode == 0
+
+
+class Branch(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)) * 2
+
+
+def test_an_interrupt_while_pytorch_writes_is_raised_after_it(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's pickler ends the process for an exception while it converts an engine."""
+    path, write = tmp_path / "m.ep.pt2", torch.export.save
+    path.write_bytes(b"old")
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(*args, **kwargs)
+        written.append(1)
+
+    written: list[int] = []
+    monkeypatch.setattr(torch.export, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        torch_tensorrt.save(module, path)
+    assert written == [1]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("output_format", ["exported_program", "aot_inductor"])
+def test_saving_changes_no_node(output_format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fx takes a node out of its graph's table to set an attribute, also to print it: after an interrupt there the
+    caller's program could never be saved again."""
+    x = torch.rand(3)
+    program = torch.export.export(torch_tensorrt.compile(Branch().eval(), arg_inputs=[x], min_block_size=1), (x,))
+    graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
+    changed: list[str] = []
+
+    def set_attribute(node: torch.fx.Node, name: str, value: Any) -> None:
+        if getattr(node, "graph", None) in graphs:
+            changed.append(name)
+        before(node, name, value)
+
+    before = torch.fx.Node.__setattr__
+    monkeypatch.setattr(torch.fx.Node, "__setattr__", set_attribute)
+    torch_tensorrt.save(program, tmp_path / FORMATS[output_format], output_format=output_format)
+    assert len(graphs) == 3
+    assert not changed
 
 
 def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,10 @@ written become buffers, and a memory is one input, with views of it for the othe
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from operator import attrgetter
+
 import torch
 from torch import fx
 from torch.export import ExportedProgram
@@ -57,6 +61,16 @@ def with_written_buffers(program: ExportedProgram) -> ExportedProgram:
             graph.erase_node(copies[node])
             dropped.add(node.name)
     return _rebuilt(program, graph, dropped, constants)
+
+
+def own_copy(program: ExportedProgram) -> ExportedProgram:
+    """A copy of the program that shares nothing with it but tensors and engines.
+
+    PyTorch's writers change nodes while they read them: fx takes a node out of the graph's table to set the way it is
+    printed. An interrupt there would leave the caller a program that is never saved again.
+    """
+    graph, _ = copied(program.graph)
+    return _rebuilt(program, graph, set(), set())
 
 
 def with_values_of_their_own(program: ExportedProgram) -> ExportedProgram:
@@ -116,19 +130,22 @@ def _is_all_of_its_memory(tensor: torch.Tensor) -> bool:
 
 def _rebuilt(program: ExportedProgram, graph: fx.Graph, dropped: set[str], written: set[str]) -> ExportedProgram:
     """The program with another graph, without the inputs `dropped`, and with the constants `written` as buffers."""
-    module = fx.GraphModule(program.graph_module, graph)
+    held = {node.target: attrgetter(str(node.target))(program.graph_module) for node in graph.find_nodes(op="get_attr")}
+    module = fx.GraphModule({name: copy.deepcopy(value) for name, value in held.items()}, graph)
     module.meta.update(program.graph_module.meta)
     signature = program.graph_signature
     kept = [spec for spec in signature.input_specs if spec.arg.name not in dropped]
     kept = [
-        InputSpec(InputKind.BUFFER, spec.arg, spec.target, persistent=False) if spec.arg.name in written else spec
+        InputSpec(InputKind.BUFFER, spec.arg, spec.target, persistent=False)
+        if spec.arg.name in written
+        else replace(spec)
         for spec in kept
     ]
     gone = {spec.target for spec in signature.input_specs if spec.arg.name in dropped}
     return ExportedProgram(
         root=module,
         graph=graph,
-        graph_signature=ExportGraphSignature(kept, signature.output_specs),
+        graph_signature=ExportGraphSignature(kept, [replace(spec) for spec in signature.output_specs]),
         state_dict={name: tensor for name, tensor in program.state_dict.items() if name not in gone},
         range_constraints=program.range_constraints,
         module_call_graph=program.module_call_graph,
