@@ -32,6 +32,10 @@ Operands read_operands(Context& ctx, const Node& node) {
 
 template <typename Op>
 void add(Context& ctx, const Node& node, const Operands& operands, Op op) {
+  // A window of one element is not dilated; given a dilation, a kernel of OpenVINO's reads outside.
+  const Dims& weight = ctx.dims_of(operands.weight);
+  for (std::size_t i = 0; i < op.dilation.size(); ++i)
+    if (weight[i + 2] == Expr(1)) op.dilation[i] = 1;
   std::vector<ValueId> inputs{batched(ctx, node, operands.x, operands.spatial), operands.weight};
   if (operands.bias) inputs.push_back(*operands.bias);
   require_elements(ctx, inputs[0], 2);

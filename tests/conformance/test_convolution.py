@@ -68,3 +68,21 @@ def test_batch_norm_after_convolution() -> None:
 def test_dtypes_that_stay_in_pytorch(dtype: torch.dtype) -> None:
     x, w = torch.randint(0, 9, (1, 2, 5, 5)).to(dtype), torch.randint(0, 9, (3, 2, 3, 3)).to(dtype)
     check_refused(F.conv2d, x, w, reason="DATA_TYPE")
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("computed", [False, True], ids=["constant", "computed"])
+@pytest.mark.parametrize("transposed", [False, True], ids=["convolution", "transposed"])
+@pytest.mark.parametrize("window", [(1,), (1, 1), (3, 1), (1, 3), (2, 1, 1)], ids=str)
+def test_a_window_of_one_element_is_not_dilated(
+    window: tuple[int, ...], transposed: bool, computed: bool, dtype: torch.dtype
+) -> None:
+    """OpenVINO's kernel for windows of one element reads outside where they have a dilation and padding."""
+    spatial = len(window)
+    function = getattr(F, f"conv{'_transpose' if transposed else ''}{spatial}d")
+    options = {"stride": 2, "padding": 1, "dilation": 2}
+    x, weight = torch.randn(2, 4, *[3] * spatial).to(dtype), torch.randn(4, 4, *window).to(dtype)
+    if computed:
+        check(lambda x, weight: function(x, weight, **options), x, weight)
+    else:
+        check(lambda x: function(x, weight, **options), x)
