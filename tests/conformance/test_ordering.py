@@ -158,3 +158,30 @@ def test_infinity_is_beyond_the_largest_number(dtype: torch.dtype, dynamic: bool
             pytree.tree_leaves(outcome.answer(x)), pytree.tree_leaves(function(x)), strict=True
         ):
             assert torch.equal(actual.nan_to_num(7, 9, -9), expected.nan_to_num(7, 9, -9))
+
+
+ORDERED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "topk": lambda x: torch.topk(x, 3, dim=0)[1],
+    "topk of all": lambda x: torch.topk(x, x.shape[0], dim=0, largest=False)[1],
+    "sort": lambda x: torch.sort(x, dim=0, stable=True)[1],
+    "descending": lambda x: torch.sort(x, dim=0, descending=True, stable=True)[1],
+    "argsort": lambda x: torch.argsort(x, dim=0, stable=True),
+    "argmax": lambda x: torch.argmax(x, dim=0),
+    "argmin": lambda x: torch.argmin(-x, dim=0),
+    "max": lambda x: torch.max(x, dim=0)[1],
+    "min": lambda x: torch.min(-x, dim=0)[1],
+    "sort of a cast": lambda x: torch.argsort(x.float(), dim=0, stable=True),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ORDERED)
+def test_numbers_that_half_precision_makes_equal(name: str, dtype: torch.dtype) -> None:
+    """The CPU plugin keeps more bits between its operations, also of what overflows."""
+    order = ORDERED[name]
+    # Half of these products lie where the dtype's numbers are further apart than they are.
+    check(lambda x: order(x * 0.6), (1 + torch.rand(200)).to(dtype))
+    large = torch.finfo(dtype).max ** 0.5
+    check(
+        lambda x: order(x * x), torch.tensor([1.0, 1.3 * large, -1.5 * large, 2.0, -1.4 * large, 0.5 * large]).to(dtype)
+    )

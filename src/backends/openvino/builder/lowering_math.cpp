@@ -413,6 +413,15 @@ Ordered ordered_by(const network::Network& net, network::ValueId key) {
   return {is_nan->inputs[0], is_least};
 }
 
+// The float16 value that x is a cast to float32 of: x itself where it is none.
+network::ValueId before_widening(const network::Network& net, network::ValueId x) {
+  const Layer* cast = net.producer(x);
+  const bool is_widened = cast != nullptr && std::holds_alternative<network::Cast>(cast->op) &&
+                          net.value(x).dtype == DataType::kFloat32 &&
+                          net.value(cast->inputs[0]).dtype == DataType::kFloat16;
+  return is_widened ? cast->inputs[0] : x;
+}
+
 }  // namespace
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::TopK& topk) {
@@ -425,7 +434,12 @@ ov::OutputVector Lowering::lower(const Layer& layer, const network::TopK& topk) 
   // The plugin's stable sorting takes time in the square of the number of elements, and its comparisons know no NaN.
   if (is_real || topk.k != Expr(1) || topk.ties != network::TopKTies::kLowerIndex) {
     const Ordered ordered = ordered_by(net_, layer.inputs[0]);
-    Output keys = values_.at(ordered.values.index);
+    const network::ValueId values = before_widening(net_, ordered.values);
+    Output keys = values_.at(values.index);
+    // Numbers that half precision makes equal are, and the plugin keeps more of them between its operations.
+    const bool is_computed = net_.producer(values) != nullptr;
+    if (is_computed && keys.get_element_type() == ov::element::f16) keys = to_float16(keys);
+    if (is_computed && keys.get_element_type() == ov::element::bf16) keys = to_bfloat16(keys);
     const ov::element::Type type = is_real ? ov::element::f32 : ov::element::i32;
     if (keys.get_element_type() != type) keys = std::make_shared<ov::op::v0::Convert>(keys, type);
     const auto ties = static_cast<StableTopK::Ties>(topk.ties);
