@@ -20,8 +20,8 @@ import torch
 from .oracle import Find
 from .program import Constant, Dim, Fill, Input, Program, Step, constant_tensors, input_tensors, run_steps
 
-_WRITES = r"^\{0\}(\[[^]]*\])?(\.\w+_\(|.* [-+*/]?= )"
-"""A step that writes its first operand."""
+_WRITES = r"^\{0\}(\[[^]]*\]|\.\w+\([^()]*\))*(\.\w+_\(|.* [-+*/]?= )"
+"""A step that writes its first operand, or a view of it."""
 
 
 def _shows(
