@@ -41,6 +41,7 @@ from ._files import written_whole
 from ._library import load_binding
 from ._random import unchanged_random_state
 from ._signals import held_signals
+from .dynamo._coincidences import no_coincidences
 from .dynamo._compiler import in_pytorch, with_exact_parts
 from .dynamo._counts import selections_may_be_empty
 from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
@@ -593,7 +594,8 @@ def save(
         _return_what_inductor_knows(program)
         _give_each_engine_a_tensor(program)
         _copy_written_state(program)
-        with _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext():
+        windows = _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext()
+        with windows, no_coincidences():
             aoti_compile_and_package(
                 program, package_path=file, inductor_configs={**configs, "aot_inductor.metadata": metadata}
             )

@@ -398,3 +398,33 @@ def test_writes_into_what_was_written() -> None:
     for size in (4, 0, 1, 2, 8):
         x = torch.randn(size, 3)
         assert_same(module(x), Chained()(x))
+
+
+VIEWS: dict[str, Function] = {
+    "mT": lambda x: x.mT,
+    "t": lambda x: x.t(),
+    "transpose": lambda x: x.transpose(0, 1),
+    "permute": lambda x: x.permute(1, 0),
+    "t of a part": lambda x: x[:3].t(),
+    "a row of a batch": lambda x: x.unsqueeze(0).expand(3, -1, -1)[0],
+    "and itself": lambda x: (x, x.t()),
+}
+
+
+@pytest.mark.parametrize("form", ["module", "exported_program", "torchscript", "aot_inductor"])
+def test_sizes_that_are_equal_in_the_example(form: str, tmp_path: Path) -> None:
+    """PyTorch compares a result that is a view with what it is a view of, and believes what it finds."""
+
+    class Views(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return [view(torch.relu(x + number)) for number, view in enumerate(VIEWS.values())], torch.special.i0(x).mT
+
+    example = torch.rand(3, 3)
+    program = torch.export.export(Views(), (example,), dynamic_shapes=({1: Dim("n", min=3, max=8)},))
+    before = str(program.graph)
+    module = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), form, tmp_path)
+    assert str(program.graph) == before
+    assert len(program.range_constraints) == 1
+    for size in (3, 4, 8):
+        x = torch.randn(3, size)
+        assert_same(module(x), Views()(x))

@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.export import exported_program as _export
 
 from .._library import load_binding
+from ._coincidences import no_coincidences
 from ._nodes import value_of
 
 # Taken apart, index_add and index_copy end in aten.index_put, which takes the negative indices that eager refuses here,
@@ -116,9 +117,10 @@ def decompose(
     """
     table = _decomposition_table(decompose_attention, in_parts)
     if not _KNOWN:
-        return program.run_decompositions(table)  # type: ignore[no-any-return]
+        with no_coincidences():
+            return program.run_decompositions(table)  # type: ignore[no-any-return]
     composites, others = _split(frozenset(table.items()))
-    with torch._subclasses.fake_tensor.unset_fake_temporarily():
+    with torch._subclasses.fake_tensor.unset_fake_temporarily(), no_coincidences():
         return _export._decompose_exported_program(  # type: ignore[no-any-return]
             program,
             cia_to_decomp=composites,

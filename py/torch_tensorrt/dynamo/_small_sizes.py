@@ -34,6 +34,7 @@ from torch._subclasses.fake_tensor import (
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from ._coincidences import no_coincidences
 from ._nodes import aliased_argument, copied, is_mutation, named_arguments, updates_statistics, value_of
 from ._symbols import sizes
 
@@ -410,7 +411,7 @@ def with_values_for_writes(program: ExportedProgram, views: Collection[fx.Node])
     captured would decide what is written where."""
     if any(view.target not in _WRITTEN_BACK for view in views):
         return None
-    with torch.no_grad():
+    with torch.no_grad(), no_coincidences():
         return program.run_decompositions({})  # type: ignore[no-any-return]
 
 
