@@ -197,6 +197,19 @@ InputSpec read_input(const Node& node) {
   return input;
 }
 
+GuardSpec read_guard(const Node& node) {
+  GuardSpec guard{{}, node.text("text")};
+  node.for_each("any", [&](const Node& item) {
+    const std::string is = item.text("is");
+    item.check(is == "zero" || is == "nonzero" || is == "not negative", "zero, nonzero or \"not negative\"", "is");
+    const GuardSpec::Sign sign = is == "zero"      ? GuardSpec::Sign::kZero
+                                 : is == "nonzero" ? GuardSpec::Sign::kNonzero
+                                                   : GuardSpec::Sign::kNotNegative;
+    guard.any.push_back({Expr::parse(item.text("value")), sign});
+  });
+  return guard;
+}
+
 SymbolSpec read_symbol(const Node& node) { return {node.integer("min"), node.integer("opt"), node.integer("max")}; }
 
 /// Which bytes of the payload sections have claimed. Sections do not overlap, but a target may name a section that one
@@ -409,8 +422,12 @@ Metadata read_inputs(std::string_view text) {
   TORCHTRT_CHECK(text.size() <= kMaxText, kDataLoss, "engine metadata of ", text.size(), " bytes is not plausible");
   return translate_damage([&] {
     const ExprBudget budget(text.size());
-    Metadata metadata = read_parsed_inputs(parse_limited(text));
+    const Json parsed = parse_limited(text);
+    Metadata metadata = read_parsed_inputs(parsed);
     validate_inputs(metadata, ErrorCode::kDataLoss);
+    if (const Node root(parsed, ""); root.has("guards")) {
+      root.for_each("guards", [&](const Node& node) { metadata.guards.push_back(read_guard(node)); });
+    }
     return metadata;
   });
 }

@@ -39,6 +39,17 @@ struct SymbolSpec {
   std::int64_t min = 0, opt = 1, max = Interval::kUnbounded;
   bool operator==(const SymbolSpec&) const = default;
 };
+/// What the sizes of one call must be like, beyond the range of each: of these comparisons with 0 one must hold. The
+/// model's Python code branched on it while it was captured, and the program has the one branch.
+struct GuardSpec {
+  enum class Sign { kZero, kNonzero, kNotNegative };
+  struct Comparison {
+    Expr value;
+    Sign sign{};
+  };
+  std::vector<Comparison> any;
+  std::string text;  ///< For messages: "x.size(1) % 2 != 0".
+};
 struct SectionSpec {
   std::string name;
   std::uint64_t offset = 0, size = 0;  ///< Within the payload; offset is a multiple of 64.
@@ -63,6 +74,7 @@ struct Metadata {
   std::vector<InputSpec> inputs;
   std::vector<OutputSpec> outputs;
   std::map<std::string, SymbolSpec> symbols;
+  std::vector<GuardSpec> guards;  ///< Of a program's inputs; engines have none.
   std::vector<TargetSpec> targets;
   bool requires_output_allocator = false;
   std::string device = "cpu";                   ///< Device type the engine was compiled for: "cpu" or "cuda".
@@ -80,8 +92,9 @@ std::string write_metadata(const Metadata& metadata);
 /// is checked against `payload_size`; unknown fields are ignored. What it returns is consistent: every symbol of an
 /// input's dims is declared with a range and bound by some input (a dim that is that symbol alone, or a shape input).
 Metadata read_metadata(std::string_view text, std::uint64_t payload_size);
-/// The fields of metadata that say what inputs must be ("name", "device", "inputs", "symbols"), as plain JSON: a program
-/// that takes inputs besides those of engines carries them in `tensorrt::check_inputs`. Error(kDataLoss) as above.
+/// The fields of metadata that say what inputs must be ("name", "device", "inputs", "symbols", and "guards", which need
+/// not be there), as plain JSON: a program that takes inputs besides those of engines carries them in
+/// `tensorrt::check_inputs`. Error(kDataLoss) as above.
 Metadata read_inputs(std::string_view text);
 
 /// The section's bytes within the whole payload; Error(kDataLoss) if it does not lie inside it.

@@ -291,5 +291,27 @@ void check_golden(const std::string& name, const Sample& expected) {
 TEST(Golden, Format1) { check_golden("engine_format1.trtpkg", sample()); }
 TEST(Golden, Format2) { check_golden("engine_format2.trtpkg", sample2()); }
 
+TEST(Inputs, Guards) {
+  const auto with = [](const std::string& guards) {
+    return R"({"name":"","device":"cpu","inputs":[{"name":"x","dtype":"float32","shape":["s0"]}],)"
+           R"("symbols":{"s0":{"min":1,"opt":2,"max":8}})" +
+           guards + "}";
+  };
+  EXPECT_TRUE(read_inputs(with("")).guards.empty());
+  const Metadata read = read_inputs(
+      with(R"(,"guards":[{"text":"odd","any":[{"value":"s0 % 2","is":"nonzero"},{"value":"s0","is":"zero"}]}])"));
+  ASSERT_EQ(read.guards.size(), 1U);
+  EXPECT_EQ(read.guards[0].text, "odd");
+  ASSERT_EQ(read.guards[0].any.size(), 2U);
+  EXPECT_EQ(read.guards[0].any[0].value, mod(Expr::symbol("s0"), 2));
+  EXPECT_EQ(read.guards[0].any[0].sign, GuardSpec::Sign::kNonzero);
+  EXPECT_EQ(read.guards[0].any[1].sign, GuardSpec::Sign::kZero);
+  for (const char* damaged : {R"(,"guards":1)", R"(,"guards":[{"text":"t"}])", R"(,"guards":[{"text":"t","any":[1]}])",
+                              R"(,"guards":[{"text":"t","any":[{"value":"s0 %","is":"zero"}]}])",
+                              R"(,"guards":[{"text":"t","any":[{"value":"s0","is":"negative"}]}])"}) {
+    EXPECT_EQ(code_of([&] { read_inputs(with(damaged)); }), ErrorCode::kDataLoss) << damaged;
+  }
+}
+
 }  // namespace
 }  // namespace torchtrt::format

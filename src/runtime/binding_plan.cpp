@@ -128,6 +128,24 @@ class BindingPlan::Solver {
     }
   }
 
+  /// Checks what must hold of the sizes together. A guard over a symbol that has no value is not looked at.
+  void check_guards() const {
+    using Sign = format::GuardSpec::Sign;
+    const auto fails = [this](const format::GuardSpec::Comparison& comparison) {
+      const std::optional<std::int64_t> value = evaluate(comparison.value);
+      return value && (comparison.sign == Sign::kZero      ? *value != 0
+                       : comparison.sign == Sign::kNonzero ? *value == 0
+                                                           : *value < 0);
+    };
+    for (const format::GuardSpec& guard : metadata_.guards) {
+      if (!guard.any.empty() && std::all_of(guard.any.begin(), guard.any.end(), fails)) {
+        fail(ErrorCode::kOutOfRange, subject_of(metadata_), " was captured for sizes with ", guard.text,
+             ", which do not hold here (", bound_sizes(),
+             "); where its Python code branches on sizes, capture and compile it for each branch");
+      }
+    }
+  }
+
   /// nullopt if the expression uses a symbol that has no value.
   [[nodiscard]] std::optional<std::int64_t> evaluate(const Expr& expr) const {
     if (expr.is_constant()) {
@@ -156,6 +174,16 @@ class BindingPlan::Solver {
     std::int64_t value = 0;
     Place place;
   };
+
+  /// "input "x", dimension 1: 4; ..."
+  [[nodiscard]] std::string bound_sizes() const {
+    std::string text;
+    for (const auto& [name, bound] : values_) {
+      text += (text.empty() ? "input \"" : "; input \"") + metadata_.inputs[bound.place.input].name + "\"" +
+              where(bound.place) + ": " + std::to_string(bound.value);
+    }
+    return text;
+  }
 
   [[nodiscard]] std::string where(Place place) const {
     return place.dim == kValue ? std::string(", value") : ", dimension " + std::to_string(place.dim);
@@ -273,6 +301,7 @@ ResolvedShapes BindingPlan::resolve(std::span<const DLTensor> inputs) const {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     solver.check_dims(i, shape_of(inputs[i]));
   }
+  solver.check_guards();
   if (!outputs_known_) {
     return result;
   }

@@ -38,7 +38,7 @@ class TORCHTRT_API BindingPlan {
   /// `shapes`.
   [[nodiscard]] bool matches(const ResolvedShapes& shapes, std::span<const DLTensor> inputs) const;
   /// Checks ranks, dims and symbols and evaluates the outputs' shapes. kInvalidArgument for a wrong rank or static dim,
-  /// kOutOfRange for a symbol outside its range or with two values.
+  /// kOutOfRange for a symbol outside its range or with two values, and for sizes that no guard's comparison allows.
   [[nodiscard]] ResolvedShapes resolve(std::span<const DLTensor> inputs) const;
   /// The elements of CPU inputs that have a value range: backend::OutsideGuards for the first that is not inside.
   void check_values(std::span<const DLTensor> inputs) const;

@@ -144,6 +144,27 @@ TEST(BindingPlan, WrongShapes) {
                [&] { with({4, 7}, {4, 1, 9}, &five); });
 }
 
+TEST(BindingPlan, Guards) {
+  format::Metadata data = metadata();
+  using Sign = format::GuardSpec::Sign;
+  data.guards = {
+      {{{mod(Expr::symbol("s"), 2), Sign::kNonzero}}, "ids.size(1) % 2 != 0"},
+      {{{Expr::symbol("b") - 4, Sign::kZero}, {Expr::symbol("s") - 9, Sign::kNotNegative}}, "b == 4 or s >= 9"},
+      {{{Expr::symbol("unknown"), Sign::kZero}}, "what no input has"}};
+  const BindingPlan plan(data);
+  const auto with = [&](std::int64_t b, std::int64_t s) {
+    Inputs inputs;
+    inputs.add(DataType::kInt64, {b, s}).add(DataType::kFloat32, {b, 1, s + 2}).add(DataType::kInt64, {}, &kThree);
+    return plan.resolve(inputs.tensors);
+  };
+  EXPECT_NO_THROW(with(4, 7));
+  EXPECT_NO_THROW(with(3, 9));
+  expect_error(ErrorCode::kOutOfRange, "was captured for sizes with ids.size(1) % 2 != 0, which do not hold here",
+               [&] { with(4, 8); });
+  expect_error(ErrorCode::kOutOfRange, R"(input "ids", dimension 1: 8)", [&] { with(4, 8); });
+  expect_error(ErrorCode::kOutOfRange, "b == 4 or s >= 9", [&] { with(3, 7); });
+}
+
 TEST(BindingPlan, WrongValues) {
   const format::Metadata data = metadata();
   const BindingPlan plan(data);

@@ -263,7 +263,8 @@ class Assembly:
         ]
         # Where sizes were not captured as they are, the check says what code that believes the capture may take.
         program = self.program
-        if program.unreliable or program.has_unread_inputs or any(node.op == "placeholder" for node in torch_inputs):
+        reads_inputs = program.has_unread_inputs or any(node.op == "placeholder" for node in torch_inputs)
+        if program.unreliable or program.guards or reads_inputs:
             root.check_inputs()
         numbers = {True: 0, False: 0}
         for index, block in enumerate(self.blocks):

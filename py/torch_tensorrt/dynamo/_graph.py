@@ -13,6 +13,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from .._library import load_binding
+from ._guards import SizeGuard
 from ._nodes import (
     attribute,
     graph_outputs,
@@ -24,9 +25,8 @@ from ._nodes import (
     source_line,
     value_of,
 )
-from ._symbols import NotRepresentableError, expr_text, shape_symbols, size_expr, size_text, sizes
+from ._symbols import NotRepresentableError, Ranges, expr_text, shape_symbols, size_expr, size_text, sizes
 
-Ranges = Mapping[str, tuple[int, int, int | None]]
 _NO_LIMIT = 2**63 - 1
 _NETWORK_DTYPES = frozenset(
     {
@@ -74,6 +74,8 @@ class Program:
     has_unread_inputs: bool = False
     """Whether the model reads an input that nothing of the program does: what read it was dropped, since it computed
     nothing that is returned, and with it the errors for inputs that it cannot take."""
+    guards: tuple[SizeGuard, ...] = ()
+    """What its inputs' sizes must be like, beyond their ranges."""
     mutated: frozenset[str] = field(init=False)
     """get_attr targets that the program writes: they are inputs of engines, not constants."""
 
@@ -235,6 +237,8 @@ def describe_expected(program: Program, placeholders: Sequence[Node], names: Seq
         for name, value in zip(names, values, strict=True)
     ]
     expected = {"name": "", "device": values[0].device.type, "inputs": inputs, "symbols": symbols}
+    if program.guards:
+        expected["guards"] = [guard.to_json() for guard in program.guards]
     if program.unreliable:
         expected[CAPTURED_FROM] = program.captured_from
     return json.dumps(expected, separators=(",", ":"))

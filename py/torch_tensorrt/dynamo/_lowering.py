@@ -18,7 +18,8 @@ from .._settings import CompilationSettings
 from ._assemble import CallingConvention
 from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose, long_recurrences
-from ._graph import Program, Ranges, UnreliableCaptureError
+from ._graph import Program, UnreliableCaptureError
+from ._guards import size_guards
 from ._nodes import is_compute, is_size_node, updates_statistics, value_of
 from ._shared_memory import with_values_of_their_own, with_written_buffers
 from ._small_sizes import (
@@ -29,7 +30,7 @@ from ._small_sizes import (
     with_values_for_writes,
     written_views,
 )
-from ._symbols import size_expr, sizes
+from ._symbols import Ranges, size_expr, sizes
 from ._trace import LARGEST_SIZE, InputSpecs, optimal_sizes, profile_ranges, symbol_ranges
 
 _METADATA_ASSERTS = frozenset(
@@ -49,7 +50,10 @@ def lower(
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     with CAPTURE_LOCK:
         ranges = symbol_ranges(program, optimal_sizes(program, specs))
-        return lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
+        guards = size_guards(program, ranges)
+        lowered, convention = lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
+        lowered.guards = guards
+        return lowered, convention
 
 
 def lower_in_ranges(

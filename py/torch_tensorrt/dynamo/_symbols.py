@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sympy
@@ -21,6 +21,9 @@ from torch.utils._sympy.functions import (
     TruncToInt,
 )
 from torch.utils._sympy.numbers import int_oo
+
+Ranges = Mapping[str, tuple[int, int, int | None]]
+"""(min, opt, max) of symbols, by name; max None where there is none."""
 
 
 class NotRepresentableError(Exception):

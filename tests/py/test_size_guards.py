@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python code that branches on sizes: the captured program has one branch, and never answers for the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from py_forms import in_form
+from py_models import assert_same
+from torch import nn
+from torch.export import Dim
+
+import torch_tensorrt
+
+EXAMPLE, LARGEST = 5, 12
+Condition = Callable[[int, int], bool]
+
+CONDITIONS: dict[str, Condition] = {
+    "odd": lambda n, m: n % 2 == 1,
+    "a multiple of 3": lambda n, m: n % 3 == 0,
+    "equal": lambda n, m: n == m,
+    "a number": lambda n, m: n == 6,
+    "a sum": lambda n, m: n + m > 9,
+    "a product": lambda n, m: n * m >= 36,
+    "halves": lambda n, m: n // 2 == m // 2,
+    "both": lambda n, m: n % 2 == 1 and m > 4,
+    "either": lambda n, m: n % 2 == 0 or m > 7,
+}
+
+
+class Branches(nn.Module):
+    def __init__(self, condition: Condition) -> None:
+        super().__init__()
+        self.condition = condition
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if self.condition(x.shape[1], y.shape[0]):
+            x = torch.relu(x) - 1
+        return x * 2 + y.sum()
+
+
+def example(n: int, m: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(3, n), torch.randn(m)
+
+
+def exported(model: nn.Module, strict: bool = False) -> torch.export.ExportedProgram:
+    sizes = Dim.AUTO(min=2, max=LARGEST)  # type: ignore[attr-defined]
+    return torch.export.export(
+        model.eval(), example(EXAMPLE, EXAMPLE + 1), dynamic_shapes=({1: sizes}, {0: sizes}), strict=strict
+    )
+
+
+def holds(module: Callable[..., torch.Tensor], condition: Condition) -> None:
+    """The branch of the example is answered, and the other is an error."""
+    answered = 0
+    for n in range(2, LARGEST + 1):
+        for m in (2, 4, EXAMPLE, EXAMPLE + 1, 9, LARGEST):
+            inputs = example(n, m)
+            try:
+                assert_same(module(*inputs), Branches(condition)(*inputs))
+                answered += 1
+            except (ValueError, RuntimeError) as error:
+                assert re.search("captured for sizes|outside the range|Expected input at", str(error))  # noqa: PT017
+    assert answered > 0
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["non-strict", "strict"])
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_branch_is_not_answered_for_the_other(name: str, strict: bool) -> None:
+    condition = CONDITIONS[name]
+    module = torch_tensorrt.dynamo.compile(exported(Branches(condition), strict), min_block_size=1)
+    assert_same(module(*(inputs := example(EXAMPLE, EXAMPLE + 1))), Branches(condition)(*inputs))
+    holds(module, condition)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_nor_by_a_program_that_was_saved_before(name: str, tmp_path: Path) -> None:
+    torch.export.save(exported(Branches(CONDITIONS[name])), tmp_path / "program.pt2")
+    program = torch.export.load(tmp_path / "program.pt2")
+    holds(torch_tensorrt.dynamo.compile(program, min_block_size=1), CONDITIONS[name])
+
+
+@pytest.mark.parametrize("form", ["exported_program", "torchscript"])
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_nor_in_another_form(name: str, form: str, tmp_path: Path) -> None:
+    module = torch_tensorrt.dynamo.compile(exported(Branches(CONDITIONS[name])), min_block_size=1)
+    holds(in_form(module, form, tmp_path), CONDITIONS[name])
+
+
+def test_nor_by_a_package(tmp_path: Path) -> None:
+    module = torch_tensorrt.dynamo.compile(exported(Branches(CONDITIONS["odd"])), min_block_size=1)
+    package = in_form(module, "aot_inductor", tmp_path)
+    assert_same(package(*(inputs := example(7, 9))), Branches(CONDITIONS["odd"])(*inputs))
+    with pytest.raises(RuntimeError):
+        package(*example(8, 9))
+
+
+def test_the_error_says_where_the_sizes_are() -> None:
+    model = Branches(CONDITIONS["odd"])
+    sizes = {"min_shape": (3, 2), "opt_shape": (3, 5), "max_shape": (3, 9)}
+    module = torch_tensorrt.compile(model.eval(), inputs=[torch_tensorrt.Input(**sizes), torch.randn(4)])
+    with pytest.raises(ValueError, match=r'captured for sizes with .*x\.size\(1\) % 2.*input "x", dimension 1: 4'):
+        module(*example(4, 4))
+
+
+class Padded(nn.Module):
+    """As a U-Net takes images of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3, padding=1, stride=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] % 2:
+            x = F.pad(x, (0, 1))
+        return self.conv(x)
+
+
+def test_padding_to_even_sizes() -> None:
+    model = Padded().eval()
+    sizes = {"min_shape": (1, 1, 4, 4), "opt_shape": (1, 1, 8, 8), "max_shape": (1, 1, 8, 16)}
+    module = torch_tensorrt.compile(model, inputs=[torch_tensorrt.Input(**sizes)], min_block_size=1)
+    x = torch.randn(1, 1, 6, 12)
+    assert_same(module(x), model(x))
+    with pytest.raises(ValueError, match="captured for sizes"):
+        module(torch.randn(1, 1, 6, 11))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.view(x.shape[1], 3) + 1,
+        lambda x: x[:, 1:].sum(0) * 2,
+        lambda x: F.avg_pool1d(x[None], 2) + 1,
+        lambda x: torch.cat([x, x.mean(1, keepdim=True)], 1),
+    ],
+    ids=["view", "slice", "pooling", "cat"],
+)
+def test_what_operators_take_for_granted_is_no_branch(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(x)
+
+    sizes = {1: Dim.AUTO(min=2, max=LARGEST)}  # type: ignore[attr-defined]
+    program = torch.export.export(Model().eval(), (torch.randn(3, EXAMPLE),), dynamic_shapes=(sizes,))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    (bounds,) = program.range_constraints.values()
+    low = int(bounds.lower)  # type: ignore[arg-type]
+    for n in range(low, LARGEST + 1):
+        x = torch.randn(3, n)
+        assert_same(module(x), function(x))
