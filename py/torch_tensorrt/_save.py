@@ -44,7 +44,7 @@ from ._signals import held_signals
 from .dynamo._coincidences import no_coincidences
 from .dynamo._compiler import in_pytorch, with_exact_parts
 from .dynamo._counts import selections_may_be_empty
-from .dynamo._graph import CAPTURED_FROM, UnreliableCaptureError
+from .dynamo._graph import CAPTURED_FROM, CAPTURED_WHERE, UnreliableCaptureError
 from .dynamo._nodes import SIZE_OPS, is_mutation, is_tensor, value_of, view_chain
 from .dynamo._shared_memory import own_copy, with_written_buffers
 from .dynamo._small_sizes import examine
@@ -282,6 +282,8 @@ def _undisturbed() -> Iterator[None]:
 def _as_captured(expected: str) -> str:
     """The expected inputs without the sizes for which the capture does not hold."""
     described = json.loads(expected)
+    if where := described.pop(CAPTURED_WHERE, []):
+        described["guards"] = [*described.get("guards", []), *where]
     least = described.get(CAPTURED_FROM, 0)
     raised = {name: bounds for name, bounds in described["symbols"].items() if bounds["min"] < least <= bounds["max"]}
     for bounds in raised.values():

@@ -131,26 +131,65 @@ def test_padding_to_even_sizes() -> None:
         module(torch.randn(1, 1, 6, 11))
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: x.view(x.shape[1], 3) + 1,
-        lambda x: x[:, 1:].sum(0) * 2,
-        lambda x: F.avg_pool1d(x[None], 2) + 1,
-        lambda x: torch.cat([x, x.mean(1, keepdim=True)], 1),
-    ],
-    ids=["view", "slice", "pooling", "cat"],
-)
-def test_what_operators_take_for_granted_is_no_branch(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    class Model(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return function(x)
+OPERATORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "view": lambda x: x.view(3, x.shape[0]) + 1,
+    "reshape": lambda x: x.reshape(3, -1) * 2,
+    "squeeze of a part": lambda x: x[1:].squeeze(0) * 2,
+    "squeeze of a half": lambda x: x[: x.shape[0] // 2].squeeze(0) + 1,
+    "squeeze behind pooling": lambda x: F.avg_pool1d(x.t()[None], 2).squeeze(2) + 1,
+    "squeeze behind a convolution": lambda x: F.conv1d(x.t()[None], torch.ones(2, 3, 2)).squeeze(2),
+    "squeeze behind resizing": lambda x: F.interpolate(x.t()[None], scale_factor=0.5).squeeze(2),
+    "squeeze of a product": lambda x: (x[1:] @ x[1:].t()).squeeze(),
+    "squeeze of joined parts": lambda x: torch.cat([x[1:], x[2:]]).squeeze(0),
+    "squeeze of topk": lambda x: x.topk(x.shape[0] // 2, 0)[0].squeeze(0) * 2,
+    "tensor_split": lambda x: torch.tensor_split(x, 2)[0] + 1,
+    "second of tensor_split": lambda x: torch.tensor_split(x, 2)[1].relu() + x[0],
+    "chunk": lambda x: x.chunk(2)[0].squeeze(0) + 1,
+    "mean of a part": lambda x: x[1:].mean(0, keepdim=True) + x,
+    "softmax of a part": lambda x: x[1:].softmax(0).squeeze(0),
+    "slice": lambda x: x[:, 1:].sum(1) * 2,
+    "average": lambda x: F.avg_pool1d(x.t()[None], 2) + 1,
+    "joined": lambda x: torch.cat([x, x.mean(0, keepdim=True)]),
+}
 
-    sizes = {1: Dim.AUTO(min=2, max=LARGEST)}  # type: ignore[attr-defined]
-    program = torch.export.export(Model().eval(), (torch.randn(3, EXAMPLE),), dynamic_shapes=(sizes,))
-    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+
+class Applied(nn.Module):
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(torch.relu(x + 1))
+
+
+@pytest.mark.parametrize("form", ["module", "exported_program", "torchscript"])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_answer_where_their_guards_do_not_hold(name: str, form: str, tmp_path: Path) -> None:
+    """Sizes that are computed, and of which the example's are neither 0 nor 1, nor of the other parity."""
+    model = Applied(OPERATORS[name]).eval()
+    sizes = {0: Dim.AUTO(min=2, max=LARGEST)}  # type: ignore[attr-defined]
+    program = torch.export.export(model, (torch.randn(EXAMPLE, 3),), dynamic_shapes=(sizes,))
     (bounds,) = program.range_constraints.values()
-    low = int(bounds.lower)  # type: ignore[arg-type]
-    for n in range(low, LARGEST + 1):
-        x = torch.randn(3, n)
-        assert_same(module(x), function(x))
+    module = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), form, tmp_path)
+    for n in range(int(bounds.lower), LARGEST + 1):  # type: ignore[arg-type]
+        x = torch.randn(n, 3)
+        assert_same(module(x), model(x))
+
+
+def test_a_package_answers_there_or_refuses(tmp_path: Path) -> None:
+    """Inductor's code believes the example's guards."""
+    names = ["squeeze of a part", "tensor_split", "chunk", "joined"]
+
+    class Several(nn.Module):
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [OPERATORS[name](torch.special.i0(x)) for name in names]
+
+    sizes = {0: Dim.AUTO(min=2, max=LARGEST)}  # type: ignore[attr-defined]
+    program = torch.export.export(Several().eval(), (torch.rand(EXAMPLE, 3),), dynamic_shapes=(sizes,))
+    package = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), "aot_inductor", tmp_path)
+    for n in range(2, LARGEST + 1):
+        x = torch.rand(n, 3)
+        try:
+            assert_same(package(x), Several()(x))
+        except RuntimeError:
+            assert n != EXAMPLE

@@ -31,6 +31,7 @@ from ._graph import (
     query,
     refusal,
 )
+from ._guards import size_guards
 from ._lowering import lower
 from ._nodes import ITEM_OP, attribute, attribute_names, is_checked_by_eager, is_compute, is_mutation, value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
@@ -110,7 +111,9 @@ def compile_program(
             ) from error
         _LOGGER.warning("the model is returned as it is: %s", error)
     with CAPTURE_LOCK:
-        original = exported.module()
+        # PyTorch's operators answer where only they left guards.
+        guards = size_guards(exported.graph, symbol_ranges(exported, {}), getattr(exported, "_guards_code", ()))
+        original = exported.module(check_guards=bool(guards.model))
     assert isinstance(original, fx.GraphModule)
     if name_inputs_apart(original.graph):
         original.recompile()

@@ -71,6 +71,8 @@ class Program:
     """Nodes whose shapes do not hold for all sizes in the ranges, by name, and why: they stay in PyTorch."""
     captured_from: int = 0
     """The sizes from which all shapes hold."""
+    captured_where: tuple[SizeGuard, ...] = ()
+    """What else must hold of the sizes for all shapes to hold."""
     has_unread_inputs: bool = False
     """Whether the model reads an input that nothing of the program does: what read it was dropped, since it computed
     nothing that is returned, and with it the errors for inputs that it cannot take."""
@@ -209,6 +211,8 @@ def is_checkable(node: Node) -> bool:
 CAPTURED_FROM = "captured_from"
 """Beside the expected inputs of a program that does at small sizes what its capture does not say: the sizes from which
 the capture holds. For compilers that believe it; the check itself does not read it."""
+CAPTURED_WHERE = "captured_where"
+"""Likewise, the guards under which it holds."""
 
 
 def describe_expected(program: Program, placeholders: Sequence[Node], names: Sequence[str]) -> str:
@@ -241,6 +245,7 @@ def describe_expected(program: Program, placeholders: Sequence[Node], names: Seq
         expected["guards"] = [guard.to_json() for guard in program.guards]
     if program.unreliable:
         expected[CAPTURED_FROM] = program.captured_from
+        expected[CAPTURED_WHERE] = [guard.to_json() for guard in program.captured_where]
     return json.dumps(expected, separators=(",", ":"))
 
 

@@ -12,13 +12,14 @@ import ast
 import logging
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, ClassVar
 
 import sympy
 import torch
-from torch.export import ExportedProgram
+from torch import fx
 from torch.utils._sympy.functions import FloorDiv, Mod
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
@@ -29,6 +30,13 @@ _LOGGER = logging.getLogger("torch_tensorrt")
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 
 
+_SIGN_HOLDS: dict[str, Callable[[int], bool]] = {
+    "zero": lambda value: value == 0,
+    "nonzero": lambda value: value != 0,
+    "not negative": lambda value: value >= 0,
+}
+
+
 @dataclass(frozen=True)
 class SizeGuard:
     """One of these comparisons with 0 must hold."""
@@ -37,16 +45,43 @@ class SizeGuard:
     """For messages, over sizes of inputs: "x.size(1) % 2 != 0"."""
     any: tuple[tuple[str, str], ...]
     """Values, as dimension expressions, and what they must be: "zero", "nonzero" or "not negative"."""
+    _code: tuple[tuple[CodeType, str], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_code", tuple((compile(value, "guard", "eval"), sign) for value, sign in self.any))
+
+    @property
+    def symbols(self) -> set[str]:
+        return {name for code, _ in self._code for name in code.co_names} - {"max", "min"}
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether it does with these sizes, of all symbols that it names; False where it divides by 0."""
+        try:
+            return any(
+                _SIGN_HOLDS[sign](eval(code, {"max": max, "min": min}, dict(sizes))) for code, sign in self._code
+            )
+        except ZeroDivisionError:
+            return False
 
     def to_json(self) -> dict[str, Any]:
         return {"text": self.text, "any": [{"value": value, "is": sign} for value, sign in self.any]}
 
 
-def size_guards(program: ExportedProgram, ranges: Ranges) -> tuple[SizeGuard, ...]:
-    """What the program takes for granted of its inputs' sizes that the ranges do not imply."""
+@dataclass(frozen=True)
+class Guards:
+    """What a program takes for granted of its inputs' sizes that the ranges do not imply."""
+
+    model: tuple[SizeGuard, ...] = ()
+    """Where the model's Python code branched."""
+    operators: tuple[SizeGuard, ...] = ()
+    """Where PyTorch's own operators did, most of which is of no consequence."""
+
+
+def size_guards(graph: fx.Graph, ranges: Ranges, codes: Sequence[str] = ()) -> Guards:
+    """The guards of a captured graph. `codes`: those of an exported program, for one that was read from a file."""
     places: dict[str, str] = {}
     environment: Any = None
-    for node in program.graph.nodes:
+    for node in graph.nodes:
         value = value_of(node) if node.op == "placeholder" else None
         for axis, size in enumerate(sizes(value) if isinstance(value, torch.Tensor) else ()):
             if isinstance(size, torch.SymInt):
@@ -54,19 +89,20 @@ def size_guards(program: ExportedProgram, ranges: Ranges) -> tuple[SizeGuard, ..
                 if isinstance(expr := size_expr(size), sympy.Symbol):
                     places.setdefault(expr.name, f"{node.name}.size({axis})")
     if environment is None:
-        return ()
+        return Guards()
     bounds = {
         name: ValueRanges(low, sympy.oo if high is None else high)
         for name, (low, _, high) in ranges.items()
         if name in places
     }
-    found: dict[str, SizeGuard] = {}
-    recorded = environment.guards
-    for condition in (guard.expr for guard in recorded if _is_of_the_model(guard)) if recorded else _read_back(program):
+    recorded = [(guard.expr, _is_of_the_model(guard)) for guard in environment.guards]
+    found: tuple[dict[str, SizeGuard], dict[str, SizeGuard]] = ({}, {})
+    for condition, is_of_the_model in recorded or _read_back(graph, codes):
         for expr in _parts(environment.replace(condition)):
-            if not _is_implied(expr, bounds) and (guard := _written(expr, places)) is not None:
-                found[guard.text] = guard
-    return tuple(found.values())
+            if not _is_implied(expr, bounds) and (guard := _written(expr, places, is_of_the_model)) is not None:
+                found[is_of_the_model][guard.text] = guard
+    operators, model = found
+    return Guards(tuple(model.values()), tuple(operators.values()))
 
 
 def _is_of_the_model(guard: Any) -> bool:
@@ -75,27 +111,30 @@ def _is_of_the_model(guard: Any) -> bool:
     file = getattr(frame, "filename", "")
     if guard.sloc.maybe_user_loc is not None:  # captured by Dynamo, which asks for the model's code
         return file.endswith(os.path.join("_dynamo", "variables", "tensor.py"))
-    return bool(file) and (not file.startswith(_TORCH) or file.startswith(os.path.join(_TORCH, "nn", "")))
+    if not file.startswith(_TORCH):
+        return bool(file)
+    # What calls a module is in nn, too: of a graph that is run again, its operators asked.
+    return file.startswith(os.path.join(_TORCH, "nn", "")) and not file.endswith(os.path.join("modules", "module.py"))
 
 
-def _read_back(program: ExportedProgram) -> Iterator[sympy.Basic]:
+def _read_back(graph: fx.Graph, codes: Sequence[str]) -> Iterator[tuple[sympy.Basic, bool]]:
     """The guards of a program that was read from a file. Where they are from is not said: those that compare a size
     with 0 or 1 are taken for PyTorch's own."""
     dims = {
         (node.name, axis): size_expr(size)
-        for node in program.graph.nodes
+        for node in graph.nodes
         if node.op == "placeholder" and isinstance(value := value_of(node), torch.Tensor)
         for axis, size in enumerate(sizes(value))
     }
-    for code in getattr(program, "_guards_code", ()):
+    for code in codes:
         text = re.sub(r"L\['(\w+)'\]\.size\(\)\[(\d+)\]", r"size('\1', \2)", code)
         try:
             condition = _Reader(dims).condition(ast.parse(text, mode="eval").body)
         except (SyntaxError, NotRepresentableError, KeyError):
             continue
         sides = condition.args
-        if any(isinstance(side, Mod) for side in sides) or not {sympy.S.Zero, sympy.S.One}.intersection(sides):
-            yield condition
+        is_of_the_model = not {sympy.S.Zero, sympy.S.One}.intersection(sides)
+        yield condition, is_of_the_model or any(isinstance(side, Mod) for side in sides)
 
 
 class _Reader:
@@ -151,7 +190,7 @@ def _is_implied(condition: sympy.Basic, bounds: dict[str, Any]) -> bool:
     return bool(found.lower == sympy.true)
 
 
-def _written(condition: sympy.Basic, places: dict[str, str]) -> SizeGuard | None:
+def _written(condition: sympy.Basic, places: dict[str, str], must_be: bool) -> SizeGuard | None:
     """The condition over sizes of inputs; None where it cannot be checked."""
     if any(symbol.name not in places for symbol in condition.free_symbols):
         return None
@@ -161,7 +200,8 @@ def _written(condition: sympy.Basic, places: dict[str, str]) -> SizeGuard | None
         comparisons = tuple(_comparison(part) for part in alternatives)
         text = " or ".join(_text(part.xreplace(named)) for part in alternatives)
     except NotRepresentableError:
-        _LOGGER.warning("the model branches on sizes, and is right only where %s, which is not checked", condition)
+        if must_be:
+            _LOGGER.warning("the model branches on sizes, and is right only where %s, which is not checked", condition)
         return None
     return SizeGuard(text, comparisons)
 

@@ -50,9 +50,9 @@ def lower(
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     with CAPTURE_LOCK:
         ranges = symbol_ranges(program, optimal_sizes(program, specs))
-        guards = size_guards(program, ranges)
+        guards = size_guards(program.graph, ranges, getattr(program, "_guards_code", ()))
         lowered, convention = lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
-        lowered.guards = guards
+        lowered.guards = guards.model
         return lowered, convention
 
 
@@ -88,7 +88,8 @@ def lower_in_ranges(
     clean(module, ranges, counts, unreliable.nodes)
     why = {node.name: what for node, what in unreliable.nodes.items()}
     unread = _read_inputs(program.graph, program) > _read_inputs(module.graph)
-    return Program(module, ranges, profiles, why, unreliable.holds_from, unread), convention
+    assumed = tuple(unreliable.guards.values())
+    return Program(module, ranges, profiles, why, unreliable.holds_from, assumed, unread), convention
 
 
 def _read_inputs(graph: fx.Graph, program: ExportedProgram | None = None) -> set[int]:
@@ -108,7 +109,8 @@ def _with_reliable_writes(program: ExportedProgram, ranges: Ranges) -> tuple[Exp
     Raises:
         UnreliableCaptureError: there is such a write, and nothing else says what it writes.
     """
-    captured = examine(program.graph, ranges, program.graph_signature.user_outputs)
+    codes = getattr(program, "_guards_code", ())
+    captured = examine(program.graph, ranges, program.graph_signature.user_outputs, codes)
     if not (views := written_views(program, captured.nodes)):
         return program, captured
     functional = with_values_for_writes(program, views)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes 0 and 1 that the capture reasoned away.
+"""Sizes that the capture reasoned away: 0 and 1, and others that its operators took for granted not to come.
 
 torch.export takes every dynamic size for 2 or more while it captures, also where the range begins at 0 or 1: `squeeze`
 of a dynamic dimension keeps it, `x[-2:]` has two rows. The captured program still computes what eager does, because its
 operators look at the sizes that come; its metadata says otherwise, and what is derived from metadata is wrong there.
+
+Computed sizes are the same matter: `x[1:].squeeze(0)` keeps the dimension, which eager drops of two rows, and
+`x.tensor_split(2)` has the parts that the example's parity gives. There the operators leave a guard (_guards.py).
 
 So the shapes are computed again, by PyTorch's own operators on tensors without data, at the sizes in question. A node
 whose shapes differ from its metadata, or that raises, stays in PyTorch, as an operator that is not taken apart: to take
@@ -17,7 +20,7 @@ import functools
 import itertools
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,10 +38,9 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from ._coincidences import no_coincidences
+from ._guards import SizeGuard, size_guards
 from ._nodes import aliased_argument, copied, is_mutation, named_arguments, updates_statistics, value_of
-from ._symbols import sizes
-
-Ranges = Mapping[str, tuple[int, int, int | None]]
+from ._symbols import Ranges, sizes
 
 _FROM_METADATA = (
     DataDependentOutputException,
@@ -70,14 +72,23 @@ class Findings:
         self.nodes: dict[fx.Node, str] = {}
         self.holds_from = 0
         """The metadata is right where no symbol is smaller."""
+        self.guards: dict[str, SizeGuard] = {}
+        """And these hold, by their texts."""
         self._outcomes: dict[tuple[tuple[str, int], ...], tuple[bool, list[Any]]] = {}
 
-    def add(self, case: Mapping[str, int], outcome: _Outcome, ignored: Collection[fx.Node]) -> None:
+    def add(
+        self, case: Mapping[str, int], outcome: _Outcome, ignored: Collection[fx.Node], guard: SizeGuard | None
+    ) -> None:
+        """`guard`: the one that does not hold in this case; None: the case has a size of 0 or 1."""
         where = ", ".join(f"{name}={size}" for name, size in case.items())
+        captured = f"where {guard.text}" if guard is not None else "for sizes of at least 2"
         for node, what in outcome.differing.items():
             if node not in ignored:
-                self.nodes.setdefault(node, f"with {where} {what}; it was captured for sizes of at least 2")
-                self.holds_from = max(self.holds_from, min(case.values()) + 1)
+                self.nodes.setdefault(node, f"with {where} {what}; it was captured {captured}")
+                if guard is not None:
+                    self.guards[guard.text] = guard
+                else:
+                    self.holds_from = max(self.holds_from, min(case.values()) + 1)
         if not ignored:
             self._outcomes[tuple(case.items())] = (outcome.is_error, outcome.outputs)
 
@@ -161,24 +172,32 @@ def _symbolic(value: Any) -> Iterator[torch.SymInt | torch.SymFloat | torch.SymB
                 yield size
 
 
-def examine(graph: fx.Graph, ranges: Ranges, outputs: Collection[str] | None = None) -> Findings:
+def examine(
+    graph: fx.Graph, ranges: Ranges, outputs: Collection[str] | None = None, codes: Sequence[str] = ()
+) -> Findings:
     """Compares the shapes in a graph's metadata with those that its operators give at the sizes 0 and 1 that the ranges
-    allow. `outputs`: names of the results that callers see; None: all."""
+    allow, and where an operator's guard does not hold. `outputs`: names of the results that callers see; None: all.
+    `codes`: guards of an exported program."""
     findings = Findings()
     usual, small, environment = _symbols(graph, ranges)
-    if not small:
+    broken = _cases_of_guards(graph, ranges, usual, codes) if usual else []
+    if not small and not broken:
         return findings
     ignored: Collection[fx.Node] | None = None
     sized = {node for node in graph.nodes if any(True for _ in _symbolic(value_of(node)))}
-    for case in _cases(small):
+    cases: list[tuple[dict[str, int], SizeGuard | None]] = [(case, None) for case in _cases(small)] if small else []
+    for case, guard in [*cases, *broken]:
         sizes = _Sizes({**usual, **case})
-        if environment is not None and not all(sizes.holds(environment.replace(g.expr)) for g in environment.guards):
+        guards = environment.guards if environment is not None and guard is None else ()
+        if not all(sizes.holds(environment.replace(item.expr)) for item in guards):
             continue  # sizes that the model cannot have together
         outcome = _run(graph, sized, sizes, outputs)
+        if guard is not None and outcome.is_error:
+            continue  # the guard says what the operator takes; elsewhere engines, too, have no answer
         if (outcome.differing or outcome.is_error) and ignored is None:
             # Usual sizes of different symbols need not go together: what differs with them says nothing.
             ignored = _run(graph, sized, _Sizes(usual), outputs).differing.keys()
-        findings.add(case, outcome, ignored or ())
+        findings.add(case, outcome, ignored or (), guard)
     return findings
 
 
@@ -219,6 +238,32 @@ def _cases(small: Mapping[str, list[int]]) -> list[dict[str, int]]:
         for choice in itertools.product(*choices)
     ]
     return [case for case in found if case]
+
+
+_MOST_BROKEN = 16
+_LOOKS_AT = 64
+
+
+def _cases_of_guards(
+    graph: fx.Graph, ranges: Ranges, usual: Mapping[str, int], codes: Sequence[str]
+) -> list[tuple[dict[str, int], SizeGuard | None]]:
+    """Sizes from 2 on with which an operator's guard does not hold, the first and the last of those looked at. Sizes
+    with which a guard of the model's does not hold never come."""
+    guards = size_guards(graph, ranges, codes)
+    found: dict[tuple[str, int], SizeGuard] = {}
+    for guard in guards.operators:
+        for name in sorted(guard.symbols & usual.keys()):
+            low, _, high = ranges.get(name, (0, 2, None))
+            first = max(low, 2)
+            last = first + _LOOKS_AT if high is None else min(high, first + _LOOKS_AT)
+            broken = [
+                size
+                for size in range(first, last + 1)
+                if not guard.holds(sizes := {**usual, name: size}) and all(item.holds(sizes) for item in guards.model)
+            ]
+            for size in {*broken[:1], *broken[-1:]}:
+                found.setdefault((name, size), guard)
+    return [({name: size}, guard) for (name, size), guard in list(found.items())[:_MOST_BROKEN]]
 
 
 @contextlib.contextmanager
