@@ -82,6 +82,22 @@ def test_two_tensors_of_equal_numbers() -> None:
     check(network, torch.randn(2, 8))
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_a_vector_shaped_into_matrices(dtype: torch.dtype) -> None:
+    """Matrices of equal shape that are read from one memory in different orders."""
+    torch.manual_seed(0)
+    shapes: list[Callable[[Tensor], Tensor]] = [
+        lambda w: w.view(4, 4),
+        lambda w: w.view(4, 4).t(),
+        lambda w: w.view(2, 2, 4).transpose(0, 1).reshape(4, 4),
+        lambda w: w.view(8, 2).t().reshape(4, 4),
+    ]
+    function = lambda x, w: [x @ shape(w) for shape in shapes]  # noqa: E731
+    check(_Weights(function, torch.randn(16).to(dtype)), torch.randn(3, 4).to(dtype))
+    function = lambda x, w: (x @ w.view(2, 8), x @ w.view(8, 2).t())  # noqa: E731
+    check(_Weights(function, torch.randn(16).to(dtype)), torch.randn(3, 2).to(dtype))
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("spatial", [1, 2, 3])
 def test_convolution_and_its_transpose(spatial: int, groups: int) -> None:

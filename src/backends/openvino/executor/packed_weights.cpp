@@ -74,7 +74,8 @@ void separate_packed_weights(const ov::Model& model) {
   std::map<const void*, std::vector<Reader>> readers;  // by the constant's address
   for (const std::shared_ptr<ov::Node>& node : model.get_ordered_ops()) {
     const auto constant = ov::as_type_ptr<v0::Constant>(node);
-    if (constant == nullptr || constant->get_shape().size() < 2) continue;
+    // One of a single dimension can be shaped into matrices on the way to its readers.
+    if (constant == nullptr || ov::shape_size(constant->get_shape()) < 2) continue;
     for (const Input& input : constant->output(0).get_target_inputs()) {
       if (const std::string read_as = layout(input); !read_as.empty()) {
         std::ostringstream text;
