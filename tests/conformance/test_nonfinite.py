@@ -186,6 +186,47 @@ def test_what_holds_them_for_finite_inputs(operation: str, of: str, dtype: torch
     outcome.check(dividend, divisor, roundings=4)
 
 
+# Sums of products x * y, one of which overflows where the sum would not, or meets its opposite.
+SUMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "minus": lambda x, y, z: x * y - z,
+    "plus": lambda x, y, z: x * y + z,
+    "from": lambda x, y, z: z - x * y,
+    "added to": lambda x, y, z: z + x * y,
+    "products": lambda x, y, z: x * y - z * y,
+    "squares": lambda x, y, z: x**2 - y**2 + z * z,
+    "equal squares": lambda x, y, z: x.abs() * x - x * x.abs() * y.sign(),
+    "times a constant": lambda x, y, z: x * 2 - z,
+    "minus a constant": lambda x, y, z: x * y - 3e38,
+    "from a constant": lambda x, y, z: 3e38 - x * 4,
+    "both constants": lambda x, y, z: x * 2 - 3e38,
+    "constants in a row": lambda x, y, z: x * 1e38 * 1e3 - x * 1e38 * 1e3,
+    "with other readers": lambda x, y, z: (x * y - z) + (x * y).tanh(),
+}
+BEHIND: dict[str, Callable[[Tensor], Tensor]] = {
+    "nothing": lambda y: y,
+    "clamp": lambda y: y.clamp(-1, 1),
+    "relu": torch.relu,
+    "sum": lambda y: y.sum(-1, keepdim=True) + y,
+}
+
+
+@pytest.mark.parametrize(("dtype", "dynamic"), [(torch.float32, False), (torch.float32, True), (torch.bfloat16, False)])
+@pytest.mark.parametrize("behind", BEHIND)
+def test_products_that_overflow_in_front_of_sums(behind: str, dtype: torch.dtype, dynamic: bool) -> None:
+    """A multiplication and an addition in one operation does not round between them, and so does not overflow."""
+    torch.manual_seed(0)
+    usual = [torch.randn(3, 8).to(dtype) for _ in range(3)]
+    x = torch.tensor([2e38, 1e20, 2e38, -2e38, 1.0, 1e20, -1e30, 3e38]).expand(3, 8).to(dtype)
+    y = torch.tensor([2.0, 1e20, 3.0, 2.0, 1.0, 1e20, 1e30, -2.0]).expand(3, 8).to(dtype)
+    z = torch.tensor([3e38, INF, -3e38, -3e38, 1.0, -INF, 1e38, 3e38]).expand(3, 8).to(dtype)
+    batch = {0: Dim("batch", min=1, max=8)}
+    for sum_ in SUMS.values():
+        function = lambda *operands, sum_=sum_: BEHIND[behind](sum_(*operands))  # noqa: E731
+        outcome = compile_function(function, *usual, dynamic=(batch,) * 3 if dynamic else None)
+        outcome.check(*usual, roundings=4)
+        outcome.check(x.contiguous(), y.contiguous(), z.contiguous(), roundings=4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("of", ["constant", "sum"])
 @pytest.mark.parametrize("operation", [name for name in LOSING if "_norm" in name or name in ("hardswish", "query")])

@@ -280,8 +280,48 @@ void replace_by_exact(ov::Model& model, const ov::NodeVector& found) {
   if (!found.empty()) model.validate_nodes_and_infer_types();
 }
 
+// --- products that overflow in front of sums
+
+bool is_term(const ov::Node& node) { return is_any<v1::Add, v1::Subtract>(node); }
+bool is_factor(const ov::Node& node) { return is_any<v1::Multiply, v1::Divide>(node); }
+
+// Whether the value comes from a layer which the plugin gives the arithmetic behind it to do, one operation after the other.
+bool is_of_fusing_layer(const Output& value) {
+  const ov::Node* node = value.get_node();
+  while (is_term(*node) || is_factor(*node)) {
+    node = node->get_input_node_ptr(is_any<v0::Constant>(*node->get_input_node_ptr(0)) ? 1 : 0);
+  }
+  return convolves(*node) || is_any<v0::MatMul, ov::op::v6::MVN, ov::op::v12::GroupNormalization>(*node);
+}
+
+// The sums that the plugin makes one operation with a product before them, by operand: those of static shapes. Such an
+// operation does not round the product, which may overflow; then its infinity is lost.
+std::vector<ov::Input<ov::Node>> sums_with_overflow(const BoundsOf& bounds) {
+  std::vector<ov::Input<ov::Node>> found;
+  for (const std::shared_ptr<ov::Node>& node : bounds.order()) {
+    if (!is_term(*node) || !node->get_output_element_type(0).is_real() || node->is_dynamic()) continue;
+    for (const ov::Input<ov::Node>& input : node->inputs()) {
+      const ov::Node& product = *input.get_source_output().get_node();
+      if (!is_any<v1::Multiply>(product) || bounds.of_result(product).is_finite()) continue;
+      const ov::OutputVector factors = product.input_values();
+      if (std::none_of(factors.begin(), factors.end(), is_of_fusing_layer)) found.push_back(input);
+    }
+  }
+  return found;
+}
+
+// The maximum of a value and itself is the value, NaN and signs of 0 too: another operation between product and sum, in
+// the same kernel.
+void keep_overflow(const std::vector<ov::Input<ov::Node>>& sums) {
+  for (ov::Input<ov::Node> input : sums) {
+    const Output product = input.get_source_output();
+    input.replace_source_output(std::make_shared<v1::Maximum>(product, product));
+  }
+}
+
 std::size_t make_exact(ov::Model& model, const BoundsOf::Known& inputs, bool overflow) {
   ov::NodeVector found;
+  std::vector<ov::Input<ov::Node>> sums;
   {
     BoundsOf bounds(model);
     bounds.compute(inputs, overflow);
@@ -291,7 +331,9 @@ std::size_t make_exact(ov::Model& model, const BoundsOf::Known& inputs, bool ove
       const bool overflows = hides_overflow(*node) && !bounds.of_result(*node).is_finite();
       if (!is_exact(*node, bounds) || overflows) found.push_back(node);
     }
+    if (overflow) sums = sums_with_overflow(bounds);  // Otherwise the guards see to these, too.
   }
+  keep_overflow(sums);
   replace_by_exact(model, found);
   return found.size();
 }
@@ -329,8 +371,12 @@ class Overflow {
     Guards guards;
     guards.inputs.assign(model_.get_parameters().size(), std::numeric_limits<float>::infinity());
     bounds_.compute({}, /*overflow=*/true);
-    if (next(0) == bounds_.order().size()) return guards;  // whatever the inputs hold
+    const bool holds = next(0) == bounds_.order().size();  // whatever the inputs hold
     bounds_.compute(known_, /*overflow=*/true);
+    if (holds) {
+      keep_overflow(sums_with_overflow(bounds_));
+      return guards;
+    }
     for (std::size_t i = next(0); i < bounds_.order().size(); i = next(i)) {
       if (tighten(i)) continue;
       concerned_[i] = false;  // nothing bounds it
@@ -340,7 +386,9 @@ class Overflow {
       const auto found = known_.find(model_.get_parameters()[i]->output(0));
       if (found != known_.end()) guards.inputs[i] = static_cast<float>(found->second.most);
     }
+    const std::vector<ov::Input<ov::Node>> sums = sums_with_overflow(bounds_);
     for (const Measured& measured : measured_) guards.limits.push_back(measure(measured));
+    keep_overflow(sums);
     ov::NodeVector found;
     for (const std::size_t index : of_constants_) found.push_back(bounds_.order()[index]);
     replace_by_exact(model_, found);
