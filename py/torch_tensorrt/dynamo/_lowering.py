@@ -20,7 +20,7 @@ from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose, long_recurrences
 from ._graph import Program, UnreliableCaptureError
 from ._guards import size_guards
-from ._nodes import is_compute, is_size_node, updates_statistics, value_of
+from ._nodes import ITEM_OP, is_compute, is_size_node, updates_statistics, value_of
 from ._shared_memory import with_values_of_their_own, with_written_buffers
 from ._small_sizes import (
     Findings,
@@ -151,9 +151,10 @@ def clean(
 ) -> None:
     """Removes assertions that the compiled ranges imply, or that numbers of selected elements (`counts`: the largest)
     cannot break, aliases of nothing (but not where the metadata is `unreliable`), and dead nodes."""
+    read = _numbers_of_data(module.graph)
     for node in list(module.graph.nodes):
         if node.target in _METADATA_ASSERTS or (
-            node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges, counts)
+            node.target is torch.ops.aten._assert_scalar.default and _implied(node, ranges, counts, read)
         ):
             module.graph.erase_node(node)
         elif (
@@ -190,10 +191,20 @@ def _is_pure(node: fx.Node) -> bool:
     )
 
 
+def _numbers_of_data(graph: fx.Graph) -> set[str]:
+    """The symbols of integers that the program reads out of tensors."""
+    values = [value_of(node) for node in graph.nodes if node.target is ITEM_OP]
+    return {str(value.node.expr) for value in values if isinstance(value, torch.SymInt)}
+
+
 def _implied(
-    node: fx.Node, ranges: Mapping[str, tuple[int, int, int | None]], counts: Mapping[str, sympy.Expr]
+    node: fx.Node,
+    ranges: Mapping[str, tuple[int, int, int | None]],
+    counts: Mapping[str, sympy.Expr],
+    read: Collection[str],
 ) -> bool:
-    """Whether an assertion on sizes holds for every size that the program takes."""
+    """Whether an assertion holds for every size that the program takes, and for all integers, where such are `read` out
+    of tensors."""
     condition = node.args[0]
     value = value_of(condition) if isinstance(condition, fx.Node) else condition
     if not isinstance(value, torch.SymBool):
@@ -210,7 +221,9 @@ def _implied(
     bound = int(match[3])
     if match[1] in counts:  # whatever its range, which the model itself may have asserted
         return bound <= 0 if match[2] == ">=" else counts[match[1]].is_Integer and int(counts[match[1]]) <= bound
+    if match[1].startswith("u"):  # its range is what the model asserts
+        return match[2] == ">=" and bound <= 0 and match[1] not in read
     low, _, high = ranges.get(match[1], (0, 1, None))
     if match[2] == ">=":
         return low >= bound or (bound <= 0)
-    return not match[1].startswith("u") and high is not None and high <= bound
+    return high is not None and high <= bound
