@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -347,6 +348,17 @@ def _give_each_engine_a_tensor(program: ExportedProgram) -> None:
                 call.update_arg(0, [program.graph.call_function(torch.ops.aten.full.default, ([0], 0.0))])
 
 
+def _write_slice_bounds(program: ExportedProgram) -> None:
+    """Slices from the start or to the end say so in numbers: where data decides the size, Inductor would write None
+    into its C++ code."""
+    for node in program.graph.find_nodes(op="call_function", target=torch.ops.aten.slice.Tensor):
+        for index, (name, number) in enumerate((("start", 0), ("end", sys.maxsize)), start=2):
+            if index < len(node.args) and node.args[index] is None:
+                node.update_arg(index, number)
+            elif name in node.kwargs and node.kwargs[name] is None:
+                node.update_kwarg(name, number)
+
+
 @contextlib.contextmanager
 def _windows_by_pytorch() -> Iterator[None]:
     """While AOTInductor compiles, adaptive pooling that is left to it calls PyTorch's operators. Inductor's own code
@@ -595,6 +607,7 @@ def save(
         _require_safe_inputs(program)
         _return_what_inductor_knows(program)
         _give_each_engine_a_tensor(program)
+        _write_slice_bounds(program)
         _copy_written_state(program)
         windows = _windows_by_pytorch() if _has_dynamic_pooling(program) else contextlib.nullcontext()
         with windows, no_coincidences():

@@ -496,6 +496,95 @@ def test_assertions_on_values(output_format: str, compiled: bool, function: Call
     assert_same(run(x), model(x))
 
 
+def _in_sizes(x: torch.Tensor, n: torch.Tensor) -> Any:
+    count = n[0].item()
+    torch._check(count >= 0)
+    torch._check(count <= x.shape[0])
+    return x[:count] * 2, (x * 2)[:count].relu(), x[count:] + 1, (x + 1)[:, : x.shape[1] // 2].narrow(0, 0, count)
+
+
+def _from_two_on(x: torch.Tensor, n: torch.Tensor) -> Any:
+    count = n[0].item()
+    torch._check(count >= 2)
+    torch._check(count < 8)
+    return x * count, torch.arange(count) + 1
+
+
+def _negative(x: torch.Tensor, n: torch.Tensor) -> Any:
+    number = n[0].item()
+    torch._check(number >= -3)
+    return x * number + 1
+
+
+def _compared(x: torch.Tensor, n: torch.Tensor) -> Any:
+    first, second = n.tolist()
+    torch._check(first >= 1)
+    torch._check(second > first)
+    return x * first - second
+
+
+def _not_three(x: torch.Tensor, n: torch.Tensor) -> Any:
+    total = n.sum().item()
+    torch._check(total != 3)
+    return x * total
+
+
+def _repeated(x: torch.Tensor, n: torch.Tensor) -> Any:
+    rows = x[:2].repeat_interleave(n.abs(), 0)
+    torch._check(rows.shape[0] >= 3)
+    return rows * 2
+
+
+ON_NUMBERS = (_in_sizes, _from_two_on, _negative, _compared, _not_three, _repeated)
+"""Functions that assert something of numbers which they read out of tensors, or of sizes which those decide."""
+
+
+class Asserting(nn.Module):
+    """Those functions, each of the same tensor and of numbers of its own."""
+
+    def __init__(self, *functions: Callable[..., Any]) -> None:
+        super().__init__()
+        self.functions = functions
+
+    def forward(self, x: torch.Tensor, *numbers: torch.Tensor) -> list[Any]:
+        return [function(x, n) for function, n in zip(self.functions, numbers, strict=True)]
+
+
+NUMBERS = [(3, 4), (0, 9), (1, 2), (8, 9), (-1, 5), (2, 2), (5, 1), (9, 10), (-4, 0), (2, 1)]
+
+
+def _assert_as_eager(run: Callable[..., Any], model: nn.Module, *inputs: torch.Tensor) -> None:
+    try:
+        expected = model(*inputs)
+    except RuntimeError:
+        with pytest.raises((RuntimeError, torch.jit.Error)):
+            run(*inputs)
+        return
+    assert_same(run(*inputs), expected)
+
+
+@pytest.mark.parametrize("function", ON_NUMBERS)
+@pytest.mark.parametrize("output_format", ["module", *FORMATS])
+def test_assertions_on_numbers_of_data(output_format: str, function: Callable[..., Any], tmp_path: Path) -> None:
+    model, x = Asserting(function).eval(), torch.randn(8, 4)
+    module = torch_tensorrt.compile(model, arg_inputs=[x, torch.tensor(NUMBERS[0])], min_block_size=1)
+    run = in_form(module, output_format, tmp_path)
+    for numbers in NUMBERS:
+        _assert_as_eager(run, model, x, torch.tensor(numbers))
+
+
+def test_assertions_on_numbers_in_a_package(tmp_path: Path) -> None:
+    """Slices from the start to where data says are written, too."""
+    model = Asserting(*ON_NUMBERS).eval()
+    good = [torch.tensor(NUMBERS[0])] * len(ON_NUMBERS)
+    x = torch.randn(8, 4)
+    module = torch_tensorrt.compile(model, arg_inputs=[x, *good], min_block_size=1)
+    run = in_form(module, "aot_inductor", tmp_path)
+    for index in range(len(ON_NUMBERS)):
+        for numbers in NUMBERS:
+            _assert_as_eager(run, model, x, *good[:index], torch.tensor(numbers), *good[index + 1 :])
+
+
 class RunningStatistics(nn.Module):
     """PyTorch's shape function says float32 of statistics that its kernel keeps in their dtype."""
 
