@@ -121,6 +121,7 @@ void convert_flip(Context& ctx, const Node& node) {
   ValueId x = ctx.tensor(node, 0, "self");
   for (const std::int64_t dim : ctx.integers(node, 1, "dims")) {
     const std::int64_t axis = Context::normalize_axis(dim, ctx.rank_of(x));
+    if (ctx.rank_of(x) == 0) break;  // PyTorch names an axis of a 0-d tensor, which has none
     const Expr size = ctx.dims_of(x)[static_cast<std::size_t>(axis)];
     if (ctx.net().bounds(size).min < 1) refuse(Reason::kDynamicShape, node.target, " of a dimension that may be empty");
     x = take(ctx, x, axis, size - 1, size, -1);

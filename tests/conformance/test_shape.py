@@ -244,6 +244,37 @@ def test_a_0d_tensor() -> None:
     compile_function(lambda x: (x.t() + 1, x.permute(()), x.transpose(0, -1), x.clone(), x.flatten()), x).check(x)
 
 
+AXES_OF_0D: dict[str, Callable[[Tensor, int], Any]] = {
+    "flip": lambda x, axis: x.flip(axis),
+    "transpose": lambda x, axis: x.transpose(axis, 0),
+    "squeeze": lambda x, axis: x.squeeze(axis),
+    "sum": lambda x, axis: x.sum(axis),
+    "amax": lambda x, axis: x.amax((axis,), keepdim=True),
+    "max": lambda x, axis: tuple(x.max(axis)),
+    "argmin": lambda x, axis: x.argmin(axis),
+    "sort": lambda x, axis: tuple(x.sort(axis)),
+    "topk": lambda x, axis: tuple(x.topk(1, axis)),
+    "softmax": lambda x, axis: x.softmax(axis),
+    "log_softmax": lambda x, axis: x.log_softmax(axis),
+    "cumsum": lambda x, axis: x.cumsum(axis),
+    "all": lambda x, axis: x.all(axis),
+    "index_select": lambda x, axis: x.index_select(axis, torch.tensor([0])),
+    "gather": lambda x, axis: x.gather(axis, torch.tensor(0)),
+    "scatter": lambda x, axis: x.scatter(axis, torch.tensor(0), 2.0),
+}
+
+
+@pytest.mark.parametrize("name", AXES_OF_0D)
+def test_axes_of_a_0d_tensor(name: str) -> None:
+    """PyTorch lets a tensor without axes name axis 0 and -1."""
+    for axis in (0, -1):
+        outcome = compile_function(
+            lambda x, axis=axis: pytree.tree_leaves(AXES_OF_0D[name](x * 2, axis)), torch.tensor(3.0)
+        )
+        outcome.check(torch.tensor(3.0))
+        outcome.check(torch.tensor(NAN))
+
+
 def test_dropout_in_training_is_refused() -> None:
     x = torch.randn(4, 4)
     check(lambda x: torch.dropout(x, 0.5, False) + 1, x)
