@@ -92,27 +92,30 @@ void convert_interpolation(Context& ctx, const Node& node) {
 enum class Nearest : std::uint8_t { kFloor, kExact };
 
 // Where PyTorch reads for each position of a nearest-neighbor result, in its own float32 arithmetic. nullopt: its
-// kernels, which one depends on strides, round one of them to either side.
-std::optional<std::vector<std::int64_t>> nearest_sources(Nearest kind, std::int64_t in, std::int64_t out,
-                                                         std::optional<double> factor) {
+// kernels, which one depends on strides, read at different places for one of them.
+std::optional<std::vector<std::int64_t>> nearest_sources(Nearest kind, std::size_t spatial, std::int64_t in,
+                                                         std::int64_t out, std::optional<double> factor) {
   const float scale =
       factor && *factor > 0 ? static_cast<float>(1.0 / *factor) : static_cast<float>(in) / static_cast<float>(out);
   const bool exact_scale = static_cast<double>(scale) * static_cast<double>(out) == static_cast<double>(in);
   std::vector<std::int64_t> sources;
   for (std::int64_t i = 0; i < out; ++i) {
-    std::int64_t source = i;
+    std::int64_t source = 0;
     if (kind == Nearest::kExact) {
       const double at = (static_cast<double>(i) + 0.5) * static_cast<double>(scale);
       // Kernels take 0.5 off and add it again, each time rounded to float32's 24 bits.
       const double error = exact_scale && at < 0x1p22 ? 0 : (at + 1) * 0x1p-22;
       if (std::floor(at - error) != std::floor(at + error)) return std::nullopt;
       source = static_cast<std::int64_t>(std::floor(at));
-    } else if (out == 2 * in) {
-      source = i / 2;
-    } else if (out != in) {
+    } else {
       source = static_cast<std::int64_t>(std::floor(static_cast<float>(i) * scale));
     }
-    sources.push_back(std::min(source, in - 1));
+    source = std::min(source, in - 1);
+    if (kind == Nearest::kFloor && spatial > 1 && (out == in || out == 2 * in)) {
+      // Of images some kernels go by such sizes alone and some by the factor, of which the sizes are rounded (3 * 1.1).
+      if (source != (out == in ? i : i / 2)) return std::nullopt;
+    }
+    sources.push_back(source);
   }
   return sources;
 }
@@ -139,10 +142,10 @@ void convert_nearest(Context& ctx, const Node& node) {
     const Expr& in = dims[i + 2];
     const Expr& out = target.size[i];
     if (in.is_constant() && out.is_constant()) {
-      auto sources = nearest_sources(kind, in.value(), out.value(), target.factors[i]);
+      auto sources = nearest_sources(kind, spatial, in.value(), out.value(), target.factors[i]);
       if (!sources) {
         refuse(Reason::kAttribute, node.target, " from size ", in, " to ", out,
-               " reads between two elements, and PyTorch's rounding decides which");
+               " reads where PyTorch's kernels do not agree: between two elements, or by a factor that is rounded");
       }
       tables[i] = std::move(*sources);
       repeats = repeats && repetition(tables[i], in.value()).has_value();

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -97,3 +98,19 @@ def test_nothing_to_resize(mode: str, wanted: dict[str, Any]) -> None:
     outcome = compile_function(lambda x: F.interpolate(x * 2, mode=mode, **wanted), x, dynamic=dynamic)
     for size in (5, 0, 3, 1):
         outcome.check_or_raise(torch.randn(2, 3, *([5] * (rank - 1)), size))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+@pytest.mark.parametrize("factor", [1.1, 1.3, 2.05, 2.3])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_factors_of_which_the_size_is_rounded(dims: int, factor: float, mode: str) -> None:
+    """From 3 to 3 by 1.1, PyTorch's kernels read element 0 twice, but for those that go by the sizes alone."""
+    for channels, dtype in itertools.product((1, 4), (torch.float32, torch.bfloat16)):
+        x = torch.arange(channels * 3**dims, dtype=dtype).reshape(1, channels, *[3] * dims)
+        outcome = compile_function(lambda x: F.interpolate(x * 1.5, scale_factor=factor, mode=mode), x)
+        outcome.check(x)
+        if dims > 1:
+            layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+            compile_function(lambda x: F.interpolate(x, scale_factor=factor, mode=mode), x).check(
+                x.contiguous(memory_format=layout)
+            )
