@@ -47,7 +47,7 @@ from .dynamo._compiler import in_pytorch, with_exact_parts
 from .dynamo._counts import selections_may_be_empty
 from .dynamo._graph import CAPTURED_FROM, CAPTURED_WHERE, UnreliableCaptureError
 from .dynamo._nodes import SIZE_OPS, is_mutation, is_tensor, value_of, view_chain
-from .dynamo._shared_memory import own_copy, with_written_buffers
+from .dynamo._shared_memory import own_copy, with_written_buffers, writes_through_windows
 from .dynamo._small_sizes import examine
 from .dynamo._trace import (
     by_parameter_name,
@@ -302,8 +302,14 @@ def _with_checks(program: ExportedProgram) -> ExportedProgram:
     """The program with a check of its inputs, which AOTInductor's code needs.
 
     Raises:
-        ValueError: the program cannot have one, and its shapes are not all as they were captured.
+        ValueError: the program cannot have one, and its shapes are not all as they were captured; or what it writes is
+            nothing that AOTInductor writes.
     """
+    if writes_through_windows(program):
+        raise ValueError(
+            "save: the model writes through windows (unfold), and AOTInductor's code would lose what lies in none of "
+            "them. Save it in another format"
+        )
     targets = {node.target for node in program.graph.nodes}
     if targets & {torch.ops.tensorrt.check_inputs.default, torch.ops.tensorrt.execute_engine.default}:
         return program  # engines check their own

@@ -166,6 +166,39 @@ def test_writes_as_eager(name: str, tmp_path: Path) -> None:
             check(forms, model, size)
 
 
+def _unbound(y: torch.Tensor, x: torch.Tensor) -> None:
+    columns = y.unbind(1)
+    columns[0].add_(x[:, 2])
+    columns[2].mul_(columns[0])
+
+
+THROUGH: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
+    "one of unbind": lambda y, x: y.unbind(1)[1].fill_(7),
+    "several of unbind": _unbound,
+    "unbind behind a view": lambda y, x: y.view(-1, 3, 1).unbind(2)[0].unbind(-1)[2].sub_(1),
+    "unbind of what was written": lambda y, x: y.mul_(2).unbind(1)[0].add_(x[:, 1]),
+    "windows": lambda y, x: y.unfold(1, 2, 2).add_(1),
+    "one of the windows": lambda y, x: y.unfold(1, 1, 2)[:, 1].mul_(3),
+}
+
+
+@pytest.mark.parametrize("form", ["module", "exported_program", "torchscript", "aot_inductor"])
+@pytest.mark.parametrize("name", THROUGH)
+def test_writes_through_views_that_are_several(name: str, form: str, tmp_path: Path) -> None:
+    """PyTorch writes such a view back at the sizes of the example only, and loses what lies in no window."""
+    model = Model(_written(THROUGH[name])).eval()
+    program = torch.export.export(model, (torch.randn(4, 3),), dynamic_shapes=({0: Dim("rows", min=0, max=8)},))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    if form == "aot_inductor" and "windows" in name:
+        with pytest.raises(ValueError, match="writes through windows"):
+            in_form(module, form, tmp_path)
+        return
+    forms = [in_form(module, form, tmp_path)]
+    with torch.no_grad():
+        for size in (4, 0, 1, 3, 8):
+            check(forms, model, size)
+
+
 RAISE = ("x[-2:][-1]", "x[1]", "amax of x[:2]", "logsumexp", "amin and amax", "unflatten")
 """Those of which eager raises for some size."""
 

@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 
 from ._graph import UnreliableCaptureError
-from ._nodes import copied, is_mutation, value_of, view_chain
+from ._nodes import aliased_argument, copied, is_mutation, named_arguments, producer, value_of, view_chain
 
 _COPY = torch.ops.aten.copy_.default
 _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -61,6 +61,53 @@ def with_written_buffers(program: ExportedProgram) -> ExportedProgram:
             graph.erase_node(copies[node])
             dropped.add(node.name)
     return _rebuilt(program, graph, dropped, constants)
+
+
+def with_views_that_go_back(program: ExportedProgram) -> ExportedProgram:
+    """The program with `select` for views of `unbind`, of memory that it writes through them; the program itself where
+    there are none. To write one of the latter back, PyTorch fixes dynamic sizes at those of the example.
+
+    Raises:
+        UnreliableCaptureError: it writes through windows (`unfold`). Written back, what lies in none of them is lost.
+    """
+    if writes_through_windows(program):
+        raise UnreliableCaptureError("it writes through windows (unfold), and what lies in none of them would be lost")
+    through = _written_through(program)
+    several = [node for node in program.graph.nodes if node in through and node.target is torch.ops.aten.unbind.int]
+    if not several:
+        return program
+    graph, copies = copied(program.graph)
+    for node in several:
+        unbind = copies[node]
+        given = named_arguments(unbind)
+        for item in list(unbind.users):
+            with graph.inserting_before(item):
+                view = graph.call_function(
+                    torch.ops.aten.select.int, (given["self"], given.get("dim", 0), item.args[1])
+                )
+            view.meta = dict(item.meta)
+            item.replace_all_uses_with(view)
+            graph.erase_node(item)
+            # Results are known by name to the program's signature.
+            view.name = item.name
+        graph.erase_node(unbind)
+    return _rebuilt(program, graph, set(), set())
+
+
+def writes_through_windows(program: ExportedProgram) -> bool:
+    """Whether the program writes through `unfold`, which PyTorch turns into values wrongly."""
+    return any(view.target is torch.ops.aten.unfold.default for view in _written_through(program))
+
+
+def _written_through(program: ExportedProgram) -> set[fx.Node]:
+    """What the program's operators write, and the values of which that is a view."""
+    found: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        base: fx.Node | None = node.all_input_nodes[0] if is_mutation(node) else None
+        while base is not None:
+            found |= {base, producer(base)}
+            base = base.all_input_nodes[0] if is_mutation(base) else aliased_argument(base)
+    return found
 
 
 def own_copy(program: ExportedProgram) -> ExportedProgram:
