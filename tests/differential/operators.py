@@ -540,6 +540,28 @@ def _unsqueeze(g: Draw) -> None:
     g.emit(f"{{0}}.unsqueeze({g.rng.randint(-x.rank - 1, x.rank)})", x)
 
 
+@row("shape")
+def _axis_of_0d(g: Draw) -> None:
+    """PyTorch lets a tensor without axes name axis 0 and -1."""
+    x = g.leaf(ALL, [])
+    axis = g.rng.choice([0, -1])
+    two = [f"{{0}}.{name}({axis})" for name in ("sort", "max", "min")]
+    codes = [
+        f"{{0}}.flip({axis})",
+        f"{{0}}.transpose({axis}, 0)",
+        f"{{0}}.sum({axis}, keepdim=True)",
+        f"{{0}}.argmax({axis})",
+        f"{{0}}.any({axis})",
+        f"{{0}}.amin({axis})",
+        f"torch.cumsum({{0}}, {axis})",
+        f"torch.roll({{0}}, 1, {axis})",
+    ]
+    if g.rng.random() < 0.25:
+        g.emit(g.rng.choice(two), x, results=2)
+    else:
+        g.emit(g.rng.choice(codes), x)
+
+
 @row("shape", 2)
 def _expand(g: Draw) -> None:
     x = g.pick(ALL, rank=(1, 4))
@@ -1079,7 +1101,9 @@ def _interpolate(g: Draw) -> None:
         ["nearest", "linear"] if dims == 1 else ["nearest", "bilinear", "bilinear", "bicubic", "area", "nearest-exact"]
     )
     mode = g.rng.choice(modes)
-    size = g.rng.choice(["scale_factor=2", "scale_factor=0.5", f"size={g.rng.choice([3, 7])}", "scale_factor=1.5"])
+    size = g.rng.choice(
+        ["scale_factor=2", "scale_factor=0.5", f"size={g.rng.choice([3, 7])}", "scale_factor=1.5", "scale_factor=1.1"]
+    )
     align = ", align_corners=True" if "linear" in mode or "cubic" in mode else ""
     g.emit(f"F.interpolate({{0}}, {size}, mode='{mode}'{g.rng.choice(['', align])})", found[0], noise=4.0)
 
@@ -1279,6 +1303,7 @@ def _write_result(g: Draw) -> None:
                     "{0}[..., 0] = 0",
                     "{0}.fill_(3)",
                     "{0}.t_()" if y.rank == 2 else "{0}.neg_()",
+                    "{0}.unbind(-1)[0].mul_(2)" if g.static(y, -1) else "{0}.mul_(2)",
                 ]
             ),
             y,
