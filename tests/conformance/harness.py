@@ -11,8 +11,10 @@ function is built.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,8 @@ on_the_cpu_only = pytest.mark.skipif(
     reason="of OpenVINO's engines, see docs/gpu.md; on a GPU PyTorch's own assertion may end the process's use of it",
 )
 """Indices out of range, integers wider than engines compute with, and what is promised of the CPU's engines alone."""
+BFLOAT16_KEEPS_SUBNORMALS = re.search(r"\bavx512_bf16\b", Path("/proc/cpuinfo").read_text()) is None
+"""False on processors whose own instruction makes zeros of them (docs/semantics.md, "Not promised")."""
 torch.backends.cudnn.allow_tf32 = False  # what engines are held to is float32
 
 

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from torch_tensorrt._library import load_binding
 
-from .harness import compile_function, on_the_cpu_only
+from .harness import BFLOAT16_KEEPS_SUBNORMALS, compile_function, on_the_cpu_only
 
 pytestmark = on_the_cpu_only
 aten = torch.ops.aten
@@ -149,6 +149,13 @@ upsample_linear1d upsample_trilinear3d var
 """
 COMPUTES = set(_COMPUTES.split())
 
+
+def _smallest(dtype: torch.dtype) -> float:
+    """A quarter of the smallest normal number; that itself where the processor makes zeros of others."""
+    is_kept = dtype is not torch.bfloat16 or BFLOAT16_KEEPS_SUBNORMALS
+    return torch.finfo(dtype).smallest_normal / (4 if is_kept else 1)
+
+
 WIDE = [2**24 + 1, -(2**24) - 1, 2**24 + 3, 2**31 - 1, -(2**31), 5, 0, -1, 16777219]
 NARROW = {torch.int16: 2**15, torch.int8: 2**7}
 USUAL: dict[torch.dtype, list[float]] = {
@@ -161,16 +168,16 @@ USUAL: dict[torch.dtype, list[float]] = {
 # What engines have another form for: numbers outside 32 bits, the largest ones, infinities and NaN.
 UNUSUAL: dict[torch.dtype, list[float]] = {torch.int64: [2**63 - 1, -(2**63), 2**53 + 1, 2**32, *WIDE]}
 for _dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
-    _info = torch.finfo(_dtype)
-    USUAL[_dtype] = [0.0, -0.0, _info.smallest_normal, _info.smallest_normal / 4, -_info.smallest_normal / 2]
+    _info, _least = torch.finfo(_dtype), _smallest(_dtype)
+    USUAL[_dtype] = [0.0, -0.0, _info.smallest_normal, _least, -2 * _least]
     USUAL[_dtype] += [1 + _info.eps, -3.0, 100.0, 1 / 3, 257.0]
-    UNUSUAL[_dtype] = [_info.max, _info.min, torch.inf, -torch.inf, torch.nan, 1.0, -0.0, _info.smallest_normal / 4]
+    UNUSUAL[_dtype] = [_info.max, _info.min, torch.inf, -torch.inf, torch.nan, 1.0, -0.0, _least]
 
 
 def _end(x: Tensor) -> float:
     """A number that float32 does not hold, or the dtype's end."""
     if x.dtype.is_floating_point:
-        return torch.finfo(x.dtype).smallest_normal / 2
+        return 2 * _smallest(x.dtype)
     return True if x.dtype == torch.bool else min(2**24 + 1, torch.iinfo(x.dtype).max)
 
 
