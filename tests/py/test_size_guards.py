@@ -100,10 +100,11 @@ def test_nor_by_a_package(tmp_path: Path) -> None:
         package(*example(8, 9))
 
 
-def test_the_error_says_where_the_sizes_are() -> None:
+def test_the_error_says_where_the_sizes_are(caplog: pytest.LogCaptureFixture) -> None:
     model = Branches(CONDITIONS["odd"])
     sizes = {"min_shape": (3, 2), "opt_shape": (3, 5), "max_shape": (3, 9)}
     module = torch_tensorrt.compile(model.eval(), inputs=[torch_tensorrt.Input(**sizes), torch.randn(4)])
+    assert "compiled for those with (x.size(1) % 2)" in caplog.text
     with pytest.raises(ValueError, match=r'captured for sizes with .*x\.size\(1\) % 2.*input "x", dimension 1: 4'):
         module(*example(4, 4))
 

@@ -101,6 +101,10 @@ def compile_program(
     settings = dataclasses.replace(settings, device=device)
     try:
         program, convention = lower(exported, settings, specs)
+        for guard in program.guards:
+            _LOGGER.warning(
+                "the model branches on sizes: it is compiled for those with %s, and refuses others", guard.text
+            )
         result = compile_lowered(program, convention, settings)
         if result is not None:
             return result
