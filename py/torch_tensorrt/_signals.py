@@ -6,8 +6,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -21,7 +22,9 @@ def held_signals() -> Iterator[None]:
         yield
         return
     arrived: list[tuple[int, FrameType | None]] = []
-    held = {number: handler for number in signal.valid_signals() if callable(handler := signal.getsignal(number))}
+    held: dict[int, Callable[[int, FrameType | None], Any]] = {
+        number: handler for number in signal.valid_signals() if callable(handler := signal.getsignal(number))
+    }
     try:
         with contextlib.ExitStack() as stack:
             for number, handler in held.items():
@@ -30,4 +33,4 @@ def held_signals() -> Iterator[None]:
             yield
     finally:
         for arrival, frame in arrived:
-            held[signal.Signals(arrival)](arrival, frame)
+            held[arrival](arrival, frame)
