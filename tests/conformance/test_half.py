@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.export import Dim
 from torch.nn import functional as F
 
-from .harness import compile_function, there
+from .harness import BFLOAT16_IN_HARDWARE, compile_function, skip_bfloat16_in_hardware, there
 
 HALVES = (torch.bfloat16, torch.float16)
 CASTS = (torch.float32, torch.bfloat16, torch.float16)
@@ -139,7 +139,10 @@ def test_numbers_that_the_dtype_does_not_hold(dtype: torch.dtype, name: str, dyn
     outcome = compile_function(lambda x: [function(x, number) for number in numbers], x, dynamic=shapes)
     assert outcome.engines, outcome.refusals
     for given in (x, x[:128]) if dynamic else (x,):
-        for number, actual, eager in zip(numbers, outcome.answer(given), outcome.reference(given), strict=True):
+        for number, ours, expected in zip(numbers, outcome.answer(given), outcome.reference(given), strict=True):
+            # Where the processor computes bfloat16 it makes zeros of subnormal results.
+            is_zero = expected.abs() < torch.finfo(dtype).tiny * (dtype is torch.bfloat16 and BFLOAT16_IN_HARDWARE)
+            actual, eager = ours.masked_fill(is_zero, 0), expected.masked_fill(is_zero, 0)
             if name == "lerp":  # in several steps of float32, which may meet a tie
                 assert (actual != eager).sum() <= 1, number
             else:
@@ -172,6 +175,7 @@ def test_a_number_that_is_an_input(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ["addmm", "baddbmm", "addmv"])
 def test_numbers_beside_products(dtype: torch.dtype, name: str) -> None:
     """Of numbers whose products are exact, so that little else rounds."""
+    skip_bfloat16_in_hardware(dtype)
     torch.manual_seed(0)
     x = torch.randint(-8, 8, (2, 64, 80)).to(dtype)
     functions: dict[str, Callable[[Tensor], Tensor]] = {
@@ -189,6 +193,7 @@ def test_numbers_beside_products(dtype: torch.dtype, name: str) -> None:
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_the_scale_of_attention(dtype: torch.dtype) -> None:
     """Scores of 0 and -64, so that a scale off by one in 256 is seen."""
+    skip_bfloat16_in_hardware(dtype)
     q = torch.full((1, 2, 3, 64), 1.0).to(dtype)
     k = torch.stack([torch.zeros(64), torch.full((64,), -1.0)]).expand(1, 2, 2, 64).to(dtype)
     v = torch.stack([torch.zeros(64), torch.ones(64)]).expand(1, 2, 2, 64).to(dtype)

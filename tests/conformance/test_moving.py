@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from torch_tensorrt._library import load_binding
 
-from .harness import BFLOAT16_KEEPS_SUBNORMALS, compile_function, on_the_cpu_only
+from .harness import BFLOAT16_IN_HARDWARE, compile_function, on_the_cpu_only
 
 pytestmark = on_the_cpu_only
 aten = torch.ops.aten
@@ -152,7 +152,7 @@ COMPUTES = set(_COMPUTES.split())
 
 def _smallest(dtype: torch.dtype) -> float:
     """A quarter of the smallest normal number; that itself where the processor makes zeros of others."""
-    is_kept = dtype is not torch.bfloat16 or BFLOAT16_KEEPS_SUBNORMALS
+    is_kept = dtype is not torch.bfloat16 or not BFLOAT16_IN_HARDWARE
     return torch.finfo(dtype).smallest_normal / (4 if is_kept else 1)
 
 

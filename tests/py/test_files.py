@@ -185,7 +185,8 @@ def test_an_interrupt_while_pytorch_writes_is_raised_after_it(
     """PyTorch's pickler ends the process for an exception while it converts an engine."""
     path, write = tmp_path / "m.ep.pt2", torch.export.save
     path.write_bytes(b"old")
-    before = signal.getsignal(signal.SIGINT)
+    handler = signal.default_int_handler
+    before = signal.signal(signal.SIGINT, handler)  # processes of pytest-xdist ignore it
 
     def interrupted(*args: Any, **kwargs: Any) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -194,10 +195,13 @@ def test_an_interrupt_while_pytorch_writes_is_raised_after_it(
 
     written: list[int] = []
     monkeypatch.setattr(torch.export, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        torch_tensorrt.save(module, path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            torch_tensorrt.save(module, path)
+    finally:
+        after = signal.signal(signal.SIGINT, before)
     assert written == [1]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert after is handler
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
