@@ -109,6 +109,17 @@ def test_the_error_says_where_the_sizes_are(caplog: pytest.LogCaptureFixture) ->
         module(*example(4, 4))
 
 
+def test_a_branch_on_a_number_is_said_not_to_be_checked(caplog: pytest.LogCaptureFixture) -> None:
+    class Numbers(nn.Module):
+        def forward(self, x: torch.Tensor, n: int) -> torch.Tensor:
+            return x + 1 if n % 2 == 0 else x - 1
+
+    program = torch.export.export(Numbers().eval(), (torch.rand(3), 7), dynamic_shapes=(None, Dim.DYNAMIC))
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    assert "is about inputs that are numbers and is not checked" in caplog.text
+    assert_same(module(x := torch.rand(3), 9), Numbers()(x, 9))
+
+
 class Padded(nn.Module):
     """As a U-Net takes images of any size."""
 

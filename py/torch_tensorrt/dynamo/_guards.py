@@ -28,7 +28,7 @@ from ._symbols import NotRepresentableError, Ranges, expr_text, size_expr, sizes
 
 _LOGGER = logging.getLogger("torch_tensorrt")
 _TORCH = os.path.dirname(torch.__file__) + os.sep
-
+_NOT_CHECKED = "the model branches: it is right only where %s, which %s and is not checked"
 
 _SIGN_HOLDS: dict[str, Callable[[int], bool]] = {
     "zero": lambda value: value == 0,
@@ -83,6 +83,8 @@ def size_guards(graph: fx.Graph, ranges: Ranges, codes: Sequence[str] = ()) -> G
     environment: Any = None
     for node in graph.nodes:
         value = value_of(node) if node.op == "placeholder" else None
+        if isinstance(value, torch.SymInt):
+            environment = value.node.shape_env
         for axis, size in enumerate(sizes(value) if isinstance(value, torch.Tensor) else ()):
             if isinstance(size, torch.SymInt):
                 environment = size.node.shape_env
@@ -193,6 +195,8 @@ def _is_implied(condition: sympy.Basic, bounds: dict[str, Any]) -> bool:
 def _written(condition: sympy.Basic, places: dict[str, str], must_be: bool) -> SizeGuard | None:
     """The condition over sizes of inputs; None where it cannot be checked."""
     if any(symbol.name not in places for symbol in condition.free_symbols):
+        if must_be:
+            _LOGGER.warning(_NOT_CHECKED, condition, "is about inputs that are numbers")
         return None
     named = {symbol: sympy.Symbol(places[symbol.name]) for symbol in condition.free_symbols}
     alternatives = condition.args if isinstance(condition, sympy.Or) else (condition,)
@@ -201,7 +205,7 @@ def _written(condition: sympy.Basic, places: dict[str, str], must_be: bool) -> S
         text = " or ".join(_text(part.xreplace(named)) for part in alternatives)
     except NotRepresentableError:
         if must_be:
-            _LOGGER.warning("the model branches on sizes, and is right only where %s, which is not checked", condition)
+            _LOGGER.warning(_NOT_CHECKED, condition, "has no form for C++")
         return None
     return SizeGuard(text, comparisons)
 
