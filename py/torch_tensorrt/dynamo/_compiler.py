@@ -31,7 +31,7 @@ from ._graph import (
     query,
     refusal,
 )
-from ._guards import size_guards
+from ._guards import recorded_codes, size_guards
 from ._lowering import lower
 from ._nodes import ITEM_OP, attribute, attribute_names, is_checked_by_eager, is_compute, is_mutation, value_of
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
@@ -116,7 +116,7 @@ def compile_program(
         _LOGGER.warning("the model is returned as it is: %s", error)
     with CAPTURE_LOCK:
         # PyTorch's operators answer where only they left guards.
-        guards = size_guards(exported.graph, symbol_ranges(exported, {}), getattr(exported, "_guards_code", ()))
+        guards = size_guards(exported.graph, symbol_ranges(exported, {}), recorded_codes(exported))
         original = exported.module(check_guards=bool(guards.model))
     assert isinstance(original, fx.GraphModule)
     if name_inputs_apart(original.graph):

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import sympy
 import torch
 from torch import fx
+from torch.export import ExportedProgram
 from torch.utils._sympy.functions import FloorDiv, Mod
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
@@ -75,6 +76,11 @@ class Guards:
     """Where the model's Python code branched."""
     operators: tuple[SizeGuard, ...] = ()
     """Where PyTorch's own operators did, most of which is of no consequence."""
+
+
+def recorded_codes(program: ExportedProgram) -> Sequence[str]:
+    """The guards as an exported program keeps them, also in a file; none where its PyTorch keeps none."""
+    return getattr(program, "_guards_code", ())
 
 
 def size_guards(graph: fx.Graph, ranges: Ranges, codes: Sequence[str] = ()) -> Guards:
@@ -211,8 +217,6 @@ def _written(condition: sympy.Basic, places: dict[str, str], must_be: bool) -> S
 
 
 def _comparison(condition: sympy.Basic) -> tuple[str, str]:
-    if isinstance(condition, sympy.Not):
-        condition = sympy.Not(condition.args[0])
     if not isinstance(condition, sympy.core.relational.Relational):
         raise NotRepresentableError(str(condition))
     left, right = condition.lhs, condition.rhs
@@ -224,17 +228,5 @@ def _comparison(condition: sympy.Basic) -> tuple[str, str]:
     return expr_text(left - right - (1 if strict else 0)), "not negative"
 
 
-_SIGNS: dict[Any, str] = {
-    sympy.Eq: "==",
-    sympy.Ne: "!=",
-    sympy.Le: "<=",
-    sympy.Lt: "<",
-    sympy.Ge: ">=",
-    sympy.Gt: ">",
-}
-
-
-def _text(condition: sympy.Basic) -> str:
-    sign = next(sign for kind, sign in _SIGNS.items() if isinstance(condition, kind))
-    left, right = (expr_text(side) for side in condition.args)
-    return f"{left} {sign} {right}"
+def _text(condition: Any) -> str:
+    return f"{expr_text(condition.lhs)} {condition.rel_op} {expr_text(condition.rhs)}"

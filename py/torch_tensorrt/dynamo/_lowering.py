@@ -19,7 +19,7 @@ from ._assemble import CallingConvention
 from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose, long_recurrences
 from ._graph import Program, UnreliableCaptureError
-from ._guards import size_guards
+from ._guards import recorded_codes, size_guards
 from ._nodes import ITEM_OP, is_compute, is_size_node, updates_statistics, value_of
 from ._shared_memory import with_values_of_their_own, with_views_that_go_back, with_written_buffers
 from ._small_sizes import (
@@ -50,7 +50,7 @@ def lower(
     """Decomposes, lifts parameters back in, and drops what only tracing needed."""
     with CAPTURE_LOCK:
         ranges = symbol_ranges(program, optimal_sizes(program, specs))
-        guards = size_guards(program.graph, ranges, getattr(program, "_guards_code", ()))
+        guards = size_guards(program.graph, ranges, recorded_codes(program))
         lowered, convention = lower_in_ranges(program, settings, ranges, profile_ranges(program, specs, ranges))
         lowered.guards = guards.model
         return lowered, convention
@@ -109,8 +109,7 @@ def _with_reliable_writes(program: ExportedProgram, ranges: Ranges) -> tuple[Exp
     Raises:
         UnreliableCaptureError: there is such a write, and nothing else says what it writes.
     """
-    codes = getattr(program, "_guards_code", ())
-    captured = examine(program.graph, ranges, program.graph_signature.user_outputs, codes)
+    captured = examine(program.graph, ranges, program.graph_signature.user_outputs, recorded_codes(program))
     if not (views := written_views(program, captured.nodes)):
         return program, captured
     functional = with_values_for_writes(program, views)
