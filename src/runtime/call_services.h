@@ -10,6 +10,7 @@
 #include <torchtrt/backend/executor.h>
 
 #include "runtime/device.h"
+#include "runtime/scratch.h"
 
 namespace torchtrt::runtime {
 
@@ -30,6 +31,10 @@ class CallServices final : public backend::DeviceServices {
     std::shared_ptr<void> result = shared_data(api_.allocate(device_, bytes == 0 ? 1 : bytes));
     if (kept_ != nullptr) kept_->push_back(result);
     return result;
+  }
+  // Replays of a recording that somebody makes come at any time, so what it uses is its own.
+  void* scratch(std::size_t bytes) override {
+    return kept_ != nullptr ? allocate(bytes).get() : scratch_of_thread(api_, device_, stream_, bytes);
   }
   void copy(void* to, const void* from, std::size_t bytes) override { api_.copy_async(to, from, bytes, stream_); }
   void write(void* to, const void* from, std::size_t bytes) override {

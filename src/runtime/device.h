@@ -27,6 +27,21 @@ class Graph {
   virtual ~Graph() = default;
   /// Enqueues the recorded work on `stream`, which may be another one than it was recorded on.
   virtual void launch(void* stream) = 0;
+  /// Lets the launches that follow copy between these addresses, device memory both: `copy` is what GraphRecording::copy said.
+  /// Launches that are enqueued keep the addresses that they had. After an error the graph is not to be launched.
+  virtual void set_copy(std::size_t copy, void* to, const void* from) = 0;
+};
+
+/// What a graph is being recorded from.
+class GraphRecording {
+ public:
+  /// A private stream: what is enqueued on it is recorded.
+  [[nodiscard]] virtual void* stream() const = 0;
+  /// Records a copy of `bytes` (at least 1) of device memory, whose addresses Graph::set_copy changes. Copies count from 0.
+  virtual std::size_t copy(void* to, const void* from, std::size_t bytes) = 0;
+
+ protected:
+  ~GraphRecording() = default;
 };
 
 /// A point in a stream. Not thread-safe.
@@ -86,10 +101,9 @@ class DeviceApi {
   /// Runs `work`, which may make what CUDA forbids while somebody records: memory, contexts. Nothing of it may touch a
   /// stream that is recorded.
   virtual void outside_recordings(const std::function<void()>& work) = 0;
-  /// Records what `work` enqueues on the stream that it gets: a private one, never the legacy default stream, in
-  /// thread-local capture mode, so that other threads may do what they like meanwhile. The recording ends also if
-  /// `work` throws; its exception goes on.
-  virtual std::unique_ptr<Graph> capture(int device, const std::function<void(void* stream)>& work) = 0;
+  /// Records what `work` enqueues on the recording's stream: never the legacy default stream, in thread-local capture mode,
+  /// so that other threads may do what they like meanwhile. The recording ends also if `work` throws; its exception goes on.
+  virtual std::unique_ptr<Graph> capture(int device, const std::function<void(GraphRecording&)>& work) = 0;
 };
 
 /// Makes `device` the calling thread's and puts the former one back at the end.

@@ -15,6 +15,7 @@
 #include "runtime/call_services.h"
 #include "runtime/context_pool.h"
 #include "runtime/engine.h"
+#include "runtime/scratch.h"
 #include "runtime/testing/fake_device.h"
 #include "runtime/testing/fixtures.h"
 #include "runtime/testing/gpu_calls.h"
@@ -257,14 +258,92 @@ TEST_F(GpuEngineTest, ReplaysWriteWhatWasOnTheHostWhenTheyWereRecorded) {
 TEST_F(GpuEngineTest, ACallersRecordingKeepsWhatWasOnTheHost) {
   std::vector<std::shared_ptr<void>> kept;
   float from[2]{1, 2}, to[2]{};
-  const auto graph =
-      gpu->capture(0, [&](void* stream) { CallServices(*gpu, 0, stream, &kept).write(to, from, sizeof(from)); });
+  const auto graph = gpu->capture(0, [&](GraphRecording& recording) {
+    CallServices(*gpu, 0, recording.stream(), &kept).write(to, from, sizeof(from));
+  });
   from[0] = from[1] = -1;
   graph->launch(nullptr);
   gpu->drain();
   EXPECT_EQ(to[0], 1);
   EXPECT_EQ(to[1], 2);
   EXPECT_EQ(kept.size(), 1u);
+}
+
+TEST_F(GpuEngineTest, EnginesOfAThreadShareScratchMemory) {
+  const auto small = make({.name = "small", .properties = {{"operation", "scratch"}}});
+  const auto large = make({.name = "large", .properties = {{"operation", "scratch"}}});
+  void* const first = gpu->new_stream();
+  void* const second = gpu->new_stream();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 12; ++i) {
+    for (void* const stream : {first, second}) {
+      calls.push_back(start(*small, 1 + i % 3, static_cast<float>(10 * i), stream));
+      calls.push_back(start(*large, 4 + i % 5, static_cast<float>(10 * i + 5), stream));
+    }
+  }
+  EXPECT_EQ(gpu->live_allocations(), 2u) << "one for each stream";
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+  release_scratch();
+  EXPECT_EQ(gpu->live_allocations(), 0u);
+}
+
+TEST_F(GpuEngineTest, ThreadsOnOneStreamHaveTheirOwnScratchMemory) {
+  // Another thread's work may come between the steps of a run.
+  const auto engine = make({.properties = {{"operation", "scratch"}}});
+  void* const stream = gpu->new_stream();
+  std::vector<std::unique_ptr<Call>> calls(2);
+  calls[0] = start(*engine, 3, 1, stream);
+  void* other = nullptr;
+  std::thread([&] {
+    calls[1] = start(*engine, 3, 5, stream);
+    EXPECT_EQ(gpu->live_allocations(), 2u);
+    other = scratch_of_thread(*gpu, 0, stream, 1);
+  }).join();
+  EXPECT_EQ(gpu->live_allocations(), 1u) << "a thread that ends gives back";
+  EXPECT_NE(other, scratch_of_thread(*gpu, 0, stream, 1));
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+}
+
+TEST_F(GpuEngineTest, OfManyStreamsTheLastKeepScratchMemory) {
+  const auto engine = make({.properties = {{"operation", "scratch"}}});
+  std::vector<void*> streams;
+  for (std::size_t i = 0; i < kScratchStreams + 4; ++i) streams.push_back(gpu->new_stream());
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int round = 0; round < 3; ++round) {
+    for (void* const stream : streams) calls.push_back(start(*engine, 2, static_cast<float>(round), stream));
+  }
+  EXPECT_EQ(gpu->live_allocations(), kScratchStreams);
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+}
+
+TEST_F(GpuEngineTest, RecordingsHaveTheirOwnScratchMemory) {
+  const auto engine = make({.properties = {{"operation", "scratch"}}});
+  void* const stream = gpu->new_stream();
+  EXPECT_TRUE(runs_right(*engine, 3, 1, stream));
+  EXPECT_EQ(gpu->live_allocations(), 1u);
+  gpu->begin_recording(stream);
+  const auto recorded = start(*engine, 2, 1, stream);
+  gpu->end_recording(stream);
+  EXPECT_EQ(gpu->live_allocations(), 2u) << "the caller's recording is replayed at any time";
+  gpu->destroy_recordings();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  EXPECT_TRUE(runs_right(*engine, 3, 2, stream));
+  EXPECT_EQ(gpu->live_allocations(), 4u) << "an input, an output, and what the graph alone writes";
+  void* const other = gpu->new_stream();
+  const auto plain = make({.name = "plain", .properties = {{"operation", "scratch"}}});
+  const std::vector<EngineHandle> handles{EngineHandle(plain)};
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 8; ++i) {
+    calls.push_back(start(*engine, 3, static_cast<float>(i), other));
+    set_cudagraphs_mode(CudaGraphsMode::kStandard);
+    calls.push_back(start(*plain, 3, static_cast<float>(10 * i), stream));
+    set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  }
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
 }
 
 // --- measuring layers, runtime settings ----------------------------------------------------------------------------------
@@ -374,6 +453,32 @@ TEST_F(GpuEngineTest, ReplaysReadEachCallsOwnInputs) {
   for (int i = 0; i < 6; ++i) calls.push_back(start(*engine, 2, static_cast<float>(10 * i)));
   gpu->drain();
   for (const auto& call : calls) EXPECT_TRUE(call->right()) << "tensors of earlier calls stay as they are";
+}
+
+TEST_F(GpuEngineTest, ReplaysOfCallsInFlightKeepTheirAddresses) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  EXPECT_TRUE(runs_right(*engine, 4, 0));
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 10; ++i) calls.push_back(start(*engine, 4, static_cast<float>(7 * i)));
+  gpu->drain();
+  for (const auto& call : calls) EXPECT_TRUE(call->right());
+  EXPECT_EQ(gpu->launches, 10);
+  EXPECT_EQ(engine->contexts_created(), 1u);
+}
+
+TEST_F(GpuEngineTest, MemoryThatAGraphCannotCopyIsRecordedAnew) {
+  const auto engine = make();
+  set_cudagraphs_mode(CudaGraphsMode::kSubgraph);
+  std::vector<std::unique_ptr<Call>> calls;  // all are kept: each has its own addresses
+  for (const bool refusing : {false, true, false}) {
+    gpu->refuse_copies(refusing);
+    calls.push_back(start(*engine, 4, static_cast<float>(calls.size())));
+    gpu->drain();
+    EXPECT_TRUE(calls.back()->right());
+  }
+  EXPECT_EQ(gpu->launches, 1);
+  EXPECT_EQ(gpu->captures, 2);
 }
 
 TEST_F(GpuEngineTest, TheLeastRecentlyUsedGraphMakesRoom) {

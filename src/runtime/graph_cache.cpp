@@ -24,12 +24,14 @@ struct GraphCache::Entry {
     std::unique_ptr<DeviceMemory> memory;
     std::size_t bytes = 0;
     std::vector<std::int64_t> shape;
+    std::size_t copy = 0;           // the graph's, between this memory and the caller's; of no bytes there is none
+    const void* callers = nullptr;  // the caller's, as the graph knows it
   };
   std::vector<std::int64_t> key;
   int profile = -1;  // as it was asked for
   std::vector<Buffer> inputs, outputs;
-  std::vector<DLTensor> tensors;                    // the inputs as the engine gets them
-  void* stream = nullptr;                           // the one that the memory was made for
+  std::vector<DLTensor> tensors;  // the inputs as the engine gets them
+  std::vector<void*> streams;     // that the memory is known to be used on; first the one it was made for
   std::vector<std::vector<std::byte>> host_values;  // of shape inputs
   std::vector<std::vector<std::byte>> written;      // what replays write from the host; moves keep it where it is
   std::vector<std::shared_ptr<DeviceMemory>> scratch;
@@ -78,6 +80,7 @@ class GraphCache::Services final : public backend::DeviceServices {
     }
     return shared_data(scratch.memory);
   }
+  void* scratch(std::size_t bytes) override { return allocate(bytes).get(); }
   void copy(void* to, const void* from, std::size_t bytes) override {
     cache_.api_.copy_async(to, from, bytes, stream_);
   }
@@ -100,30 +103,16 @@ std::unique_ptr<DeviceMemory> GraphCache::staging(std::size_t bytes) {
   return api_.allocate(device_, std::max<std::size_t>(bytes, 1));
 }
 
+// Once for each stream: the allocator's lock is taken for every piece of memory.
 void GraphCache::note_stream(Entry& entry, void* stream) {
-  if (stream == entry.stream) return;
+  if (std::find(entry.streams.begin(), entry.streams.end(), stream) != entry.streams.end()) return;
   for (const auto* buffers : {&entry.inputs, &entry.outputs}) {
     for (const Entry::Buffer& buffer : *buffers) {
       if (buffer.memory != nullptr) buffer.memory->use_on_current_stream();
     }
   }
   for (const auto& memory : entry.scratch) memory->use_on_current_stream();
-}
-
-void GraphCache::stage_inputs(Entry& entry, const backend::RunRequest& request) {
-  for (std::size_t i = 0; i < request.inputs.size(); ++i) {
-    // An input on the host is a shape: its value is in the key, so it is what was recorded.
-    if (request.inputs[i].device.device_type == kDLCPU || entry.inputs[i].bytes == 0) continue;
-    api_.copy_async(entry.inputs[i].memory->data(), data_of(request.inputs[i]), entry.inputs[i].bytes, request.stream);
-  }
-}
-
-void GraphCache::deliver_outputs(Entry& entry, const backend::RunRequest& request) {
-  for (std::size_t i = 0; i < entry.outputs.size(); ++i) {
-    const Entry::Buffer& buffer = entry.outputs[i];
-    void* target = request.outputs->allocate(i, buffer.shape);
-    if (buffer.bytes > 0) api_.copy_async(target, buffer.memory->data(), buffer.bytes, request.stream);
-  }
+  entry.streams.push_back(stream);
 }
 
 GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::RunRequest& request,
@@ -133,18 +122,47 @@ GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::Ru
   });
   if (known != entries_.rend()) {
     std::rotate(std::prev(known.base()), known.base(), entries_.end());
-    Entry& entry = *entries_.back();
-    note_stream(entry, request.stream);
-    stage_inputs(entry, request);
-    entry.graph->launch(request.stream);
-    deliver_outputs(entry, request);
-    return Outcome::kReplayed;
+    if (replay(*entries_.back(), request)) return Outcome::kReplayed;
+    entries_.pop_back();
   }
+  return record(make_entry(request, key), context, request);
+}
 
+// False: the graph cannot copy from or to memory of the call's kind, so it has to be recorded anew.
+bool GraphCache::replay(Entry& entry, const backend::RunRequest& request) {
+  note_stream(entry, request.stream);
+  const auto moves = [&](Entry::Buffer& buffer, void* to, const void* from, const void* callers) {
+    if (buffer.bytes == 0 || buffer.callers == callers) return true;
+    try {
+      entry.graph->set_copy(buffer.copy, to, from);
+    } catch (const Error&) {
+      return false;
+    }
+    buffer.callers = callers;
+    return true;
+  };
+  for (std::size_t i = 0; i < entry.inputs.size(); ++i) {
+    Entry::Buffer& buffer = entry.inputs[i];
+    // An input on the host is a shape: its value is in the key, so it is what was recorded.
+    if (buffer.memory == nullptr) continue;
+    const void* const from = data_of(request.inputs[i]);
+    if (!moves(buffer, buffer.memory->data(), from, from)) return false;
+  }
+  for (std::size_t i = 0; i < entry.outputs.size(); ++i) {
+    Entry::Buffer& buffer = entry.outputs[i];
+    void* const to = request.outputs->allocate(i, buffer.shape);
+    if (!moves(buffer, to, buffer.memory->data(), to)) return false;
+  }
+  entry.graph->launch(request.stream);
+  return true;
+}
+
+std::shared_ptr<GraphCache::Entry> GraphCache::make_entry(const backend::RunRequest& request,
+                                                          const std::vector<std::int64_t>& key) {
   auto entry = std::make_shared<Entry>();
   entry->key = key;
   entry->profile = request.profile;
-  entry->stream = request.stream;
+  entry->streams.push_back(request.stream);
   entry->outputs.resize(output_item_sizes_.size());
   entry->inputs.resize(request.inputs.size());
   entry->host_values.resize(request.inputs.size());
@@ -162,19 +180,43 @@ GraphCache::Outcome GraphCache::run(backend::Context& context, const backend::Ru
       entry->host_values[i].assign(bytes, bytes + buffer.bytes);
       tensor.data = entry->host_values[i].data();
     } else {
+      buffer.callers = data_of(input);
       buffer.memory = staging(buffer.bytes);
       tensor.data = buffer.memory->data();
     }
   }
+  return entry;
+}
+
+GraphCache::Outcome GraphCache::record(std::shared_ptr<Entry> entry, backend::Context& context,
+                                       const backend::RunRequest& request) {
   StagingSink sink(*this, *entry);
-  stage_inputs(*entry, request);
-  Services services(*this, *entry, request.stream);
-  context.run({entry->tensors, request.output_shapes, &sink, request.stream, &services, request.profile});
-  deliver_outputs(*entry, request);
+  const auto run_engine = [&](void* stream) {
+    Services services(*this, *entry, stream);
+    context.run({entry->tensors, request.output_shapes, &sink, stream, &services, request.profile});
+  };
+  for (const Entry::Buffer& buffer : entry->inputs) {
+    if (buffer.memory == nullptr || buffer.bytes == 0) continue;
+    api_.copy_async(buffer.memory->data(), buffer.callers, buffer.bytes, request.stream);
+  }
+  run_engine(request.stream);
+  for (std::size_t i = 0; i < entry->outputs.size(); ++i) {
+    Entry::Buffer& buffer = entry->outputs[i];
+    void* const to = request.outputs->allocate(i, buffer.shape);
+    buffer.callers = to;
+    if (buffer.bytes > 0) api_.copy_async(to, buffer.memory->data(), buffer.bytes, request.stream);
+  }
   try {
-    entry->graph = api_.capture(device_, [&](void* stream) {
-      Services recorded(*this, *entry, stream);
-      context.run({entry->tensors, request.output_shapes, &sink, stream, &recorded, request.profile});
+    entry->graph = api_.capture(device_, [&](GraphRecording& recording) {
+      for (Entry::Buffer& buffer : entry->inputs) {
+        if (buffer.memory == nullptr || buffer.bytes == 0) continue;
+        buffer.copy = recording.copy(buffer.memory->data(), buffer.callers, buffer.bytes);
+      }
+      run_engine(recording.stream());
+      for (Entry::Buffer& buffer : entry->outputs) {
+        if (buffer.bytes == 0) continue;
+        buffer.copy = recording.copy(const_cast<void*>(buffer.callers), buffer.memory->data(), buffer.bytes);
+      }
     });
   } catch (const Error& error) {
     failure_ = error.what();

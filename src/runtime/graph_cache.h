@@ -19,11 +19,12 @@ namespace torchtrt::runtime {
 ///
 ///   new shapes      the engine runs plainly over staging memory, which gives the call's answer and warms the engine up
 ///                   (lazy initialisation must not be recorded); then the same run is recorded, not executed
-///   known shapes    inputs are copied to the staging memory, the graph is launched, outputs are copied out
+///   known shapes    the graph gets the addresses of the call's inputs and outputs, and is launched
 ///
-/// A graph reads and writes only its staging memory and scratch memory that it keeps, so it does not matter where
-/// callers' tensors are, nor which stream a call is on: graphs are recorded on a private stream and launched on the
-/// caller's.
+/// The engine's part of a graph reads and writes staging memory and scratch memory that the graph keeps. The copies to and
+/// from staging memory are the graph's first and last nodes, whose addresses change from call to call: to change one costs
+/// the host a third of what a copy of its own does. It does not matter which stream a call is on: graphs are recorded on a
+/// private stream and launched on the caller's.
 class TORCHTRT_API GraphCache {
  public:
   /// `output_item_sizes`: bytes per element of each output.
@@ -44,10 +45,11 @@ class TORCHTRT_API GraphCache {
   class StagingSink;
   class Services;
 
-  void stage_inputs(Entry& entry, const backend::RunRequest& request);
-  void deliver_outputs(Entry& entry, const backend::RunRequest& request);
+  std::shared_ptr<Entry> make_entry(const backend::RunRequest& request, const std::vector<std::int64_t>& key);
+  Outcome record(std::shared_ptr<Entry> entry, backend::Context& context, const backend::RunRequest& request);
+  bool replay(Entry& entry, const backend::RunRequest& request);
   std::unique_ptr<DeviceMemory> staging(std::size_t bytes);
-  void note_stream(Entry& entry, void* stream);
+  static void note_stream(Entry& entry, void* stream);
 
   DeviceApi& api_;
   int device_;
@@ -55,7 +57,8 @@ class TORCHTRT_API GraphCache {
   std::size_t capacity_;
   std::vector<std::shared_ptr<Entry>> entries_;  // the one used last at the back
   // What the context asked for in its last run, in its order. Graphs of one context never run at the same time, so they
-  // share it; a graph that needs more gets new memory.
+  // share it; a graph that needs more gets new memory. A thread's own scratch memory (scratch.h) would not do: a replay on
+  // another stream would write what that thread's runs are using.
   struct Scratch {
     std::shared_ptr<DeviceMemory> memory;
     std::size_t bytes = 0;

@@ -54,6 +54,8 @@ namespace {
   X(event_destroy, cuEventDestroy) \
   X(graph_instantiate, cuGraphInstantiateWithFlags) \
   X(graph_launch, cuGraphLaunch) \
+  X(graph_get_copy, cuGraphMemcpyNodeGetParams) \
+  X(graph_exec_set_copy, cuGraphExecMemcpyNodeSetParams) \
   X(graph_destroy, cuGraphDestroy) \
   X(graph_exec_destroy, cuGraphExecDestroy)
 
@@ -141,29 +143,52 @@ class CudaEvent final : public runtime::Event {
   CUevent event_ = nullptr;
 };
 
+/// A copy that was recorded: its node, and what the driver knows of it.
+struct RecordedCopy {
+  CUgraphNode node;
+  CUDA_MEMCPY3D parameters;
+};
+
 class CudaGraph final : public runtime::Graph {
  public:
-  CudaGraph(const Driver& driver, CUgraph graph) : driver_(driver) {
+  /// Takes the graph over: its nodes name the copies of what is launched. `context`: of the thread, which the copies are in.
+  CudaGraph(const Driver& driver, CUgraph graph, CUcontext context, std::vector<RecordedCopy> copies)
+      : driver_(driver), graph_(graph), context_(context), copies_(std::move(copies)) {
     const OutsideRecordings outside(driver_);
-    driver_.check(driver_.graph_instantiate(&executable_, graph, 0), "instantiate a graph");
+    const CUresult result = driver_.graph_instantiate(&executable_, graph_, 0);
+    if (result != CUDA_SUCCESS) driver_.graph_destroy(graph_);
+    driver_.check(result, "instantiate a graph");
   }
   ~CudaGraph() override {
     const OutsideRecordings outside(driver_);
     driver_.graph_exec_destroy(executable_);
+    driver_.graph_destroy(graph_);
   }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+
   void launch(void* stream) override {
     driver_.check(driver_.graph_launch(executable_, stream_of(stream)), "launch a graph");
+  }
+  void set_copy(std::size_t copy, void* to, const void* from) override {
+    RecordedCopy& recorded = copies_.at(copy);
+    recorded.parameters.dstDevice = reinterpret_cast<CUdeviceptr>(to);
+    recorded.parameters.srcDevice = reinterpret_cast<CUdeviceptr>(from);
+    driver_.check(driver_.graph_exec_set_copy(executable_, recorded.node, &recorded.parameters, context_),
+                  "change a copy of a graph");
   }
 
  private:
   const Driver& driver_;
+  CUgraph graph_;
+  CUcontext context_;
+  std::vector<RecordedCopy> copies_;
   CUgraphExec executable_ = nullptr;
 };
 
-/// A recording in progress.
-class Recording {
+class CudaRecording final : public runtime::GraphRecording {
  public:
-  explicit Recording(const Driver& driver) : driver_(driver) {
+  explicit CudaRecording(const Driver& driver) : driver_(driver) {
     const OutsideRecordings outside(driver_);
     // A stream of our own: on one of PyTorch's pool other threads' work might be recorded too. Non-blocking, so that
     // other threads' work on the legacy stream does not fail meanwhile.
@@ -172,27 +197,52 @@ class Recording {
     if (result != CUDA_SUCCESS) driver_.stream_destroy(stream_);
     driver_.check(result, "begin to record a stream");
   }
-  ~Recording() {
+  ~CudaRecording() {
     const OutsideRecordings outside(driver_);
-    if (recording_) driver_.stream_end_capture(stream_, &graph_);
-    if (graph_ != nullptr) driver_.graph_destroy(graph_);
+    if (recording_) {
+      CUgraph graph = nullptr;
+      driver_.stream_end_capture(stream_, &graph);
+      if (graph != nullptr) driver_.graph_destroy(graph);
+    }
     driver_.stream_destroy(stream_);
   }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
+  CudaRecording(const CudaRecording&) = delete;
+  CudaRecording& operator=(const CudaRecording&) = delete;
 
-  [[nodiscard]] void* stream() const { return stream_; }
-  /// Valid as long as the object.
-  CUgraph end() {
+  [[nodiscard]] void* stream() const override { return stream_; }
+  std::size_t copy(void* to, const void* from, std::size_t bytes) override {
+    driver_.check(
+        driver_.memcpy_async(reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), bytes, stream_),
+        "record a copy");
+    RecordedCopy recorded{last_node(), {}};
+    driver_.check(driver_.graph_get_copy(recorded.node, &recorded.parameters), "look at a recorded copy");
+    copies_.push_back(recorded);
+    return copies_.size() - 1;
+  }
+  std::unique_ptr<runtime::Graph> end() {
     recording_ = false;
-    driver_.check(driver_.stream_end_capture(stream_, &graph_), "record a stream");
-    return graph_;
+    CUgraph graph = nullptr;
+    driver_.check(driver_.stream_end_capture(stream_, &graph), "record a stream");
+    CUcontext context = nullptr;
+    driver_.context_get_current(&context);
+    return std::make_unique<CudaGraph>(driver_, graph, context, std::move(copies_));
   }
 
  private:
+  // Of what was recorded, which the stream's next work would follow.
+  [[nodiscard]] CUgraphNode last_node() const {
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    const CUgraphNode* nodes = nullptr;
+    std::size_t count = 0;
+    driver_.check(driver_.stream_get_capture_info(stream_, &status, nullptr, nullptr, &nodes, nullptr, &count),
+                  "look at a recording");
+    TORCHTRT_CHECK(count == 1, kInternal, "a copy was recorded as ", count, " nodes");
+    return nodes[0];
+  }
+
   const Driver& driver_;
   CUstream stream_ = nullptr;
-  CUgraph graph_ = nullptr;
+  std::vector<RecordedCopy> copies_;
   bool recording_ = true;
 };
 
@@ -292,12 +342,13 @@ class CudaDevice final : public runtime::DeviceApi {
     const OutsideRecordings outside(driver_);
     work();
   }
-  std::unique_ptr<runtime::Graph> capture(int device, const std::function<void(void*)>& work) override {
+  std::unique_ptr<runtime::Graph> capture(int device,
+                                          const std::function<void(runtime::GraphRecording&)>& work) override {
     TORCHTRT_CHECK(current() == device, kInternal, "recording for CUDA device ", device, " while the thread's is ",
                    current());
-    Recording recording(driver_);
-    work(recording.stream());
-    return std::make_unique<CudaGraph>(driver_, recording.end());
+    CudaRecording recording(driver_);
+    work(recording);
+    return recording.end();
   }
 
  private:

@@ -77,8 +77,11 @@ class DeviceServices {
  public:
   /// `bytes` (0 as 1) on the engine's device, aligned to 256, for work that this run enqueues on its stream. From PyTorch's
   /// allocator, which gives memory that is released to whatever comes behind on the stream: so release it when run()
-  /// returns, and engines of one stream share their scratch memory.
+  /// returns.
   virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
+  /// The same as memory that runs share: for what nobody reads behind this run. Without the allocator's cost, and mostly at
+  /// the address of the run before. At most once a run.
+  virtual void* scratch(std::size_t bytes) = 0;
   /// Enqueues a copy on the run's stream. Either side may be host memory; what is read there must live until run()
   /// returns.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
@@ -169,7 +172,7 @@ class Executor {
 };
 
 using ExecutorEntry = Executor* (*)(std::uint32_t interface_version);
-inline constexpr std::uint32_t kExecutorInterfaceVersion = 1;
+inline constexpr std::uint32_t kExecutorInterfaceVersion = 2;
 inline constexpr const char* kExecutorSymbol = "torchtrt_executor";
 
 }  // namespace torchtrt::backend

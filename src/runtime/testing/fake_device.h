@@ -18,6 +18,7 @@
 #include <torchtrt/base/error.h>
 
 #include "runtime/device.h"
+#include "runtime/scratch.h"
 
 namespace torchtrt::runtime::testing {
 
@@ -77,6 +78,8 @@ class FakeDevice final : public DeviceApi {
     return live_;
   }
   void fail_captures(bool failing) { failing_ = failing; }
+  /// Graph::set_copy fails, as for memory that a graph cannot be changed to.
+  void refuse_copies(bool refusing) { refusing_copies_ = refusing; }
 
   int captures = 0, launches = 0, waits = 0, synchronizations = 0;
   std::vector<void*> launch_streams;
@@ -141,12 +144,13 @@ class FakeDevice final : public DeviceApi {
     work();
     is_outside_recordings() = before;
   }
-  std::unique_ptr<Graph> capture(int device, const std::function<void(void*)>& work) override {
+  std::unique_ptr<Graph> capture(int device, const std::function<void(GraphRecording&)>& work) override {
     TORCHTRT_CHECK(current() == device, kInternal, "captured on another device than the thread's");
     void* const stream = new_stream();
+    FakeRecording recording(*this, stream);
     begin_recording(stream);
     try {
-      work(stream);
+      work(recording);
     } catch (...) {
       end_recording(stream);
       throw;
@@ -157,17 +161,24 @@ class FakeDevice final : public DeviceApi {
     recorded_streams_.erase(stream);
     TORCHTRT_CHECK(!failing_, kInternal, "operation not permitted when stream is capturing");
     ++captures;
-    return std::make_unique<FakeGraph>(*this, std::move(operations));
+    return std::make_unique<FakeGraph>(*this, std::move(operations), recording.copies());
   }
 
  private:
   struct Progress {  // of an event: shared with the operations that move and await it
     int recorded = 0, done = 0;
   };
+  struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes;
+    void operator()() const { std::memcpy(to, from, bytes); }
+  };
   struct Operation {
     std::function<void()> work;
     std::shared_ptr<Progress> awaited;  // if set, nothing but a wait until `done` reaches `serial`
     int serial = 0;
+    std::shared_ptr<Copy> copy = nullptr;  // if set, a copy whose addresses a graph may change until it is launched
   };
   struct Queue {
     void* stream;
@@ -219,21 +230,50 @@ class FakeDevice final : public DeviceApi {
     std::shared_ptr<Progress> progress_ = std::make_shared<Progress>();
   };
 
+  class FakeRecording final : public GraphRecording {
+   public:
+    FakeRecording(FakeDevice& device, void* stream) : device_(device), stream_(stream) {}
+    [[nodiscard]] void* stream() const override { return stream_; }
+    std::size_t copy(void* to, const void* from, std::size_t bytes) override {
+      TORCHTRT_CHECK(bytes > 0, kInternal, "a copy of nothing cannot be recorded");
+      const std::lock_guard lock(device_.mutex_);
+      copies_.push_back(std::make_shared<Copy>(Copy{to, from, bytes}));
+      device_.queue(stream_).operations.push_back({nullptr, nullptr, 0, copies_.back()});
+      return copies_.size() - 1;
+    }
+    [[nodiscard]] std::vector<std::shared_ptr<Copy>> copies() const { return copies_; }
+
+   private:
+    FakeDevice& device_;
+    void* stream_;
+    std::vector<std::shared_ptr<Copy>> copies_;
+  };
+
   class FakeGraph final : public Graph {
    public:
-    FakeGraph(FakeDevice& device, std::deque<Operation> operations)
-        : device_(device), operations_(std::move(operations)) {}
+    FakeGraph(FakeDevice& device, std::deque<Operation> operations, std::vector<std::shared_ptr<Copy>> copies)
+        : device_(device), operations_(std::move(operations)), copies_(std::move(copies)) {}
     void launch(void* stream) override {
       const std::lock_guard lock(device_.mutex_);
       ++device_.launches;
       device_.launch_streams.push_back(stream);
       auto& operations = device_.queue(stream).operations;
-      operations.insert(operations.end(), operations_.begin(), operations_.end());
+      for (Operation operation : operations_) {
+        if (operation.copy != nullptr) operation.work = *operation.copy;  // what is enqueued keeps its addresses
+        operations.push_back(std::move(operation));
+      }
+    }
+    void set_copy(std::size_t copy, void* to, const void* from) override {
+      const std::lock_guard lock(device_.mutex_);
+      TORCHTRT_CHECK(!device_.refusing_copies_, kInternal, "invalid argument");
+      copies_.at(copy)->to = to;
+      copies_.at(copy)->from = from;
     }
 
    private:
     FakeDevice& device_;
     std::deque<Operation> operations_;
+    std::vector<std::shared_ptr<Copy>> copies_;
   };
 
   Queue& queue(void* stream) {
@@ -283,7 +323,7 @@ class FakeDevice final : public DeviceApi {
   std::vector<std::function<void()>> notices_;
   std::map<std::thread::id, int> current_;
   std::size_t live_ = 0;
-  bool failing_ = false;
+  bool failing_ = false, refusing_copies_ = false;
 };
 
 /// Makes a FakeDevice the process's GPUs for the life of the object.
@@ -294,6 +334,7 @@ class FakeDeviceScope {
     set_device_api([]() -> DeviceApi* { return instance(); });
   }
   ~FakeDeviceScope() {
+    release_scratch();  // of this thread, which may have other devices next
     set_device_api(nullptr);
     instance() = nullptr;
   }

@@ -101,16 +101,21 @@ class FakeEngine : public ExecutableEngine {
       fail(ErrorCode::kInternal, "operation not permitted when stream is capturing");
     }
     std::shared_ptr<void> borrowed;
+    void* lent = nullptr;
     if (operation_ == "write") {
       auto* result = static_cast<float*>(request.outputs->allocate(0, request.output_shapes[0]));
       scratch.assign(count, static_cast<float>(input.shape[0]));
       request.device->write(result, scratch.data(), count * sizeof(float));
       return;
     }
-    if (operation_ == "borrow") borrowed = request.device->allocate(count * sizeof(float));
+    if (operation_ == "borrow") {
+      borrowed = request.device->allocate(count * sizeof(float));
+      lent = borrowed.get();
+    }
+    if (operation_ == "scratch") lent = request.device->scratch(count * sizeof(float));
     scratch.resize(std::max(scratch.size(), count));
     // Looked up when the work runs: the vector may have grown by then.
-    const auto memory = [&scratch, lent = static_cast<float*>(borrowed.get())] {
+    const auto memory = [&scratch, lent = static_cast<float*>(lent)] {
       return lent != nullptr ? lent : scratch.data();
     };
     gpu.enqueue(request.stream, [memory, values, count] { std::copy_n(values, count, memory()); });

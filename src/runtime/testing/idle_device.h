@@ -26,8 +26,9 @@ class IdleDevice final : public DeviceApi {
   std::unique_ptr<DeviceMemory> allocate(int, std::size_t bytes) override { return std::make_unique<Memory>(bytes); }
   void synchronize(void*) override {}
   std::unique_ptr<Event> create_event(int) override { return std::make_unique<IdleEvent>(); }
-  std::unique_ptr<Graph> capture(int, const std::function<void(void*)>& work) override {
-    work(nullptr);
+  std::unique_ptr<Graph> capture(int, const std::function<void(GraphRecording&)>& work) override {
+    IdleRecording recording;
+    work(recording);
     return std::make_unique<IdleGraph>();
   }
 
@@ -51,6 +52,15 @@ class IdleDevice final : public DeviceApi {
   class IdleGraph final : public Graph {
    public:
     void launch(void*) override {}
+    void set_copy(std::size_t, void*, const void*) override {}
+  };
+  class IdleRecording final : public GraphRecording {
+   public:
+    [[nodiscard]] void* stream() const override { return nullptr; }
+    std::size_t copy(void*, const void*, std::size_t) override { return copies_++; }
+
+   private:
+    std::size_t copies_ = 0;
   };
 
   std::vector<DeviceInfo> infos_{{"Idle GPU", 9, 0}, {"Idle GPU", 9, 0}};

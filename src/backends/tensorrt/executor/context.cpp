@@ -76,7 +76,7 @@ void TensorRtContext::run(const backend::RunRequest& request) {
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_deferred) deliver(i, request);
   }
-  scratch_.reset();
+  scratch_ = nullptr;
   copies_.clear();
   services_ = nullptr;
 }
@@ -237,17 +237,17 @@ void TensorRtContext::bind_output(std::size_t index, const backend::RunRequest& 
   output.address = data;
 }
 
-// Taken at most once a run; at least something, so that it can stand for empty tensors.
+// At least something, so that it can stand for empty tensors.
 void* TensorRtContext::scratch(const backend::RunRequest& request) {
-  if (scratch_ != nullptr) return scratch_.get();
+  if (scratch_ != nullptr) return scratch_;
   const std::size_t bytes = scratch_needed_;
-  scratch_ = request.device->allocate(std::max(bytes, kAlignment));
-  if (bytes > 0 && (scratch_.get() != scratch_address_ || bytes != scratch_bytes_)) {
-    native_->set_scratch(scratch_.get(), bytes);
-    scratch_address_ = scratch_.get();
+  scratch_ = request.device->scratch(std::max(bytes, kAlignment));
+  if (bytes > 0 && (scratch_ != scratch_address_ || bytes != scratch_bytes_)) {
+    native_->set_scratch(scratch_, bytes);
+    scratch_address_ = scratch_;
     scratch_bytes_ = bytes;
   }
-  return scratch_.get();
+  return scratch_;
 }
 
 void TensorRtContext::deliver(std::size_t index, const backend::RunRequest& request) {

@@ -18,8 +18,8 @@ namespace torchtrt::tensorrt {
 ///
 ///   profile, shapes, shape inputs   when they, or the profile that is asked for, differ from the last run's
 ///   addresses                       those that differ from the last run's; PyTorch gives the same memory again and again
-///   scratch memory                  of the size that the shapes need; taken from PyTorch for each run, and given back as soon
-///                                   as the run is enqueued
+///   scratch memory                  of the size that the shapes need; asked for in each run, which may get the runtime's or a
+///                                   recording's, and told where that differs
 ///   outputs of known shape          written where the caller wants them
 ///   outputs that depend on data     written into memory taken for the run, then copied to the caller's of the right size
 ///   outputs on the host (sizes)     computed by TensorRT when shapes are new, then written to the caller's in each run
@@ -84,7 +84,7 @@ class TensorRtContext final : public backend::Context, private DeferredOutputs {
 
   // Of the run in progress.
   backend::DeviceServices* services_ = nullptr;
-  std::shared_ptr<void> scratch_;
+  void* scratch_ = nullptr;
   std::vector<std::shared_ptr<void>> copies_;  // of inputs that are not where TensorRT can read them
   std::exception_ptr failure_;                 // of reserve()
 };
