@@ -324,7 +324,8 @@ void run(const std::string& folder, int rounds, int threads) {
     for (int i = 0; i < 3; ++i) check_equal("run_engine", run_engine(), context);
   }
   for (int i = 0; i < 5; ++i) script();  // the interpreter optimizes during its first calls
-  const std::unique_ptr<Graph> graph = device_api().capture(0, [&](void* recorded) { context.run(recorded); });
+  const std::unique_ptr<Graph> graph =
+      device_api().capture(0, [&](GraphRecording& recorded) { context.run(recorded.stream()); });
 
   std::vector<Contender> contenders{
       {"enqueueV3", false, [&] { context.run(stream.handle()); }},
