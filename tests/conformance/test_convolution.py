@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -30,6 +31,26 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "transposed_2d_unbatched": (lambda: nn.ConvTranspose2d(8, 4, 3, bias=False), X2[1:]),
     "transposed_3d": (lambda: nn.ConvTranspose3d(2, 3, 3, stride=2), X3),
 }
+
+
+@pytest.mark.parametrize("sizes", [(4, 1), (4, 2), (4, 3), (5, 1), (5, 2), (9, 2), (9, 3), (32, 1)], ids=str)
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_several_results_of_a_channel(dtype: torch.dtype, times: int, sizes: tuple[int, int]) -> None:
+    """Each has its own bias: the vendor's bfloat16 kernels on one thread took the first channel's."""
+    length, stride = sizes
+    former = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for channels, dims in itertools.product((2, 3, 8), (1, 2)):
+            kind = (nn.Conv1d, nn.Conv2d)[dims - 1]
+            model = kind(channels, channels * times, 2, stride=stride, padding=1, groups=channels).to(dtype)
+            x = torch.randn(5, channels, *[length] * dims).to(dtype)
+            check(model, x, dynamic=({0: Dim("batch", min=1, max=8)},), more=[(x[:3],)])
+            # Beside other dtypes the engine computes in float32, and these kernels in bfloat16 all the same.
+            check(lambda x, y, model=model: (model(x), y * 2), x, torch.randn(3))
+    finally:
+        torch.set_num_threads(former)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

@@ -100,26 +100,42 @@ ov::Output<ov::Node> with_zeros_around(const ov::Output<ov::Node>& x, const netw
   return std::make_shared<op::Pad>(x, int_constant(begin), int_constant(end), number(x, 0), ov::op::PadMode::CONSTANT);
 }
 
+// x[n, c, spatial..] with each channel `times` times, one behind the other.
+ov::Output<ov::Node> with_channels_repeated(const ov::Output<ov::Node>& x, std::int64_t channels, std::int64_t times) {
+  std::vector<std::int64_t> from;
+  for (std::int64_t i = 0; i < channels * times; ++i) from.push_back(i / times);
+  return std::make_shared<ov::op::v8::Gather>(x, int_constant(from), int_constant({1}));
+}
+
 }  // namespace
 
 ov::OutputVector Lowering::lower(const Layer& layer, const network::Convolution& convolution) {
   Output x = operand(layer, 0);
   const Output weights = operand(layer, 1);
+  std::int64_t groups = convolution.groups;
   ov::CoordinateDiff before = padding(convolution.pre_padding);
   ov::CoordinateDiff after = padding(convolution.post_padding);
-  if (in_bfloat16_ && reads_beyond_padding(convolution)) {
+  const bool is_bfloat16 = x.get_element_type() == ov::element::bf16;  // its kernels run whatever the rest computes in
+  if (is_bfloat16 && reads_beyond_padding(convolution)) {
     x = with_zeros_around(x, convolution);
     before.assign(before.size(), 0);
     after.assign(after.size(), 0);
   }
+  // The plugin's bfloat16 kernels (2026.4.1, seen with AVX512-BF16) add the bias of the first group to all groups of one channel
+  // that make several, for some shapes. Those of one channel to one are right.
+  const Dims& filters = value_of(layer, 1).dims;
+  if (is_bfloat16 && groups > 1 && filters[1] == Expr(1) && filters[0].is_constant() && filters[0] != Expr(groups)) {
+    const std::int64_t results = filters[0].value();
+    x = with_channels_repeated(x, groups, results / groups);
+    groups = results;
+  }
   Output result;
-  if (convolution.groups == 1) {
+  if (groups == 1) {
     result = std::make_shared<op::Convolution>(x, weights, strides(convolution.stride), before, after,
                                                strides(convolution.dilation));
   } else {
-    result = std::make_shared<op::GroupConvolution>(x, split_groups(weights, convolution.groups),
-                                                    strides(convolution.stride), before, after,
-                                                    strides(convolution.dilation));
+    result = std::make_shared<op::GroupConvolution>(x, split_groups(weights, groups), strides(convolution.stride),
+                                                    before, after, strides(convolution.dilation));
   }
   if (has_operand(layer, 2)) {
     result = std::make_shared<op::Add>(result, per_channel(operand(layer, 2), convolution.stride.size()));
