@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "converters/families.h"
+#include "converters/guards.h"
 #include "converters/operands.h"
 #include "converters/selection.h"
 
@@ -132,8 +133,9 @@ void convert_unique_consecutive(Context& ctx, const Node& node) {
 
 // aten._unique2(self, sorted, return_inverse, return_counts) -> (values, inverse, counts), always sorted as PyTorch's are
 // on the CPU. Each NaN counts by itself, after everything else, in the order of the elements: they take part in sorting as
-// infinities, and come after the sorted elements once more, as what they are. Of 0 and -0, which are equal, any may stand
-// for both.
+// infinities, and come after the sorted elements once more, as what they are. Of more than 16 elements PyTorch's sort does
+// not keep the order of NaNs, so that where each of them went is for the exact form to say. Of 0 and -0, which are equal, any
+// may stand for both.
 void convert_unique(Context& ctx, const Node& node) {
   Network& net = ctx.net();
   const ValueId x = ctx.tensor(node, 0, "self");
@@ -175,7 +177,10 @@ void convert_unique(Context& ctx, const Node& node) {
     const ValueId of_sorted = is_nan ? part(ctx, number, Expr(0), size) : number;
     ValueId inverse =
         net.add_layer(network::Scatter{network::ScatterMode::kElement, 0}, {sorted[1], sorted[1], of_sorted})[0];
-    if (is_nan) inverse = net.add_select(*is_nan, part(ctx, number, size, size), inverse);
+    if (is_nan) {
+      inverse = net.add_select(*is_nan, part(ctx, number, size, size), inverse);
+      if (ctx.takes_guards()) guard_against(net, *is_nan);
+    }
     ctx.set_output(node, net.add_reshape(inverse, dims), 1);
   }
   if (ctx.boolean(node, 3, "return_counts", false)) {

@@ -170,6 +170,16 @@ def test_every_nan_is_distinct(function: Callable[..., Any], dtype: torch.dtype)
     check(function, first, more=[(item,) for item in more])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("function", [everything_unique, everything_consecutive])
+def test_nan_among_many(function: Callable[..., Any], dtype: torch.dtype) -> None:
+    """PyTorch does not keep their order: which of them is which, its inverse says."""
+    x = (torch.arange(136) * 7 % 31).to(dtype)
+    some = torch.where(torch.arange(136) % 11 == 3, torch.nan, x)
+    most = torch.where(torch.arange(136) % 5 != 3, torch.nan, x)
+    check(function, x, more=[(some,), (most,), (torch.full_like(x, torch.nan),)])
+
+
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32], ids=str)
 @pytest.mark.parametrize("function", [everything_unique, everything_consecutive])
 def test_integers_that_floats_cannot_tell_apart(function: Callable[..., Any], dtype: torch.dtype) -> None:
