@@ -677,7 +677,10 @@ def _pad(g: Draw) -> None:
     x = g.pick(ALL, rank=(1, 4))
     amounts = [str(g.rng.choice([0, 1, 2, -1] if g.rng.random() < 0.2 else [0, 1, 2])) for _ in range(2)]
     if x.dtype in FLOATS and x.rank in (2, 3) and g.rng.random() < 0.4:
-        g.emit(f"F.pad({{0}}, ({', '.join(amounts)}), mode='{g.rng.choice(['reflect', 'replicate', 'circular'])}')", x)
+        mode = g.rng.choice(["reflect", "replicate", "circular"])
+        if mode == "circular":  # PyTorch pads by what it is writing where more is asked for than a cut leaves
+            amounts = [amount.replace("-1", "0") for amount in amounts]
+        g.emit(f"F.pad({{0}}, ({', '.join(amounts)}), mode='{mode}')", x)
     else:
         g.emit(f"F.pad({{0}}, ({', '.join(amounts)}), value={_scalar(g, x.dtype)})", x)
 

@@ -254,6 +254,8 @@ class _Perturbed:
         largest = _largest(operands)
         terms = largest * largest if len(operands) > 1 else largest
         summed_in = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+        if "conv_transpose" in step.code and tensor.dtype in HALVES:
+            summed_in = tensor.dtype  # eager adds up what one window after the other writes into the result
         if step.noise != SUM or terms < torch.finfo(summed_in).max / 1e6:
             return tensor
         others = torch.tensor([float("nan"), float("inf"), float("-inf")])
@@ -265,16 +267,21 @@ class _Perturbed:
         program = self._program
         written = {step.args[0] for step in program.steps if not step.out}
         values: dict[str, Any] = dict(self._constants)
+        written_wide: dict[str, torch.Tensor] = {}
         for item, tensor in zip(program.inputs, inputs, strict=True):
             move = not self._wide and item.name not in written and tensor.dtype not in HALVES
             values[item.name] = self._moved(tensor, 0.0) if move else tensor
         for step in program.steps:
             local = {**self._scope, **values}
-            if self._wide and step.out:
+            if self._wide:
                 for name in step.args:
                     if isinstance(values[name], torch.Tensor) and values[name].dtype in HALVES:
-                        local[name] = values[name].float()
+                        local[name] = written_wide.get(name, values[name].float())
+            target = None if step.out else step.args[0]
             exec(_rendered(step, lambda name: name), local)
+            if self._wide and target is not None and local[target] is not values[target]:
+                written_wide[target] = local[target]  # what is read behind the write may be wider than what is kept
+                values[target].copy_(local[target])
             for name in step.out:
                 values[name] = local[name]
             self._after(step, values)
@@ -652,7 +659,8 @@ def _exports_own(program: Program, find: Find, eager: _Eager) -> bool:
 
 
 def check_gradients(compiled: Any, program: Program) -> Find | None:
-    """A result that depends on an input which requires a gradient has one, or the call says that it cannot."""
+    """A result that depends on an input which requires a gradient has one, or the call says that it cannot. One without
+    elements, which may be a constant, depends on none."""
     inputs = [
         tensor.clone().requires_grad_() if tensor.is_floating_point() else tensor
         for tensor in input_tensors(program, 0)
@@ -669,6 +677,7 @@ def check_gradients(compiled: Any, program: Program) -> Find | None:
     except Exception:
         return None
     for index, (one, other) in enumerate(zip(given, wanted, strict=True)):
-        if isinstance(other, torch.Tensor) and other.requires_grad and not one.requires_grad:
+        is_differentiable = isinstance(other, torch.Tensor) and other.requires_grad and other.numel() > 0
+        if is_differentiable and not one.requires_grad:
             return Find("gradient", "module", f"result {index} has no gradient in silence")
     return None

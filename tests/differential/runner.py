@@ -55,7 +55,7 @@ def worker(options: Options) -> None:
     os.dup2(nowhere, 1)
     torch.set_num_threads(1)
     keep_operator_lists()
-    warm_up()
+    warm_up(options.target)
     for line in sys.stdin:
         request = json.loads(line)
         try:

@@ -35,15 +35,16 @@ def keep_operator_lists() -> None:
         module._collect_all_valid_cia_ops = lambda: set(listed())  # type: ignore[attr-defined]
 
 
-def warm_up() -> None:
+def warm_up(target: str) -> None:
     """Has this process import, without running an engine, what compiling imports: forks of it need not, which takes two
-    seconds of each."""
+    seconds of each. A machine for `target` may have no other vendor's library, and nothing of a GPU survives a fork."""
     module = plain.make_module(
         Program([plain.Input("x0", "float32", [2])], [], [plain.Step(["v0"], "-{0}", ["x0"])], ["v0"])
     )
     with torch.no_grad():
         exported = torch.export.export(module, (torch.zeros(2),), strict=False)
-        torch_tensorrt.dynamo.compile(exported, min_block_size=1, dryrun=True)
+        settings: dict[str, Any] = {"targets": ["aten"]} if target else {}
+        torch_tensorrt.dynamo.compile(exported, min_block_size=1, dryrun=True, **settings)
 
 
 class NotExportableError(Exception):
