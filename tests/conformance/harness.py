@@ -35,8 +35,8 @@ on_the_cpu_only = pytest.mark.skipif(
     reason="of OpenVINO's engines, see docs/gpu.md; on a GPU PyTorch's own assertion may end the process's use of it",
 )
 """Indices out of range, integers wider than engines compute with, and what is promised of the CPU's engines alone."""
-BFLOAT16_IN_HARDWARE = re.search(r"\bavx512_bf16\b", Path("/proc/cpuinfo").read_text()) is not None
-"""Whether the processor computes it, which the vendor then lets it do (docs/semantics.md, "Not promised")."""
+BFLOAT16_IN_HARDWARE = ON_CPU and re.search(r"\bavx512_bf16\b", Path("/proc/cpuinfo").read_text()) is not None
+"""Whether engines run on a processor that computes it: docs/semantics.md, "Not promised"."""
 
 
 def skip_bfloat16_in_hardware(dtype: torch.dtype) -> None:
