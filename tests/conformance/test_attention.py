@@ -82,6 +82,35 @@ def test_dynamic_lengths() -> None:
         check(lambda q, k, v, c=is_causal: attention(q, k, v, is_causal=c), *operands(), dynamic=dynamic, more=more)
 
 
+class Latents(nn.Module):
+    """Attends by what depends on no input: learned queries, as pooling by attention has them."""
+
+    def __init__(self, way: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        super().__init__()
+        batch, heads, length, width = shape
+        self.way, self.shape = way, shape
+        self.register_buffer("latents", torch.randn(batch, length, heads * width).to(dtype))
+        self.register_buffer("weight", (torch.randn(heads * width, heads * width) / (heads * width) ** 0.5).to(dtype))
+
+    def forward(self, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        batch, heads, length, width = self.shape
+        latents = F.linear(self.latents, self.weight) if self.way == "linear" else self.latents
+        latents = latents + 1 if self.way == "sum" else latents
+        q = latents.reshape(batch, length, heads, width).transpose(1, 2)
+        return attention(q, k, v)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("shape", [(2, 4, 4, 2), (8, 2, 2, 2), (1, 8, 16, 32), (2, 3, 5, 8)], ids=str)
+@pytest.mark.parametrize("way", ["linear", "sum", "alone"])
+def test_learned_queries(way: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """They are the same in every call: the vendor computes them once, and scaled them where they lie."""
+    batch, heads, length, width = shape
+    for keys in (length, 7):
+        k, v, *others = (torch.randn(batch, heads, keys, width).to(dtype) for _ in range(4))
+        check(Latents(way, shape, dtype), k, v, more=[tuple(others), (k, v), (v, k)])
+
+
 def test_modules() -> None:
     x = torch.randn(2, 5, 16)
     check(nn.MultiheadAttention(16, 4, batch_first=True), x, x.clone(), x.clone())

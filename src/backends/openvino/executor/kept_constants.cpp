@@ -2,7 +2,10 @@
 #include "backends/openvino/executor/kept_constants.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <vector>
 
@@ -27,6 +30,20 @@ bool writes_in_place(const ov::Node& node) {
          is_any<v1::Subtract, v1::Divide, v1::Power, v1::Mod, v1::FloorMod, v0::PRelu>(node);
 }
 
+// What the plugin takes apart itself, beginning with such a layer.
+bool begins_in_place(const ov::Node& node) {
+  return is_any<ov::op::v13::ScaledDotProductAttention, ov::op::v12::GroupNormalization>(node);
+}
+
+// True, of one element, and not known before a run.
+ov::Output<ov::Node> always(const ov::Output<ov::Node>& input) {
+  const ov::Output<ov::Node> equal = std::make_shared<v1::Equal>(input, input);
+  std::vector<std::int64_t> axes(static_cast<std::size_t>(input.get_partial_shape().size()));
+  std::iota(axes.begin(), axes.end(), 0);
+  const auto all = v0::Constant::create(ov::element::i64, {axes.size()}, axes);
+  return std::make_shared<v1::ReduceLogicalAnd>(equal, all, /*keep_dims=*/true);
+}
+
 }  // namespace
 
 void keep_constants(const ov::Model& model) {
@@ -39,7 +56,13 @@ void keep_constants(const ov::Model& model) {
       computed_once.insert(node.get());
       continue;
     }
-    if (!writes_in_place(*node) || !once(operands[0]) || is_any<v0::Constant>(*operands[0].get_node())) continue;
+    if (operands.empty() || !once(operands[0]) || is_any<v0::Constant>(*operands[0].get_node())) continue;
+    if (begins_in_place(*node)) {
+      const ov::Output<ov::Node>& input = *std::find_if_not(operands.begin(), operands.end(), once);
+      node->input(0).replace_source_output(std::make_shared<v1::Select>(always(input), operands[0], operands[0]));
+      continue;
+    }
+    if (!writes_in_place(*node)) continue;
     if (commutes(*node)) {
       node->input(0).replace_source_output(operands[1]);
       node->input(1).replace_source_output(operands[0]);
@@ -48,8 +71,8 @@ void keep_constants(const ov::Model& model) {
     if (!is_select(*node) && operands[0].get_element_type() != node->get_output_element_type(0)) continue;
     // The same number either way, chosen by an input's value.
     const ov::Output<ov::Node>& input = *std::find_if_not(operands.begin(), operands.end(), once);
-    const auto always = std::make_shared<v1::Equal>(input, input);
-    node->input(0).replace_source_output(std::make_shared<v1::Select>(always, operands[0], operands[0]));
+    const auto equal = std::make_shared<v1::Equal>(input, input);
+    node->input(0).replace_source_output(std::make_shared<v1::Select>(equal, operands[0], operands[0]));
   }
 }
 
