@@ -126,7 +126,7 @@ LIMITS: tuple[Limit, ...] = (
         name="views of statistics that batch norm writes",
         kind="alias",
         code=r"batch_norm\(.*training=True",
-        message=r"a write does not change buffer",
+        message=r"a write does not change (buffer|input|result)",
         reason="What a model writes is written after its blocks: a view of it is a result of its own.",
         documented='docs/semantics.md, "Not promised"',
         shows=_with_buffers(
