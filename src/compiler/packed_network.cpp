@@ -35,6 +35,7 @@ Bytes bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 constexpr const char* kWorkspaceSize = "workspace_size";
 constexpr const char* kOptimizationLevel = "optimization_level";
+constexpr const char* kUseFp32Acc = "use_fp32_acc";
 constexpr const char* kComputeCapabilities = "compute_capabilities";
 constexpr const char* kInferencePrecision = "inference_precision";
 constexpr const char* kProfiles = "profiles";  // JSON: [{"s0": [min, opt, max], ..}, ..]
@@ -46,7 +47,7 @@ std::map<std::string, std::string> to_map(const backend::BuildSettings& settings
   // All of them: whoever adds a setting meets an error here, and adds it to from_map() as well.
   // Not packed: where this machine keeps its timing cache, who may cancel, and how weights are replaced, because an engine
   // that is built where it runs has them.
-  const auto& [workspace_size, optimization_level, compute_capabilities, inference_precision, profiles,
+  const auto& [workspace_size, optimization_level, use_fp32_acc, compute_capabilities, inference_precision, profiles,
                hardware_compatible, version_compatible, timing_cache_path, weight_streaming, refit, strip_weights,
                keep_going] = settings;
   static_cast<void>(timing_cache_path);
@@ -56,6 +57,7 @@ std::map<std::string, std::string> to_map(const backend::BuildSettings& settings
   std::map<std::string, std::string> map{{kInferencePrecision, inference_precision}};
   if (workspace_size != 0) map[kWorkspaceSize] = std::to_string(workspace_size);
   if (optimization_level) map[kOptimizationLevel] = std::to_string(*optimization_level);
+  if (!use_fp32_acc) map[kUseFp32Acc] = "false";
   for (const int capability : compute_capabilities) {
     std::string& list = map[kComputeCapabilities];
     list += (list.empty() ? "" : ",") + std::to_string(capability);
@@ -90,6 +92,7 @@ backend::BuildSettings from_map(const std::map<std::string, std::string>& map) {
   };
   read(kWorkspaceSize, [&](std::string_view text) { settings.workspace_size = number<std::size_t>(text); });
   read(kOptimizationLevel, [&](std::string_view text) { settings.optimization_level = number<int>(text); });
+  read(kUseFp32Acc, [&](std::string_view text) { settings.use_fp32_acc = text == "true"; });
   read(kInferencePrecision, [&](std::string_view text) { settings.inference_precision = text; });
   read(kComputeCapabilities, [&](std::string_view text) {
     while (!text.empty()) {

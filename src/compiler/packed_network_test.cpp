@@ -121,6 +121,7 @@ TEST(PackedNetwork, SettingsComeBack) {
   backend::BuildSettings settings;
   settings.workspace_size = std::size_t{1} << 33;
   settings.optimization_level = 0;
+  settings.use_fp32_acc = false;
   settings.compute_capabilities = {89, 120};
   settings.inference_precision = "bfloat16";
   settings.profiles = {{{"s0", {1, 2, 4}}}, {{"s0", {2, 8, 1 << 20}}, {"s1", {0, 1, 1}}}};
@@ -130,6 +131,7 @@ TEST(PackedNetwork, SettingsComeBack) {
   const backend::BuildSettings read = unpack_network(package.metadata, package.payload).settings;
   EXPECT_EQ(read.workspace_size, settings.workspace_size);
   EXPECT_EQ(read.optimization_level, settings.optimization_level);
+  EXPECT_FALSE(read.use_fp32_acc);
   EXPECT_EQ(read.compute_capabilities, settings.compute_capabilities);
   EXPECT_EQ(read.inference_precision, settings.inference_precision);
   ASSERT_EQ(read.profiles.size(), 2U);
@@ -144,6 +146,7 @@ TEST(PackedNetwork, SettingsComeBack) {
   EXPECT_EQ(read.timing_cache_path, "");
   const Package plain = pack(sample());
   EXPECT_EQ(unpack_network(plain.metadata, plain.payload).settings.optimization_level, std::nullopt);
+  EXPECT_TRUE(unpack_network(plain.metadata, plain.payload).settings.use_fp32_acc);
 }
 
 ErrorCode code_of(const Package& package) {

@@ -74,7 +74,7 @@ std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
 }
 
 Built compile(const graph::Graph& graph, const std::vector<std::string>& targets, const std::string& device,
-              bool use_plugins, std::size_t workspace_size, std::optional<int> optimization_level,
+              bool use_plugins, std::size_t workspace_size, std::optional<int> optimization_level, bool use_fp32_acc,
               std::vector<int> compute_capabilities, const std::string& inference_precision,
               const std::vector<std::map<std::string, std::array<std::int64_t, 3>>>& profiles, bool hardware_compatible,
               bool version_compatible, const std::string& timing_cache_path, bool weight_streaming,
@@ -86,6 +86,7 @@ Built compile(const graph::Graph& graph, const std::vector<std::string>& targets
   settings.use_plugins = use_plugins;
   settings.build.workspace_size = workspace_size;
   settings.build.optimization_level = optimization_level;
+  settings.build.use_fp32_acc = use_fp32_acc;
   settings.build.compute_capabilities = std::move(compute_capabilities);
   settings.build.inference_precision = inference_precision;
   for (const auto& profile : profiles) {
@@ -193,8 +194,8 @@ PYBIND11_MODULE(_C, module) {
       py::arg("target"), "The version of the library that builds for a target; an error if there is none.");
   module.def(
       "compile", &compile, py::arg("graph"), py::kw_only(), py::arg("targets"), py::arg("device"),
-      py::arg("use_plugins"), py::arg("workspace_size"), py::arg("optimization_level"), py::arg("compute_capabilities"),
-      py::arg("inference_precision"),
+      py::arg("use_plugins"), py::arg("workspace_size"), py::arg("optimization_level"), py::arg("use_fp32_acc") = true,
+      py::arg("compute_capabilities"), py::arg("inference_precision"),
       py::arg("profiles") = std::vector<std::map<std::string, std::array<std::int64_t, 3>>>(),
       py::arg("hardware_compatible") = false, py::arg("version_compatible") = false, py::arg("timing_cache_path") = "",
       py::arg("weight_streaming") = false, py::arg("torch_version"), py::arg("rebuildable") = false,

@@ -254,6 +254,7 @@ class _Builder:
                 use_plugins=self._settings.use_plugins,
                 workspace_size=self._settings.workspace_size,
                 optimization_level=self._settings.optimization_level,
+                use_fp32_acc=self._settings.use_fp32_acc,
                 compute_capabilities=list(self._settings.compute_capabilities),
                 inference_precision=self._settings.inference_precision,
                 profiles=[dict(profile) for profile in self._program.profiles],

@@ -105,7 +105,8 @@ class TensorRtBuilder final : public backend::Builder {
                    " gives no network or configuration: ", Logger::take_errors());
 
     // Holds constants until the build is over.
-    Lowering lowering(net, *definition, Library::get().functions(), settings.refit != backend::Refit::kNone);
+    Lowering lowering(net, *definition, Library::get().functions(), settings.refit != backend::Refit::kNone,
+                      settings.use_fp32_acc);
     lowering.run();
     auto refittable = make_refittable(net, lowering, settings.refit, *definition);
     const std::vector<ProfileInputs> profiles = plan_profiles(net, settings);

@@ -23,9 +23,14 @@ class Lowering {
   /// `functions`: what the library behind the definition has. `refittable`: whether other weights will replace these.
   /// TensorRT's refitter knows those that are constant layers; a convolution that takes its weights from one has far
   /// fewer kernels to choose from (ResNet-50 took 23 times as long on an H200), so otherwise they are its own.
+  /// `use_fp32_acc`: see backend::BuildSettings. Not of refittable networks, whose weights reach the products as they are.
   Lowering(const network::Network& net, nvinfer1::INetworkDefinition& definition, const compat::Functions& functions,
-           bool refittable)
-      : net_(net), trt_(definition), functions_(functions), refittable_(refittable) {}
+           bool refittable, bool use_fp32_acc = true)
+      : net_(net),
+        trt_(definition),
+        functions_(functions),
+        refittable_(refittable),
+        adds_up_in_float32_(use_fp32_acc && !refittable) {}
   /// Error(kUnsupported) that names our layer and gives TensorRT's reason.
   void run();
 
@@ -134,6 +139,7 @@ class Lowering {
   nvinfer1::INetworkDefinition& trt_;
   const compat::Functions functions_;
   const bool refittable_;
+  const bool adds_up_in_float32_;
   std::unordered_map<std::uint32_t, Tensor> values_;
   std::map<std::string, Tensor> expressions_;  // by text
   std::vector<NamedWeights> weights_;

@@ -145,8 +145,17 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     return which == network::MatrixOperation::kTranspose ? nvinfer1::MatrixOperation::kTRANSPOSE
                                                          : nvinfer1::MatrixOperation::kNONE;
   };
-  return {
-      output(trt_.addMatrixMultiply(*operand(layer, 0), operation(op.op_a), *operand(layer, 1), operation(op.op_b)))};
+  Tensor a = operand(layer, 0);
+  Tensor b = operand(layer, 1);
+  // Casts around a product are how the library is told to add up in float32: it makes one kernel of them, which reads and
+  // writes float16. Without them it takes kernels that add up in float16 (four layers of a ViT on an H200: 3.4 times eager's
+  // error, 1.2 times with them, at the same speed).
+  const nvinfer1::DataType type = a->getType();
+  if (adds_up_in_float32_ && type == nvinfer1::DataType::kHALF) {
+    a = cast(a, nvinfer1::DataType::kFLOAT);
+    b = cast(b, nvinfer1::DataType::kFLOAT);
+  }
+  return {cast(output(trt_.addMatrixMultiply(*a, operation(op.op_a), *b, operation(op.op_b))), type)};
 }
 
 // The greatest or least element along axes, NaN if one of them is.

@@ -88,6 +88,31 @@ TEST_F(TensorRtRefit, OthersConvolveWithWeightsOfTheirOwn) {
   }
 }
 
+TEST_F(TensorRtRefit, ProductsOfFloat16AddUpInFloat32UnlessTheirWeightsWillBeReplaced) {
+  for (const DataType dtype : {DataType::kFloat32, DataType::kFloat16, DataType::kBFloat16}) {
+    Network net("product");
+    const ValueId x = net.add_input("x", dtype, {2, 3});
+    const ValueId y = net.add_matrix_multiply(x, network::MatrixOperation::kNone, net.add_input("w", dtype, {3, 4}),
+                                              network::MatrixOperation::kNone);
+    net.mark_output(y, "y");
+    for (const bool refittable : {false, true}) {
+      for (const bool wanted : {false, true}) {
+        const std::unique_ptr<nvinfer1::IBuilder> builder = create_builder();
+        const std::unique_ptr<nvinfer1::INetworkDefinition> definition{
+            builder->createNetworkV2(compat::network_flags())};
+        Lowering lowering(net, *definition, Library::get().functions(), refittable, wanted);
+        lowering.run();
+        int casts = 0;
+        for (int i = 0; i < definition->getNbLayers(); ++i) {
+          casts += definition->getLayer(i)->getType() == nvinfer1::LayerType::kCAST ? 1 : 0;
+        }
+        EXPECT_EQ(casts, dtype == DataType::kFloat16 && wanted && !refittable ? 3 : 0);
+        EXPECT_EQ(lowering.tensor(y).getType(), data_type(dtype));
+      }
+    }
+  }
+}
+
 TEST_F(TensorRtRefit, TakesOtherWeights) {
   const Properties properties = properties_of(linear(1, 2), backend::Refit::kAny);
   EXPECT_EQ(properties.at("refit"), "any");
