@@ -200,6 +200,31 @@ LIMITS: tuple[Limit, ...] = (
         shows=_shows_tiny("torch.std({0}, dim=1)", [1e-30, -3e-30]),
     ),
     Limit(
+        name="subnormal results of constants",
+        kind="value",
+        code=r"F\.interpolate\(.*bicubic",
+        message=r"-?0\.0 instead of -?\S+e-(39|4\d)$",
+        reason="The vendor computes once what depends on no input, and makes zeros of subnormal numbers then.",
+        documented='docs/semantics.md, "Not promised"',
+        target="cpu",
+        shows=Program(
+            [Input("x0", "float32", [1])],
+            [
+                Constant(
+                    "w0",
+                    "float32",
+                    [1, 1, 1, 3],
+                    Fill("values", values=[-4.6398068351015295e-37, 6.744225749456561e-37, 4.7418576849605714e-37]),
+                    parameter=False,
+                )
+            ],
+            [Step(["v0"], "F.interpolate({0}, scale_factor=2, mode='bicubic', align_corners=True)", ["w0"])],
+            ["v0"],
+            {},
+            [0],
+        ).to_json(),
+    ),
+    Limit(
         name="functions near 0",
         kind="value",
         code=r"F\.(elu|celu|selu)|torch\.erf",

@@ -628,7 +628,10 @@ def _check(
         try:
             runs[way] = timed(f"load {way}", lambda path=path, way=way: ways.load_program(path, way))
         except Exception as error:
-            verdict.finds.append(Find("load", way, f"{_error_kind(error)}: {str(error)[:600]}"))
+            if way == "exported_program" and not ways.is_readable(exported, folder):
+                verdict.notes.append(f"torch.export cannot read its own program: {error!r:.200}")
+            else:
+                verdict.finds.append(Find("load", way, f"{_error_kind(error)}: {str(error)[:600]}"))
     for way, run in runs.items():
         settle(timed(f"run {way}", lambda run=run, way=way: eager.difference(run, way)))
     verdict.engine_calls = verdict.engines * (len(program.calls) + 2)  # `sharing` calls twice

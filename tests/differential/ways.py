@@ -88,6 +88,17 @@ def save_program(module: nn.Module, way: str, folder: Path) -> Path:
     return path
 
 
+def is_readable(exported: ExportedProgram, folder: Path) -> bool:
+    """Whether PyTorch reads what it writes of the program itself."""
+    path = folder / "exported.pt2"
+    try:
+        torch.export.save(exported, path)
+        torch.export.load(path)
+    except Exception:
+        return False
+    return True
+
+
 def load_program(path: Path, way: str) -> Callable[..., Any]:
     loaded = torch_tensorrt.load(path)
     run = loaded.module() if way == "exported_program" else loaded
