@@ -65,10 +65,10 @@ def test_calls_are_paired_with_the_bare_loop() -> None:
 
 def test_verdicts() -> None:
     assert gpu.verdicts(CALLS) == [
-        "* run_engine adds 3.00 µs to enqueueV3: meets the target of 5 µs",
-        "* run_engine with CUDA graphs takes 10.00 µs: meets the target of 10 µs",
+        "* run_engine adds 3.00 µs to enqueueV3: meets the target of 3 µs",
+        "* run_engine with CUDA graphs takes 10.00 µs: MISSES the target of 5 µs",
         "* TorchScript adds 6.00 µs to enqueueV3: MISSES the target of 5 µs",
-        "* TorchScript with CUDA graphs takes 12.00 µs: MISSES the target of 10 µs",
+        "* TorchScript with CUDA graphs takes 12.00 µs: MISSES the target of 5 µs",
     ]
 
 
