@@ -197,7 +197,10 @@ def _has_library(target: str) -> bool:
 NO_EFFECT: dict[str, dict[str, str]] = {
     "workspace_size": {"openvino": "OpenVINO allocates what it needs"},
     "optimization_level": {"openvino": "OpenVINO has no such levels"},
-    "use_fp32_acc": {"openvino": "its engines accumulate in float32"},
+    "use_fp32_acc": {
+        "openvino": "its engines accumulate in float32",
+        "tensorrt_rtx": "TensorRT-RTX chooses what it accumulates in",
+    },
     "compute_capabilities": {"openvino": "its engines run on CPUs"},
     "hardware_compatible": {
         "openvino": "its engines run on every CPU",

@@ -23,7 +23,7 @@ namespace torchtrt::runtime {
 ///
 /// The engine's part of a graph reads and writes staging memory and scratch memory that the graph keeps. The copies to and
 /// from staging memory are the graph's first and last nodes, whose addresses change from call to call: to change one costs
-/// the host a third of what a copy of its own does. It does not matter which stream a call is on: graphs are recorded on a
+/// the host a seventh of what a copy of its own does. It does not matter which stream a call is on: graphs are recorded on a
 /// private stream and launched on the caller's.
 class TORCHTRT_API GraphCache {
  public:

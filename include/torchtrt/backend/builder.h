@@ -54,7 +54,7 @@ enum class Refit : std::uint8_t {
 struct BuildSettings {
   std::size_t workspace_size = 0;         ///< tensorrt*: bytes; 0 = the library's default.
   std::optional<int> optimization_level;  ///< tensorrt: 0..5.
-  /// tensorrt*: matrix products of float16 are added up in float32, as PyTorch's are; false: as the library likes.
+  /// tensorrt: matrix products of float16 are added up in float32, as PyTorch's are; false: as the library likes.
   bool use_fp32_acc = true;
   std::vector<int> compute_capabilities;  ///< tensorrt_rtx: e.g. {86, 89, 120}; empty = the library's default set.
   /// openvino: "auto" (float32 exactly as float32; bfloat16 when every floating value of the network is bfloat16),

@@ -98,6 +98,8 @@ class TensorRtBuilder final : public backend::Builder {
     backend::BuildSettings settings = wanted;
     // TensorRT-RTX builds in seconds and without a GPU, but plans that can be refitted only with one.
     if (compat::kIsRtx && !settings.strip_weights) settings.refit = backend::Refit::kNone;
+    // Whether TensorRT-RTX makes one kernel of a product and the casts around it has not been seen.
+    if (compat::kIsRtx) settings.use_fp32_acc = false;
     const std::unique_ptr<nvinfer1::IBuilder> builder = Library::get().create_builder();
     const std::unique_ptr<nvinfer1::INetworkDefinition> definition(builder->createNetworkV2(compat::network_flags()));
     const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
