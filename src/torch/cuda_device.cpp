@@ -220,11 +220,11 @@ class CudaRecording final : public runtime::GraphRecording {
     return copies_.size() - 1;
   }
   std::unique_ptr<runtime::Graph> end() {
+    CUcontext context = nullptr;
+    driver_.check(driver_.context_get_current(&context), "read the thread's context");
     recording_ = false;
     CUgraph graph = nullptr;
     driver_.check(driver_.stream_end_capture(stream_, &graph), "record a stream");
-    CUcontext context = nullptr;
-    driver_.context_get_current(&context);
     return std::make_unique<CudaGraph>(driver_, graph, context, std::move(copies_));
   }
 
