@@ -18,6 +18,7 @@ import torch_tensorrt
 from torch_tensorrt._settings import make_settings
 from torch_tensorrt.dynamo._compiler import program_device
 from torch_tensorrt.dynamo._lowering import lower
+from torch_tensorrt.dynamo._numbers import with_known_numbers
 from torch_tensorrt.dynamo._partition import _elsewhere
 from torch_tensorrt.runtime import EngineModule, TorchBlock
 
@@ -461,15 +462,54 @@ def test_programs_run_where_their_inputs_are() -> None:
     assert program_device(program) == torch.device("meta")
 
 
-def test_tensors_elsewhere_stay_in_pytorch() -> None:
+class WithNumbers(nn.Module):
+    """What becomes of such numbers before a tensor meets them, as DeBERTa's scales do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(3.0))
+        self.register_buffer("calls", torch.tensor(1.0))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        root = torch.sqrt(torch.tensor(64.0) * 3).to(x.dtype)
+        self.calls.add_(1.0)
+        chance = torch.rand(())
+        wide = torch.tensor([1.0, 2.0]).sum()
+        return x / root, x * (self.scale + 1), x + self.calls, x - chance, x - wide, root, root.expand(2)
+
+
+def lowered_elsewhere(model: nn.Module, x: torch.Tensor) -> Any:
     """The device "meta" stands for a GPU."""
-    exported = torch.export.export(WithNumber(), (torch.empty(3, 4, device="meta"),), strict=False)
-    settings = make_settings({"min_block_size": 1})
+    exported = torch.export.export(model, (x,), strict=False)
+    settings = make_settings({"min_block_size": 1, "device": torch_tensorrt.Device("cpu")})
+    device = torch.device("meta")
     program, _ = lower(exported, settings, None)
-    refusals = _elsewhere(program, torch.device("meta"))
+    with_known_numbers(program, device)
+    return program, _elsewhere(program, device)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_numbers_elsewhere_are_constants(dtype: torch.dtype) -> None:
+    program, refusals = lowered_elsewhere(WithNumbers(), torch.empty(3, 4, device="meta", dtype=dtype))
+    root, scale, calls, chance, wide, returned, expanded = next(
+        node.args[0] for node in program.module.graph.nodes if node.op == "output"
+    )[:7]
+    for node, expected in ((root, torch.sqrt(torch.tensor(64.0) * 3).to(dtype)), (scale, torch.tensor(4.0))):
+        assert program.is_constant(node.args[1])
+        assert torch.equal(program.constant(node.args[1]), expected)
+        assert node.name not in refusals
+    # Written, drawn, and of more than numbers: in PyTorch. What is returned is computed anew in every call.
+    for node in (calls, chance, wide):
+        assert node.name in refusals
+    for node in (returned, expanded):
+        assert node.op == "call_function"
+        assert node.name in refusals
+
+
+def test_tensors_elsewhere_stay_in_pytorch() -> None:
+    program, refusals = lowered_elsewhere(WithNumbers(), torch.empty(3, 4, device="meta"))
+    assert all("a tensor on cpu" in item.message for item in refusals.values())
     targets = {node.name: str(node.target) for node in program.compute_nodes()}
     stays = {targets[name].removeprefix("aten.").partition(".")[0] for name in refusals}
-    assert "relu" not in stays
-    assert "mul" not in stays
-    assert "clone" in stays  # of the number, which is on the CPU
-    assert all("a tensor on cpu" in item.message for item in refusals.values())
+    assert {"rand", "sum"} <= stays
+    assert "div" not in stays

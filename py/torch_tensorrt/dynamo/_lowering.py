@@ -21,6 +21,7 @@ from ._decompositions import decompose, long_recurrences
 from ._graph import Program, UnreliableCaptureError
 from ._guards import recorded_codes, size_guards
 from ._nodes import ITEM_OP, is_compute, is_size_node, updates_statistics, value_of
+from ._numbers import with_known_numbers
 from ._shared_memory import with_values_of_their_own, with_views_that_go_back, with_written_buffers
 from ._small_sizes import (
     Findings,
@@ -89,7 +90,10 @@ def lower_in_ranges(
     why = {node.name: what for node, what in unreliable.nodes.items()}
     unread = _read_inputs(program.graph, program) > _read_inputs(module.graph)
     assumed = tuple(unreliable.guards.values())
-    return Program(module, ranges, profiles, why, unreliable.holds_from, assumed, unread), convention
+    lowered = Program(module, ranges, profiles, why, unreliable.holds_from, assumed, unread)
+    if settings.device is not None:
+        with_known_numbers(lowered, settings.device.to_torch())
+    return lowered, convention
 
 
 def _read_inputs(graph: fx.Graph, program: ExportedProgram | None = None) -> set[int]:
