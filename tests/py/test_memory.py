@@ -248,6 +248,65 @@ def test_written_inputs_of_every_layout(writer: Callable[..., Any], example: str
         check_written(in_form(module, form, tmp_path), model, list(LAYOUTS))
 
 
+_ROW = torch.zeros(1, 4, dtype=torch.int64)
+_TWO = torch.tensor([0, 2])
+# Writes whose operator without the write gives contiguous results, and some that keep the order of memory.
+ORDERLESS_WRITES: dict[str, Callable[[torch.Tensor], Any]] = {
+    "masked_fill_": lambda x: x.masked_fill_(x > 0.5, 2.0),
+    "scatter_": lambda x: x.scatter_(0, _ROW, torch.ones(1, 4)),
+    "scatter_ of a number": lambda x: x.scatter_(0, _ROW, 3.0),
+    "scatter_add_": lambda x: x.scatter_add_(0, _ROW, torch.ones(1, 4)),
+    "index_add_": lambda x: x.index_add_(0, _TWO, torch.ones(2, 4)),
+    "index_copy_": lambda x: x.index_copy_(0, _TWO, torch.ones(2, 4)),
+    "index_fill_": lambda x: x.index_fill_(0, _TWO, 3.0),
+    "masked_scatter_": lambda x: x.masked_scatter_(x > 0.5, torch.ones(3, 4)),
+    "cumsum_": lambda x: x.cumsum_(0),
+    "triu_": lambda x: x.triu_(),
+    "tril_": lambda x: x.tril_(),
+    "addmm_": lambda x: x.addmm_(torch.ones(3, 2), torch.ones(2, 4)),
+    "add_": lambda x: x.add_(1),
+    "fill_": lambda x: x.fill_(2.0),
+    "index": lambda x: x.__setitem__(0, 5.0),
+}
+_READERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "contiguous": lambda x: x.contiguous(),
+    "reshape": lambda x: x.reshape(-1),
+    "flatten": lambda x: x.flatten(),
+    "ravel": lambda x: x.ravel(),
+    "reshape of a transposed": lambda x: x.t().reshape(-1),
+    "contiguous of a transposed": lambda x: x.t().contiguous(),
+    "reshape_as": lambda x: x.reshape_as(torch.empty(2, 6)),
+    "strided": lambda x: x.as_strided((2, 2), (3, 1)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("write", list(ORDERLESS_WRITES))
+def test_a_write_keeps_the_order_of_memory(write: str, form: str, tmp_path: Path) -> None:
+    """Whether what reads a written tensor shares its memory depends on the order of the latter."""
+
+    class Model(nn.Module):
+        def forward(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+            results = []
+            for x, reader in zip(inputs, _READERS.values(), strict=True):
+                ORDERLESS_WRITES[write](x)
+                read = reader(x)
+                read.mul_(2)
+                results += [x * 1, read]
+            return results
+
+    def inputs() -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        return [torch.rand(4, 3, generator=generator).t() for _ in _READERS]
+
+    module = in_form(torch_tensorrt.compile(Model(), arg_inputs=inputs(), min_block_size=1), form, tmp_path)
+    ours, eagers = inputs(), inputs()
+    for actual, expected in zip(module(*ours), Model()(*eagers), strict=True):
+        torch.testing.assert_close(actual, expected)
+    for actual, expected in zip(ours, eagers, strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
 def test_written_inputs_of_a_package(tmp_path: Path) -> None:
     """Its kernels take contiguous tensors only, and say so."""
     model = Writer(through_views).eval()

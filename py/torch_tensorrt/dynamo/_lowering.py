@@ -22,7 +22,12 @@ from ._graph import Program, UnreliableCaptureError
 from ._guards import recorded_codes, size_guards
 from ._nodes import ITEM_OP, is_compute, is_size_node, updates_statistics, value_of
 from ._numbers import with_known_numbers
-from ._shared_memory import with_values_of_their_own, with_views_that_go_back, with_written_buffers
+from ._shared_memory import (
+    with_layouts_of_writes,
+    with_values_of_their_own,
+    with_views_that_go_back,
+    with_written_buffers,
+)
 from ._small_sizes import (
     Findings,
     examine,
@@ -64,7 +69,7 @@ def lower_in_ranges(
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
-    program = with_values_of_their_own(with_views_that_go_back(with_written_buffers(program)))
+    program = with_values_of_their_own(with_layouts_of_writes(with_views_that_go_back(with_written_buffers(program))))
     program, captured = _with_reliable_writes(program, ranges)
     whole = {**long_recurrences(program), **captured.nodes}
     module, unreliable = _taken_apart(program, settings, ranges, whole)

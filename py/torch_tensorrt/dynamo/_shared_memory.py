@@ -17,11 +17,24 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ._graph import UnreliableCaptureError
 from ._nodes import aliased_argument, copied, is_mutation, named_arguments, producer, value_of, view_chain
 
 _COPY = torch.ops.aten.copy_.default
+# They give a view where the order of their operand's memory allows it, otherwise a copy.
+_DEPEND_ON_LAYOUT = frozenset(
+    getattr(getattr(torch.ops.aten, name), overload)
+    for name, overload in (
+        ("contiguous", "default"),
+        ("reshape", "default"),
+        ("reshape_as", "default"),
+        ("flatten", "using_ints"),
+        ("ravel", "default"),
+        ("as_strided", "default"),
+    )
+)
 _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
@@ -151,6 +164,48 @@ def with_values_of_their_own(program: ExportedProgram) -> ExportedProgram:
         own.meta = dict(source.meta)
         write.update_arg(1, own)
     return _rebuilt(program, graph, set(), set())
+
+
+def with_layouts_of_writes(program: ExportedProgram) -> ExportedProgram:
+    """The program with a copy into it for each write (`masked_fill_`, `scatter_`) into a value whose memory is in another
+    order than its dimensions, where an operator behind it copies or not as the order says; the program itself where
+    there is none.
+
+    Taken apart, such a write is an operator that gives contiguous results: what reads them (`contiguous`, `reshape`)
+    would share memory where the captured program copies, or the other way round, and later writes would reach other
+    values. A copy keeps the order.
+    """
+    nodes = list(program.graph.nodes)
+    last = max((index for index, node in enumerate(nodes) if node.target in _DEPEND_ON_LAYOUT), default=0)
+    writes = {node: target for node in nodes[:last] if (target := _as_value(node)) is not None}
+    if not writes:
+        return program
+    graph, copies = copied(program.graph)
+    for node, target in writes.items():
+        write = copies[node]
+        with graph.inserting_before(write):
+            value = graph.call_function(target, write.args, write.kwargs)
+            copy_ = graph.call_function(_COPY, (write.args[0], value))
+        value.meta, copy_.meta = dict(node.meta), dict(node.meta)
+        write.replace_all_uses_with(copy_)
+        graph.erase_node(write)
+        copy_.name = node.name
+    return _rebuilt(program, graph, set(), set())
+
+
+def _as_value(node: fx.Node) -> torch._ops.OpOverload | None:
+    """The operator that gives what `node` writes into its first operand, where that is not contiguous."""
+    if not is_mutation(node) or node.target is _COPY or not isinstance(node.args[0], fx.Node):
+        return None
+    written = value_of(node.args[0])
+    name = node.target._schema.name.removeprefix("aten::")
+    packet = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    if packet is None or not isinstance(written, torch.Tensor) or torch.Tag.inplace_view in node.target.tags:
+        return None
+    try:
+        return None if written.is_contiguous() else getattr(packet, node.target._overloadname, None)
+    except GuardOnDataDependentSymNode:  # a copy is right in either case
+        return getattr(packet, node.target._overloadname, None)
 
 
 def _groups(program: ExportedProgram, written: set[str]) -> list[dict[fx.Node, torch.Tensor]]:
