@@ -205,3 +205,24 @@ def test_a_package_answers_there_or_refuses(tmp_path: Path) -> None:
             assert_same(package(x), Several()(x))
         except RuntimeError:
             assert n != EXAMPLE
+
+
+@pytest.mark.parametrize("form", ["module", "exported_program", "torchscript"])
+def test_an_example_that_is_a_view(form: str, tmp_path: Path) -> None:
+    """torch.export may guard on the tensor that the example is a view of, and fails at its own guard afterwards."""
+
+    class Filled(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            filled = x.masked_fill(x > 1, 0.5)
+            return filled.reshape(filled.shape)
+
+    def viewed(size: int) -> torch.Tensor:
+        tensor = torch.empty(8, size, 1, 0)
+        return torch.stack([tensor, tensor], -1).flatten(-2)[..., ::2]
+
+    shapes = ({1: Dim.AUTO(min=1, max=16)},)  # type: ignore[attr-defined]
+    program = torch.export.export(Filled(), (viewed(5),), dynamic_shapes=shapes, strict=False)
+    assert any("_base" in code for code in getattr(program, "_guards_code", ["_base"]))
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), form, tmp_path)
+    for x in (viewed(5), viewed(7), torch.empty(8, 3, 1, 0)):
+        assert run(x).shape == x.shape

@@ -27,6 +27,7 @@ from ._shared_memory import (
     with_values_of_their_own,
     with_views_that_go_back,
     with_written_buffers,
+    without_guards_on_bases,
 )
 from ._small_sizes import (
     Findings,
@@ -69,6 +70,7 @@ def lower_in_ranges(
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
+    program = without_guards_on_bases(program)
     program = with_values_of_their_own(with_layouts_of_writes(with_views_that_go_back(with_written_buffers(program))))
     program, captured = _with_reliable_writes(program, ranges)
     whole = {**long_recurrences(program), **captured.nodes}

@@ -20,6 +20,7 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind, InputS
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ._graph import UnreliableCaptureError
+from ._guards import recorded_codes
 from ._nodes import aliased_argument, copied, is_mutation, named_arguments, producer, value_of, view_chain
 
 _COPY = torch.ops.aten.copy_.default
@@ -133,6 +134,18 @@ def own_copy(program: ExportedProgram) -> ExportedProgram:
     return _rebuilt(program, graph, set(), set())
 
 
+def without_guards_on_bases(program: ExportedProgram) -> ExportedProgram:
+    """The program without guards on the tensor of which an example was a view (`L['x']._base.size()[4]`), which no
+    caller's input has: PyTorch's own ends in an AttributeError. The program itself where there is none."""
+    codes = recorded_codes(program)
+    kept = [code for code in codes if "._base." not in code]
+    if len(kept) == len(codes):
+        return program
+    found = own_copy(program)
+    found._guards_code = kept
+    return found
+
+
 def with_values_of_their_own(program: ExportedProgram) -> ExportedProgram:
     """The program with a copy of each value that it writes into a tensor and into another, or returns; the program
     itself where there is none.
@@ -167,9 +180,9 @@ def with_values_of_their_own(program: ExportedProgram) -> ExportedProgram:
 
 
 def with_layouts_of_writes(program: ExportedProgram) -> ExportedProgram:
-    """The program with a copy into it for each write (`masked_fill_`, `scatter_`) into a value whose memory is in another
-    order than its dimensions, where an operator behind it copies or not as the order says; the program itself where
-    there is none.
+    """The program with a copy into it for each write (`masked_fill_`, `scatter_`) into a value whose memory is in
+    another order than its dimensions, where an operator behind it copies or not as the order says; the program itself
+    where there is none.
 
     Taken apart, such a write is an operator that gives contiguous results: what reads them (`contiguous`, `reshape`)
     would share memory where the captured program copies, or the other way round, and later writes would reach other
@@ -197,6 +210,7 @@ def _as_value(node: fx.Node) -> torch._ops.OpOverload | None:
     """The operator that gives what `node` writes into its first operand, where that is not contiguous."""
     if not is_mutation(node) or node.target is _COPY or not isinstance(node.args[0], fx.Node):
         return None
+    assert isinstance(node.target, torch._ops.OpOverload)
     written = value_of(node.args[0])
     name = node.target._schema.name.removeprefix("aten::")
     packet = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
