@@ -563,9 +563,14 @@ class _Eager:
         eager = make_module(program)
         run_calls(eager, program, numbers)
         after = (*numbers, 0, 0)  # the call whose results are written, and the one behind it
-        return compare_sharing(
-            run, eager, program, way, lambda: [calls[-1:] for calls in self.perturbed(after, MORE_RUNS)]
-        )
+
+        def moved() -> list[list[Call]]:
+            found = [calls[-1:] for calls in self.perturbed(after, MORE_RUNS)]
+            if all(step.out for step in program.steps):  # the call was made before, and its roundings moved otherwise
+                found += [[call] for calls in self.perturbed(numbers, MORE_RUNS) for call in calls if call.number == 0]
+            return found
+
+        return compare_sharing(run, eager, program, way, moved)
 
 
 def _check(
