@@ -331,3 +331,43 @@ def test_statistics_that_a_norm_writes(name: str, axis: int, least: int | None) 
     for length in (4, 3, 4) if size else (x.shape[axis],) * 3:
         part = x[:length] if axis == 0 else x[..., :length]
         assert_same(module(part), eager(part))
+
+
+class CopiedStatistics(nn.Module):
+    """Statistics that a norm writes, which another buffer, or the caller, gets too."""
+
+    def __init__(self, norm: Callable[..., torch.Tensor], use: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.norm, self.use = norm, use
+        for name in ("mean", "variance", "kept"):
+            self.register_buffer(name, torch.tensor([-0.5, 2.0]))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        y = self.norm(x, self.mean, self.variance)
+        return y * 2, self.use(self)
+
+
+USES: dict[str, Callable[[Any], Any]] = {
+    "copied": lambda model: model.kept.copy_(model.mean).dim(),
+    "copied and written": lambda model: model.kept.copy_(model.mean).add_(1) * 1,
+    "copied twice": lambda model: model.kept.copy_(model.mean) * model.variance.copy_(model.kept),
+    "returned": lambda model: model.mean,
+    "a view of it": lambda model: model.mean.view(2, 1),
+    "copied and returned": lambda model: (model.kept.copy_(model.variance), model.variance),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("name", NORMS)
+def test_what_becomes_of_statistics_that_a_norm_writes(name: str, use: str) -> None:
+    model, eager = CopiedStatistics(NORMS[name], USES[use]).eval(), CopiedStatistics(NORMS[name], USES[use]).eval()
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(4, 2, 5, generator=generator)
+    program = torch.export.export(model, (x,), strict=False)
+    module = torch_tensorrt.dynamo.compile(program, min_block_size=1)
+    for _ in range(3):
+        x = torch.rand(4, 2, 5, generator=generator)
+        assert_same(module(x), eager(x))
+    state = dict(module.named_buffers())
+    for buffer, expected in eager.named_buffers():
+        torch.testing.assert_close(state.get(buffer, expected), expected)

@@ -21,7 +21,16 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ._graph import UnreliableCaptureError
 from ._guards import recorded_codes
-from ._nodes import aliased_argument, copied, is_mutation, named_arguments, producer, value_of, view_chain
+from ._nodes import (
+    aliased_argument,
+    copied,
+    is_mutation,
+    named_arguments,
+    producer,
+    updates_statistics,
+    value_of,
+    view_chain,
+)
 
 _COPY = torch.ops.aten.copy_.default
 # They give a view where the order of their operand's memory allows it, otherwise a copy.
@@ -155,6 +164,7 @@ def with_values_of_their_own(program: ExportedProgram) -> ExportedProgram:
     would share the model's state.
     """
     taken = {view_chain(node)[-1] for node in program.graph.output_node().all_input_nodes}
+    taken |= {item for node in program.graph.nodes if updates_statistics(node) for item in node.all_input_nodes[1:]}
     shared: list[fx.Node] = []
     for node in program.graph.find_nodes(op="call_function", target=_COPY):
         source = node.args[1]
