@@ -1334,7 +1334,7 @@ def _alias(g: Draw) -> None:
             "{0}.squeeze(()).clone()",
         ]
     )
-    y = g.emit(code, x)
+    y = g.emit(code, x, noise=2.0 if "sum(())" in code else 0.0)
     if y is not None:
         g.keep(y)
         g.keep(x)
