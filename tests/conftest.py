@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import locale
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -22,6 +25,13 @@ def _set_locale(name: str) -> None:
 
 if _name := os.environ.get("TORCHTRT_TEST_LOCALE"):
     _set_locale(_name)
+
+
+# Timings of a GPU's kernels are a file that all processes share by default. Processes that build thousands of small
+# engines would queue for it, and a test would find what others left there.
+if "TORCHTRT_CACHE_DIR" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["TORCHTRT_CACHE_DIR"] = tempfile.mkdtemp(prefix="torchtrt-tests-")
+    atexit.register(shutil.rmtree, os.environ["TORCHTRT_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

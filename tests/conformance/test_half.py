@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.export import Dim
 from torch.nn import functional as F
 
-from .harness import BFLOAT16_IN_HARDWARE, compile_function, skip_bfloat16_in_hardware, there
+from .harness import BFLOAT16_IN_HARDWARE, compile_function, on_the_cpu_only, skip_bfloat16_in_hardware, there
 
 HALVES = (torch.bfloat16, torch.float16)
 CASTS = (torch.float32, torch.bfloat16, torch.float16)
@@ -121,6 +121,7 @@ WITH_A_NUMBER: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize(
     ("name", "dynamic"),
     [(name, False) for name in WITH_A_NUMBER]
@@ -159,6 +160,7 @@ def _takes(function: Callable[[Tensor, float], Tensor], x: Tensor, number: float
     return True
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_a_number_that_is_an_input(dtype: torch.dtype) -> None:
     """A 0-d float32 tensor beside half precision is kept in float32 as the second operand."""
@@ -172,6 +174,7 @@ def test_a_number_that_is_an_input(dtype: torch.dtype) -> None:
             assert torch.equal(actual, eager), number
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @pytest.mark.parametrize("name", ["addmm", "baddbmm", "addmv"])
 def test_numbers_beside_products(dtype: torch.dtype, name: str) -> None:
@@ -191,6 +194,7 @@ def test_numbers_beside_products(dtype: torch.dtype, name: str) -> None:
     torch.testing.assert_close(actual, eager, rtol=2 * torch.finfo(dtype).eps, atol=0)
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_the_scale_of_attention(dtype: torch.dtype) -> None:
     """Scores of 0 and -64, so that a scale off by one in 256 is seen."""

@@ -59,6 +59,7 @@ ORDERS: dict[str, Callable[[torch.Tensor, int], Any]] = {
 }
 
 
+@on_the_cpu_only
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.uint8], ids=str)
 @pytest.mark.parametrize("name", ORDERS)
 def test_which_of_equal_elements(name: str, dtype: torch.dtype) -> None:
@@ -83,6 +84,7 @@ def test_which_of_equal_elements(name: str, dtype: torch.dtype) -> None:
             torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
 
 
+@on_the_cpu_only
 def test_which_of_equal_elements_of_any_number() -> None:
     """Sizes that the call decides, and those from which on PyTorch sorts integers by their digits."""
     sizes = ({1: Dim("s", min=3, max=40000)},)
