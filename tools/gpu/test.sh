@@ -61,7 +61,7 @@ for program in torchtrt_runtime_tests torchtrt_torch_tests; do
   "$build/bin/$program" --gtest_brief=1 || { echo "gpu-test: $program: exit status $?" >&2; status=1; }
 done
 # Every layer as an engine of each library that is there: thousands of builds, so in several processes.
-shards=$(($(nproc) < 8 ? $(nproc) : 8))
+shards=$(nproc)
 for library in tensorrt10 tensorrt11 tensorrt_rtx; do
   program=$build/bin/torchtrt_${library}_tests
   [ -x "$program" ] || continue
