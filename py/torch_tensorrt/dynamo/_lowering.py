@@ -20,8 +20,8 @@ from ._counts import largest_counts, selections_may_be_empty
 from ._decompositions import decompose, long_recurrences
 from ._graph import Program, UnreliableCaptureError
 from ._guards import recorded_codes, size_guards
+from ._known import with_known_values
 from ._nodes import ITEM_OP, is_compute, is_size_node, updates_statistics, value_of
-from ._numbers import with_known_numbers
 from ._shared_memory import (
     with_layouts_of_writes,
     with_values_of_their_own,
@@ -98,8 +98,7 @@ def lower_in_ranges(
     unread = _read_inputs(program.graph, program) > _read_inputs(module.graph)
     assumed = tuple(unreliable.guards.values())
     lowered = Program(module, ranges, profiles, why, unreliable.holds_from, assumed, unread)
-    if settings.device is not None:
-        with_known_numbers(lowered, settings.device.to_torch())
+    with_known_values(lowered, None if settings.device is None else settings.device.to_torch())
     return lowered, convention
 
 
