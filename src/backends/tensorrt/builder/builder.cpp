@@ -119,17 +119,19 @@ class TensorRtBuilder final : public backend::Builder {
     const bool has_timings = !compat::kIsRtx && !settings.timing_cache_path.empty();
     compat::TimingCache timings;  // outlives the build
     std::string timings_path;
-    std::vector<std::byte> former_timings;
+    std::vector<std::byte> former_timings, known_timings;
     if (has_timings) {
       timings_path = timing_cache_file(settings.timing_cache_path, compat::kProductName + (" " + version()),
                                        Driver::get().gpu(Driver::get().current()).name);
       former_timings = read_timing_cache(
           timings_path, [&](std::span<const std::byte> bytes) { return timings.attach(*config, bytes); });
+      known_timings = timings.serialized();
     }
 
     const std::shared_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*definition, *config));
     progress.throw_if_cancelled();
-    if (has_timings) {
+    // Nothing new: the file is left alone, for which processes would queue.
+    if (has_timings && timings.serialized() != known_timings) {
       write_timing_cache(
           timings_path, former_timings, [&](std::span<const std::byte> others) { timings.combine(*config, others); },
           [&] { return timings.serialized(); });
