@@ -86,6 +86,7 @@ std::vector<Case> casts() {
     std::vector<DataType> builds = kAny;
     builds.push_back(DataType::kUInt8);
     if (to == DataType::kBFloat16) std::erase(builds, DataType::kFloat16);
+    if (to == DataType::kFloat16) std::erase(builds, DataType::kBFloat16);
     cases.push_back({std::string(to_string(to)), builds, [to](Network& net, DataType dtype, const Expr& n) {
                        net.add_cast(operand(net, "x", dtype, {n, 3}), to);
                      }});
@@ -134,7 +135,8 @@ std::vector<Case> reductions() {
   for (int i = 0; i <= static_cast<int>(ReduceOperation::kAvg); ++i) {
     const auto operation = static_cast<ReduceOperation>(i);
     const std::string name(to_string(operation));
-    const std::vector<DataType>& builds = operation == ReduceOperation::kAvg ? kFloats : kNumbers;
+    const std::vector<DataType>& builds =
+        operation == ReduceOperation::kAvg || operation == ReduceOperation::kProd ? kFloats : kNumbers;
     cases.push_back({name, builds, [operation](Network& net, DataType dtype, const Expr& n) {
                        net.add_reduce(operand(net, "x", dtype, {3, n, 4}), operation, {1, 2}, false);
                      }});
