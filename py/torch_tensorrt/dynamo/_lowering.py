@@ -47,6 +47,14 @@ _METADATA_ASSERTS = frozenset(
         torch.ops.aten.sym_constrain_range.default,
     }
 )
+# What PyTorch takes programs apart wrongly for, in this order.
+_REWRITES = (
+    without_guards_on_bases,
+    with_written_buffers,
+    with_views_that_go_back,
+    with_layouts_of_writes,
+    with_values_of_their_own,
+)
 _SHAPE_ONLY = frozenset({torch.ops.aten.slice.Tensor, torch.ops.aten.expand.default, torch.ops.aten.view.default})
 _ALIAS_ONLY = frozenset({torch.ops.aten.alias.default, torch.ops.aten.detach.default})
 
@@ -70,8 +78,8 @@ def lower_in_ranges(
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
-    program = without_guards_on_bases(program)
-    program = with_values_of_their_own(with_layouts_of_writes(with_views_that_go_back(with_written_buffers(program))))
+    for rewritten in _REWRITES:
+        program = rewritten(program)
     program, captured = _with_reliable_writes(program, ranges)
     whole = {**long_recurrences(program), **captured.nodes}
     module, unreliable = _taken_apart(program, settings, ranges, whole)
