@@ -24,6 +24,7 @@ _MOST_ELEMENTS = 1 << 20
 """Of a value that is computed while the model is compiled."""
 _INDICES = ("index", "indices")
 """The parameters of ATen's operators that choose among elements."""
+_INTEGERS = (torch.int64, torch.int32)
 
 
 def with_known_values(program: Program, device: torch.device | None) -> None:
@@ -70,11 +71,11 @@ def _readers_of_indices(program: Program) -> dict[fx.Node, set[fx.Node]]:
             continue
         given = named_arguments(node)
         chosen = set(leaf_nodes([given.get(name) for name in _INDICES]))
-        # replace_all_uses_with takes all of a reader's uses
+        # All of a reader's uses are replaced at once.
         others = set(leaf_nodes([value for name, value in given.items() if name not in _INDICES]))
         for item in chosen - others:
             value = value_of(item)
-            if is_compute(item) and isinstance(value, torch.Tensor) and not value.dtype.is_floating_point:
+            if is_compute(item) and isinstance(value, torch.Tensor) and value.dtype in _INTEGERS:
                 found.setdefault(item, set()).add(node)
     return found
 
@@ -130,6 +131,7 @@ def _is_function(node: fx.Node) -> bool:
     return (
         is_compute(node)
         and isinstance(target, torch._ops.OpOverload)
+        and target.namespace == "aten"
         and not target._schema.is_mutable
         and len(target._schema.returns) == 1
         and torch.Tag.nondeterministic_seeded not in target.tags

@@ -47,7 +47,7 @@ _METADATA_ASSERTS = frozenset(
         torch.ops.aten.sym_constrain_range.default,
     }
 )
-# What PyTorch takes programs apart wrongly for, in this order.
+# For what PyTorch would take apart wrongly, in the order in which they are applied.
 _REWRITES = (
     without_guards_on_bases,
     with_written_buffers,
@@ -78,8 +78,8 @@ def lower_in_ranges(
     profiles: tuple[Mapping[str, tuple[int, int, int]], ...],
 ) -> tuple[Program, CallingConvention]:
     """The same, for known ranges; those of sizes that data decides are added to them."""
-    for rewritten in _REWRITES:
-        program = rewritten(program)
+    for rewrite in _REWRITES:
+        program = rewrite(program)
     program, captured = _with_reliable_writes(program, ranges)
     whole = {**long_recurrences(program), **captured.nodes}
     module, unreliable = _taken_apart(program, settings, ranges, whole)
