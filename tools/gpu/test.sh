@@ -16,6 +16,8 @@
 #               each target that fits the machine, and tools/gpu/targets.py says which and why not
 #   BUILD_ONLY=1  builds and runs nothing
 #   SANITIZE=1  the C++ GPU tests once more under compute-sanitizer's memory check
+#
+# What was found, with the names of what failed, is in <build folder>/gpu-test.json; its tables, for docs/gpu.md, come last.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=$(realpath -m "${1:-build}")
@@ -56,9 +58,29 @@ cmake --install "$build" --prefix "$build/install" > /dev/null  # what the examp
 export TORCHTRT_INSTALL_DIR=$build/install
 [ "${BUILD_ONLY:-}" != 1 ] || exit 0
 
+# What each part found, for tools/gpu/report.py: $build/gpu-test.json and the tables of docs/gpu.md.
+results=$build/results
+rm -rf "$results"
+mkdir -p "$results"
+"$python" - "$results/about.json" <<'P'
+import datetime, json, os, pathlib, subprocess, sys
+import torch
+packed = pathlib.Path("../COMMIT")  # of tools/gpu/pack.sh
+head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
+about = {
+    "GPUs": f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}",
+    "date": datetime.date.today().isoformat(),
+    "commit": (packed.read_text() if packed.exists() else head).strip()[:7] or "unknown",
+    "torch": torch.__version__,
+    "library": os.environ.get("TORCHTRT_TENSORRT_LIBRARY", "of a wheel"),
+    "cores": len(os.sched_getaffinity(0)),
+}
+json.dump(about, open(sys.argv[1], "w"))
+P
+
 status=0
 for program in torchtrt_runtime_tests torchtrt_torch_tests; do
-  "$build/bin/$program" --gtest_brief=1 || { echo "gpu-test: $program: exit status $?" >&2; status=1; }
+  "$build/bin/$program" --gtest_brief=1 "--gtest_output=json:$results/$program.json" || { echo "gpu-test: $program: exit status $?" >&2; status=1; }
 done
 # Every layer as an engine of each library that is there: thousands of builds, so in several processes.
 shards=$(nproc)
@@ -67,7 +89,8 @@ for library in tensorrt10 tensorrt11 tensorrt_rtx; do
   [ -x "$program" ] || continue
   processes=()
   for ((shard = 0; shard < shards; ++shard)); do
-    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard "$program" --gtest_brief=1 > "$build/$library.$shard.log" 2>&1 &
+    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard "$program" --gtest_brief=1 \
+      "--gtest_output=json:$results/${library}_layers.$shard.json" > "$build/$library.$shard.log" 2>&1 &
     processes+=($!)
   done
   failed=0
@@ -82,20 +105,23 @@ tests=(tests/gpu)
 targets=${TORCHTRT_CONFORMANCE_TARGET:-$("$python" tools/gpu/targets.py)}
 for target in ${targets/#none/}; do
   echo "gpu-test: conformance suite on $target"
-  TORCHTRT_CONFORMANCE_TARGET=$target run_pytest "${in_parallel[@]}" "${tests[@]}" tests/conformance
+  TORCHTRT_CONFORMANCE_TARGET=$target run_pytest "${in_parallel[@]}" "--junitxml=$results/python_$target.xml" "${tests[@]}" \
+    tests/conformance
   tests=()
 done
 [ -n "$targets" ] || echo "gpu-test: no conformance suite: no target fits this machine" >&2
-[ ${#tests[@]} = 0 ] || run_pytest "${in_parallel[@]}" "${tests[@]}"
-run_pytest -m alone tests/gpu
+[ ${#tests[@]} = 0 ] || run_pytest "${in_parallel[@]}" "--junitxml=$results/python.xml" "${tests[@]}"
+run_pytest -m alone "--junitxml=$results/alone.xml" tests/gpu
 if [ "${SANITIZE:-}" = 1 ]; then
   # Not errors of the interface: some tests make a recording fail on purpose.
   compute-sanitizer --tool memcheck --report-api-errors no --error-exitcode 9 --log-file "$build/memcheck.log" \
-    "$build/bin/torchtrt_torch_tests" --gtest_filter='CudaEngine.*' --gtest_brief=1 || status=1
+    "$build/bin/torchtrt_torch_tests" --gtest_filter='CudaEngine.*' --gtest_brief=1 \
+    "--gtest_output=json:$results/compute_sanitizer.json" || status=1
   tail -3 "$build/memcheck.log"
 fi
 # Last, and alone: no test of answers notices an engine that is slow.
 [ -z "${targets/#none/}" ] || "$python" benchmarks/gpu.py --build "$build" --models mlp resnet50 mobilenet_v3 llama --batches 1 \
   --contenders torchtrt torchtrt_graphs eager eager_graph --rounds 4 --call-rounds 0 --must-beat eager_graph \
-  --json "$build/latency.json" || status=1
+  --json "$results/latency.json" || status=1
+"$python" tools/gpu/report.py "$results" --json "$build/gpu-test.json" || status=1
 exit $status
