@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,17 @@ def test_parts_of_every_kind(folder: Path, tmp_path: Path) -> None:
     assert "| `layers` | 1 | 1 | 1 | 4 |" in text
     assert "* failed: `suite/test_it.py::test_error`" in text
     assert "| mlp float16 1 | torchtrt | 0.300, 0.312 |" in text
+
+
+def test_failures_are_printed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu_failures", "-n", "2"]
+    command += ["--rootdir", str(tmp_path), "-c", "/dev/null", "test_it.py"]
+    environment = {**os.environ, "PYTHONPATH": str(REPORT.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.count("failed: test_it.py::test_numbers[2] (call)") == 1, done.stderr
+    assert "assert 2 == 1" in done.stderr
+    assert "failed: test_it.py::test_error (setup)" in done.stderr
 
 
 def test_all_passed(folder: Path) -> None:

@@ -98,7 +98,10 @@ for library in tensorrt10 tensorrt11 tensorrt_rtx; do
   grep -hE '^\[  (PASSED|FAILED|SKIPPED) ' "$build/$library".*.log | sort | uniq -c
   [ "$failed" = 0 ] || { echo "gpu-test: $program: exit status $failed, see $build/$library.*.log" >&2; status=1; }
 done
-run_pytest() { "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -rsfE --tb=short "$@" || status=1; }
+run_pytest() {
+  PYTHONPATH=$PWD/tools/gpu:$PYTHONPATH "$python" -m pytest -q -o minversion=0 -p no:cacheprovider -p gpu_failures \
+    -rsfE --tb=short "$@" || status=1
+}
 # Building engines keeps one core of each process busy, and 5 GB of the host's memory.
 in_parallel=(-n "$(nproc)" --dist worksteal -m "not alone")
 tests=(tests/gpu)
