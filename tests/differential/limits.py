@@ -202,7 +202,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit(
         name="subnormal results of constants",
         kind="value",
-        code=r"F\.interpolate\(.*bicubic",
+        code=r"F\.interpolate\(.*bicubic|torch\.(deg2rad|rad2deg)\(",
         message=r"-?0\.0 instead of -?\S+e-(39|4\d)$",
         reason="The vendor computes once what depends on no input, and makes zeros of subnormal numbers then.",
         documented='docs/semantics.md, "Not promised"',

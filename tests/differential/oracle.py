@@ -256,7 +256,8 @@ class _Perturbed:
         summed_in = torch.float64 if tensor.dtype == torch.float64 else torch.float32
         if "conv_transpose" in step.code and tensor.dtype in HALVES:
             summed_in = tensor.dtype  # eager adds up what one window after the other writes into the result
-        if step.noise != SUM or terms < torch.finfo(summed_in).max / 1e6:
+        is_sum = step.noise == SUM or "mode='area'" in step.code
+        if not is_sum or terms < torch.finfo(summed_in).max / 1e6:
             return tensor
         others = torch.tensor([float("nan"), float("inf"), float("-inf")])
         drawn = others[torch.randint(0, 3, tensor.shape, generator=self._generator)].to(tensor)
