@@ -366,6 +366,19 @@ def test_a_limit_still_happens(limit: limits.Limit) -> None:
     assert any(limits.covering(program, find) is limit for find in finds), finds
 
 
+def test_a_limit_of_constants_covers_no_result_of_an_input() -> None:
+    limit = next(limit for limit in limits.LIMITS if limit.of_constants)
+    program = Program.from_json(limit.shows)
+    program.steps += [Step(["v1"], "{0} * 2", ["v0"]), Step(["v2"], "{0} + {1}", ["v1", "x0"])]
+    program.steps += [Step(["v3"], "{0} * 3", ["w0"]), Step([], "{0}.add_({1})", ["v3", "x0"])]
+    program.outputs = ["v1", "v2", "v3"]
+    for result, is_covered in ((0, True), (1, False), (2, False)):
+        message = f"call 0 (data 0), result {result}: 1 of 4 elements, at [0] 0.0 instead of 5e-39"
+        found = oracle.Find("value", "module", message)
+        assert (limits.covering(program, found) is limit) == is_covered
+    assert limits.covering(program, oracle.Find("value", "module", "0.0 instead of 5e-39")) is None
+
+
 def test_a_limit_of_a_target_covers_nothing_elsewhere() -> None:
     program = simple("{0} / 0")
     assert limits.covering(program, oracle.Find("value", "module", ""), "tensorrt") is not None
@@ -378,7 +391,7 @@ def test_a_limit_of_a_target_covers_nothing_elsewhere() -> None:
 
 
 def test_a_limit_of_a_processor_covers_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = next(limit for limit in limits.LIMITS if limit.processor)
+    limit = next(limit for limit in limits.LIMITS if limit.processor == "avx512_bf16")
     program = Program.from_json(limit.shows)
     message = "call 0 (data 1), result 0: 2 of 32 elements, at [0, 3] 0.0 instead of 2.938735877055719e-39"
     for abilities, covered in ((("avx2", "avx512_bf16"), limit), (("avx2",), None)):
@@ -390,7 +403,7 @@ def test_a_limit_of_a_processor_covers_nothing_elsewhere(monkeypatch: pytest.Mon
 
 def test_a_limit_of_two_numbers_covers_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_abilities", lambda: ("avx512_bf16",))
-    limit = next(limit for limit in limits.LIMITS if limit.within < 1 and limit.processor)
+    limit = next(limit for limit in limits.LIMITS if limit.within < 1 and limit.processor == "avx512_bf16")
     program = Program.from_json(limit.shows)
     for message, is_covered in (
         ("at [0, 1, 2] 0.0546875 instead of 0.05615234375", True),
