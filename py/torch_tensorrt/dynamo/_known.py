@@ -18,7 +18,7 @@ from torch import fx
 from torch._subclasses.fake_tensor import FakeTensor
 
 from ._graph import Program
-from ._nodes import attribute, is_compute, is_tensor, leaf_nodes, named_arguments, value_of
+from ._nodes import attribute, erase_unread, is_compute, is_pure, is_tensor, leaf_nodes, named_arguments, value_of
 
 _MOST_ELEMENTS = 1 << 20
 """Of a value that is computed while the model is compiled."""
@@ -45,7 +45,7 @@ def with_known_values(program: Program, device: torch.device | None) -> None:
             constant = program.module.graph.get_attr(name)
         constant.meta = dict(node.meta)
         node.replace_all_uses_with(constant, delete_user_cb=readers[node].__contains__)
-        _erase_unread(program.module.graph, node)
+    erase_unread(program.module.graph)
     program.module.graph.lint()
 
 
@@ -126,28 +126,15 @@ def _is_known_constant(program: Program, node: fx.Node) -> bool:
 
 
 def _is_function(node: fx.Node) -> bool:
-    """Whether the same operands give the same result, and nothing is written."""
+    """Whether the same operands give the same one result, and nothing else happens."""
     target = node.target
     return (
-        is_compute(node)
+        is_pure(node)
         and isinstance(target, torch._ops.OpOverload)
         and target.namespace == "aten"
-        and not target._schema.is_mutable
         and len(target._schema.returns) == 1
         and torch.Tag.nondeterministic_seeded not in target.tags
-        and not node.is_impure()
     )
-
-
-def _erase_unread(graph: fx.Graph, node: fx.Node) -> None:
-    """Erases the node, and what only it read, where nothing reads it."""
-    unread = [node]
-    while unread:
-        node = unread.pop()
-        if not node.users and (node.op == "get_attr" or _is_function(node)):
-            operands = node.all_input_nodes
-            graph.erase_node(node)
-            unread.extend(operands)
 
 
 __all__ = ["with_known_values"]

@@ -21,7 +21,7 @@ from ._decompositions import decompose, long_recurrences
 from ._graph import Program, UnreliableCaptureError
 from ._guards import recorded_codes, size_guards
 from ._known import with_known_values
-from ._nodes import ITEM_OP, is_compute, is_size_node, updates_statistics, value_of
+from ._nodes import ITEM_OP, erase_unread, is_compute, updates_statistics, value_of
 from ._shared_memory import (
     with_layouts_of_writes,
     with_values_of_their_own,
@@ -179,9 +179,7 @@ def clean(
         ):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
-    for node in reversed(list(module.graph.nodes)):
-        if not node.users and (is_size_node(node) or node.op == "get_attr" or _is_pure(node)):
-            module.graph.erase_node(node)
+    erase_unread(module.graph)
     module.graph.lint()
 
 
@@ -196,16 +194,6 @@ def _keeps_shape(node: fx.Node) -> bool:
 
 def _reaches_output(node: fx.Node) -> bool:
     return any(user.op == "output" for user in node.users)
-
-
-def _is_pure(node: fx.Node) -> bool:
-    return (
-        node.op == "call_function"
-        and isinstance(node.target, torch._ops.OpOverload)
-        and not node.target._schema.is_mutable
-        and len(node.target._schema.returns) > 0
-        and not node.is_impure()
-    )
 
 
 def _numbers_of_data(graph: fx.Graph) -> set[str]:

@@ -50,6 +50,24 @@ def is_mutation(node: Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
+def is_pure(node: Node) -> bool:
+    """An operator that gives results and does nothing else."""
+    return (
+        node.op == "call_function"
+        and isinstance(node.target, torch._ops.OpOverload)
+        and not node.target._schema.is_mutable
+        and len(node.target._schema.returns) > 0
+        and not node.is_impure()
+    )
+
+
+def erase_unread(graph: Graph) -> None:
+    """Erases the sizes, the constants and the pure operators that nothing reads."""
+    for node in reversed(list(graph.nodes)):
+        if not node.users and (is_size_node(node) or node.op == "get_attr" or is_pure(node)):
+            graph.erase_node(node)
+
+
 def updates_statistics(node: Node) -> bool:
     """Whether the operator writes its running statistics, which these operators' schemas do not say."""
     if node.target not in (torch.ops.aten.batch_norm.default, torch.ops.aten.instance_norm.default):
