@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import pytest
@@ -11,7 +10,13 @@ import pytest
 _MOST_CHARACTERS = 2000
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
-        text = report.longreprtext[-_MOST_CHARACTERS:]
-        print(f"\nfailed: {report.nodeid} ({report.when})\n{text}", file=sys.stderr, flush=True)
+class _Failures:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            text = report.longreprtext[-_MOST_CHARACTERS:]
+            print(f"\nfailed: {report.nodeid} ({report.when})\n{text}", file=sys.stderr, flush=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # a worker of xdist's, whose reports reach the process that started it
+        config.pluginmanager.register(_Failures())
