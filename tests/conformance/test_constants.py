@@ -114,6 +114,7 @@ LAYERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+@pytest.mark.usefixtures("by_pytorch")
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers_of_constants_alone(layer: str, dtype: torch.dtype) -> None:
@@ -153,6 +154,7 @@ def test_constants_over_what_was_reduced(reduced: str, dynamic: bool) -> None:
 
 
 @on_the_cpu_only
+@pytest.mark.usefixtures("by_pytorch")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("number", [False, True], ids=["tensor", "number"])
 def test_subnormal_constants(dtype: torch.dtype, number: bool) -> None:

@@ -44,6 +44,18 @@ ov::Output<ov::Node> always(const ov::Output<ov::Node>& input) {
   return std::make_shared<v1::ReduceLogicalAnd>(equal, all, /*keep_dims=*/true);
 }
 
+// The value, chosen anew in every run.
+ov::Output<ov::Node> chosen(const ov::Output<ov::Node>& value, const ov::Output<ov::Node>& input) {
+  return std::make_shared<v1::Select>(always(input), value, value);
+}
+
+// The plugin reads the operands of a product that it computes once without a transpose before one of them. It folds those
+// of constants itself.
+bool loses_transpose(const ov::Node& node) {
+  return is_any<v0::MatMul>(node) &&
+         !(is_any<v0::Constant>(*node.get_input_node_ptr(0)) && is_any<v0::Constant>(*node.get_input_node_ptr(1)));
+}
+
 }  // namespace
 
 void keep_constants(const ov::Model& model) {
@@ -53,13 +65,17 @@ void keep_constants(const ov::Model& model) {
     const auto once = [&](const ov::Output<ov::Node>& value) { return computed_once.contains(value.get_node()); };
     if (is_any<v0::Constant>(*node) ||
         (!operands.empty() && !is_any<v0::Result>(*node) && std::all_of(operands.begin(), operands.end(), once))) {
-      computed_once.insert(node.get());
+      if (loses_transpose(*node) && !model.get_parameters().empty()) {
+        node->input(0).replace_source_output(chosen(operands[0], model.get_parameters().front()));
+      } else {
+        computed_once.insert(node.get());
+      }
       continue;
     }
     if (operands.empty() || !once(operands[0]) || is_any<v0::Constant>(*operands[0].get_node())) continue;
     if (begins_in_place(*node)) {
       const ov::Output<ov::Node>& input = *std::find_if_not(operands.begin(), operands.end(), once);
-      node->input(0).replace_source_output(std::make_shared<v1::Select>(always(input), operands[0], operands[0]));
+      node->input(0).replace_source_output(chosen(operands[0], input));
       continue;
     }
     if (!writes_in_place(*node)) continue;
