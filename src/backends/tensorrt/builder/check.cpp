@@ -60,8 +60,9 @@ class Check {
     if (dtype(0) == DataType::kFloat16 && op.to == DataType::kBFloat16) {
       return refusal(Reason::kDataType, "the library cuts float16 off to bfloat16, and PyTorch rounds");
     }
-    // Also where the lowering casts the result, of a normalization for one, and where only a reshape is between.
-    if (dtype(0) == DataType::kBFloat16 && op.to == DataType::kFloat16) {
+    // Also where the lowering casts the result, of a normalization for one, where only a reshape is between, and by way of
+    // float32.
+    if (op.to == DataType::kFloat16 && is_of_bfloat16(layer_.inputs[0])) {
       return refusal(Reason::kDataType, "the library leaves out a cast of bfloat16 to float16 that is cast again");
     }
     if (!is_integral(dtype(0))) return std::nullopt;
@@ -170,6 +171,21 @@ class Check {
     if (net_.bounds(dim).min >= 1) return std::nullopt;
     return refusal(Reason::kDynamicShape, "elements are reduced along a dimension of size ", dim,
                    ", which may be 0: what the library gives then is not known");
+  }
+  // Whether the value, floating, was bfloat16 before nothing but casts to float32 and moves.
+  [[nodiscard]] bool is_of_bfloat16(network::ValueId value) const {
+    const DataType dtype = net_.value(value).dtype;
+    if (dtype != DataType::kFloat32) return dtype == DataType::kBFloat16;
+    const network::Layer* producer = net_.producer(value);
+    if (producer == nullptr) return false;
+    const bool moves = std::holds_alternative<network::Cast>(producer->op) ||
+                       std::holds_alternative<network::Shuffle>(producer->op) ||
+                       std::holds_alternative<network::Slice>(producer->op) ||
+                       std::holds_alternative<network::Broadcast>(producer->op) ||
+                       std::holds_alternative<network::Identity>(producer->op) ||
+                       std::holds_alternative<network::Concatenation>(producer->op);
+    return moves && std::any_of(producer->inputs.begin(), producer->inputs.end(),
+                                [this](network::ValueId input) { return is_of_bfloat16(input); });
   }
   [[nodiscard]] std::optional<Refusal> static_weights() const {
     if (!is_static(dims(1))) return refusal(Reason::kDynamicShape, "weights need a static shape");

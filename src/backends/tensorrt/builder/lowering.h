@@ -108,6 +108,8 @@ class Lowering {
     return checked(layer)->getOutput(0);
   }
   Tensor elementwise(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation);
+  /// The same, computed in float32; of a's type.
+  Tensor in_float32(Tensor a, Tensor b, nvinfer1::ElementWiseOperation operation);
   Tensor cast(Tensor x, nvinfer1::DataType type);
   Tensor constant(const nvinfer1::Dims& dims, const nvinfer1::Weights& weights);
   void name(const nvinfer1::Weights& weights, std::optional<network::ValueId> of);

@@ -88,6 +88,11 @@ Lowering::Tensor Lowering::extreme(const Layer& layer, bool largest) {
   return output(trt_.addSelect(*is_nan(b), *b, *chosen));
 }
 
+Lowering::Tensor Lowering::in_float32(Tensor a, Tensor b, ElementWiseOperation operation) {
+  constexpr auto kWide = nvinfer1::DataType::kFLOAT;
+  return cast(elementwise(cast(a, kWide), cast(b, kWide), operation), a->getType());
+}
+
 std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network::ElementWise& op) {
   Tensor a = operand(layer, 0);
   Tensor b = operand(layer, 1);
@@ -98,12 +103,17 @@ std::vector<Lowering::Tensor> Lowering::lower(const Layer& layer, const network:
     case kMax: return {extreme(layer, /*largest=*/true)};
     case kMin: return {extreme(layer, /*largest=*/false)};
     case kSub: return {elementwise(a, b, ElementWiseOperation::kSUB)};
-    case kDiv: return {elementwise(a, b, ElementWiseOperation::kDIV)};
+    case kDiv: {
+      // The library multiplies with the reciprocal of a constant, rounded to the dtype: of 3 in bfloat16 0.2 % too much.
+      const DataType type = dtype(layer, 0);
+      const bool is_half = type == DataType::kBFloat16 || type == DataType::kFloat16;
+      if (is_half && net_.constant(layer.inputs[1]) != nullptr) return {in_float32(a, b, ElementWiseOperation::kDIV)};
+      return {elementwise(a, b, ElementWiseOperation::kDIV)};
+    }
     case kPow: {
       // Of bfloat16 as PyTorch computes it: the library's own power of a negative number is no NaN there.
-      if (dtype(layer, 0) != DataType::kBFloat16) return {elementwise(a, b, ElementWiseOperation::kPOW)};
-      constexpr auto kWide = nvinfer1::DataType::kFLOAT;
-      return {cast(elementwise(cast(a, kWide), cast(b, kWide), ElementWiseOperation::kPOW), nvinfer1::DataType::kBF16)};
+      if (dtype(layer, 0) == DataType::kBFloat16) return {in_float32(a, b, ElementWiseOperation::kPOW)};
+      return {elementwise(a, b, ElementWiseOperation::kPOW)};
     }
     case kFloorDiv: return {elementwise(a, b, ElementWiseOperation::kFLOOR_DIV)};
     case kMod: {

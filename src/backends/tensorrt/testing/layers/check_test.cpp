@@ -151,6 +151,8 @@ TEST(TensorRtCheck, CastsBetweenTheHalves) {
   EXPECT_EQ(chain({kBFloat16, kFloat32}), std::nullopt);
   EXPECT_EQ(chain({kFloat16, kFloat32, kBFloat16}), std::nullopt);
   EXPECT_EQ(chain({kBFloat16, kFloat16}), Reason::kDataType);
+  EXPECT_EQ(chain({kBFloat16, kFloat32, kFloat16}), Reason::kDataType);
+  EXPECT_EQ(chain({kBFloat16, kFloat32}), std::nullopt);
   EXPECT_EQ(chain({kFloat16, kBFloat16}), Reason::kDataType);
 }
 
