@@ -12,6 +12,8 @@ import tempfile
 
 import pytest
 
+pytest.register_assert_rewrite("tests.conformance.harness")  # a failure there says what differs
+
 
 def _set_locale(name: str) -> None:
     """As a program does that takes its user's locale: for C, and for C++, which Python itself leaves alone."""
