@@ -188,6 +188,12 @@ _WIDE = re.compile(r"F\.(layer|rms|group|instance)_norm\(|torch\.(var|std|mean|s
 """Operators that eager computes in float32 from half precision, in one kernel: only their results are rounded."""
 
 
+_NORM = re.compile(r"F\.(layer|group|instance)_norm\(")
+_ROUNDS_NORMALIZED = torch.cpu._is_avx512_bf16_supported()
+"""Where the processor computes bfloat16, the vendor rounds normalized numbers before they are scaled and shifted
+(docs/semantics.md, "Not promised")."""
+
+
 def _eps(step: Step, result: torch.Tensor) -> float:
     """The precision that the step's roundings have."""
     if result.dtype not in HALVES or not _WIDE.match(step.code):
@@ -246,8 +252,10 @@ class _Perturbed:
             if any(_shares(tensor, other) for other in operands):
                 continue  # a view moves numbers and rounds nothing; and it must stay a view
             tensor = self._summed(step, tensor, operands)
-            eps = _eps(step, tensor)
-            values[name] = self._moved(tensor, step.noise * eps * _largest([tensor, *operands]) if step.noise else 0.0)
+            noise = step.noise * _eps(step, tensor) * _largest([tensor, *operands]) if step.noise else 0.0
+            if _ROUNDS_NORMALIZED and tensor.dtype == torch.bfloat16 and _NORM.match(step.code):
+                noise += torch.finfo(tensor.dtype).eps * max(_largest(operands[1:]), 1.0)
+            values[name] = self._moved(tensor, noise)
 
     def _summed(self, step: Step, tensor: torch.Tensor, operands: Sequence[Any]) -> torch.Tensor:
         """Sums whose terms reach the end of the range: whether a partial sum overflows is for their order to decide."""
