@@ -13,11 +13,14 @@ namespace {
 
 constexpr std::uint32_t kSign = 0x80000000;
 
-// Unsigned numbers in the order of the elements. Both zeros are one; every NaN is `nan`.
+// Unsigned numbers in the order of the elements. Both zeros are one; every NaN is `nan`. By their bits, since the thread may
+// take subnormal numbers for zeros.
 std::uint32_t rank_of(float value, std::uint32_t nan) {
+  constexpr std::uint32_t kInfinity = 0x7F800000;
   const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t number = value == 0 ? kSign : (bits & kSign) != 0 ? ~bits : bits | kSign;
-  return value == value ? number : nan;
+  const std::uint32_t magnitude = bits & ~kSign;
+  const std::uint32_t number = magnitude == 0 ? kSign : (bits & kSign) != 0 ? ~bits : bits | kSign;
+  return magnitude <= kInfinity ? number : nan;
 }
 std::uint32_t rank_of(std::int32_t value, std::uint32_t) { return static_cast<std::uint32_t>(value) ^ kSign; }
 
