@@ -115,13 +115,15 @@ struct Readers {
   };
   std::vector<Reader> all;
 
-  // All but those that read as the first does get a copy for their layout.
+  // All but those that read as the first does get a copy for their layout: one of a constant, since those of one address
+  // are equal, and one of each computed value.
   void separate() {
-    std::map<std::pair<std::string, ov::Output<ov::Node>>, ov::Output<ov::Node>> copies;
+    std::map<std::pair<std::string, const ov::Node*>, ov::Output<ov::Node>> copies;
     for (Reader& reader : all) {
       if (reader.layout == all.front().layout) continue;
       const ov::Output<ov::Node> value = reader.input.get_source_output();
-      const auto [copy, is_new] = copies.try_emplace({reader.layout, value});
+      const ov::Node* computed = is_any<v0::Constant>(*value.get_node()) ? nullptr : value.get_node();
+      const auto [copy, is_new] = copies.try_emplace({reader.layout + std::to_string(value.get_index()), computed});
       if (is_new) copy->second = computed_again(value, reader.layout);
       reader.input.replace_source_output(copy->second);
     }
