@@ -16,7 +16,7 @@ def assert_same(actual: Any, expected: Any) -> None:
     assert pytree.tree_structure(actual) == pytree.tree_structure(expected)
     for ours, theirs in zip(pytree.tree_leaves(actual), pytree.tree_leaves(expected), strict=True):
         if isinstance(theirs, torch.Tensor):
-            torch.testing.assert_close(ours, theirs)
+            torch.testing.assert_close(ours, theirs, equal_nan=True)
         else:
             assert ours == theirs
 

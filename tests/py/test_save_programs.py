@@ -869,3 +869,45 @@ def test_views_of_another_dtype(into: torch.dtype, count: int, tmp_path: Path) -
     assert_same(run(x), Model()(x))
     run(x)[0].zero_()
     assert x.eq(0).all(), "the first result is a view of the input, as in eager"
+
+
+RESAMPLED: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "linear": lambda x, y, z, at: F.interpolate(x, scale_factor=1.1, mode="linear"),
+    "linear, corners": lambda x, y, z, at: F.interpolate(x, scale_factor=1.1, mode="linear", align_corners=True),
+    "nearest": lambda x, y, z, at: F.interpolate(y, scale_factor=1.1),
+    "nearest-exact": lambda x, y, z, at: F.interpolate(y, scale_factor=1.3, mode="nearest-exact"),
+    "bilinear": lambda x, y, z, at: F.interpolate(y, scale_factor=1.3, mode="bilinear"),
+    "bilinear, corners": lambda x, y, z, at: F.interpolate(y, size=(7, 8), mode="bilinear", align_corners=True),
+    "bilinear, antialias": lambda x, y, z, at: F.interpolate(y, size=(3, 3), mode="bilinear", antialias=True),
+    "bicubic": lambda x, y, z, at: F.interpolate(y, scale_factor=1.1, mode="bicubic"),
+    "trilinear": lambda x, y, z, at: F.interpolate(z, scale_factor=1.5, mode="trilinear"),
+    "area": lambda x, y, z, at: F.interpolate(y, scale_factor=0.7, mode="area"),
+    "grid": lambda x, y, z, at: F.grid_sample(y, at, align_corners=False),
+    "grid, border": lambda x, y, z, at: F.grid_sample(y, at, padding_mode="border", align_corners=True),
+    "grid, nearest": lambda x, y, z, at: F.grid_sample(y, at, mode="nearest", align_corners=False),
+    "grid, bicubic": lambda x, y, z, at: F.grid_sample(y, at, "bicubic", "reflection", align_corners=False),
+}
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+def test_resampling_in_a_package(dynamic: bool, tmp_path: Path) -> None:
+    """Inductor's own code takes other places for a factor than eager, and multiplies what counts for nothing with 0."""
+
+    def data(batch: int) -> tuple[torch.Tensor, ...]:
+        x, y, z = (torch.randn(batch, 2, *shape) for shape in ((5,), (5, 6), (3, 4, 4)))
+        at = torch.rand(batch, 4, 4, 2) * 2.4 - 1.2
+        for values in (x, y, z):
+            values.view(-1)[3], values.view(-1)[17], values.view(-1)[-1] = math.inf, math.nan, -math.inf
+        at[0, 0, 0, 0], at[-1, 1, 1, 1] = math.nan, math.inf
+        return x, y, z, at
+
+    class Resampling(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, at: torch.Tensor) -> list[torch.Tensor]:
+            return [resample(x, y, z, at) for resample in RESAMPLED.values()] + [x.sin() + 1]
+
+    shapes = ([{0: Dim("n", min=2, max=5)}] * 4) if dynamic else None
+    program = torch.export.export(Resampling(), data(2), dynamic_shapes=shapes, strict=False)
+    run = in_form(torch_tensorrt.dynamo.compile(program, min_block_size=1), "aot_inductor", tmp_path)
+    for batch in (2, 4) if dynamic else (2,):
+        inputs = data(batch)
+        assert_same(run(*inputs), Resampling()(*inputs))

@@ -33,7 +33,16 @@ from ._graph import (
 )
 from ._guards import recorded_codes, size_guards
 from ._lowering import lower
-from ._nodes import ITEM_OP, attribute, attribute_names, is_checked_by_eager, is_compute, is_mutation, value_of
+from ._nodes import (
+    ITEM_OP,
+    attribute,
+    attribute_names,
+    is_checked_by_eager,
+    is_compute,
+    is_mutation,
+    resamples,
+    value_of,
+)
 from ._partition import Block, Partition, Partitioner, preliminary_refusals
 from ._refit import structure
 from ._report import BlockReport, Report
@@ -142,8 +151,9 @@ def in_pytorch(exported: ExportedProgram) -> CompiledModule:
 
 def with_exact_parts(exported: ExportedProgram, small_sizes: bool) -> CompiledModule | None:
     """The program with engines for PyTorch's own operators (target "aten") around operators that compilers make code
-    of which checks less than the operator does, and (`small_sizes`) around everything whose shapes are not always those
-    of its metadata. Code that believes metadata may call engines: it passes results on as they come.
+    of which checks less than the operator, or computes otherwise, and (`small_sizes`) around everything whose shapes
+    are not always those of its metadata. Code that believes metadata may call engines: it passes results on as they
+    come.
 
     None where there is nothing such. Raises UnreliableCaptureError where engines cannot hold all of it.
     """
@@ -153,7 +163,11 @@ def with_exact_parts(exported: ExportedProgram, small_sizes: bool) -> CompiledMo
     found = examine(module.graph, ranges).nodes if small_sizes else {}
     inside = _between(found) if found else set()
     if program_device(exported).type == "cpu":
-        inside |= {node for node in module.graph.nodes if is_checked_by_eager(node) and can_be_written_down(node)}
+        inside |= {
+            node
+            for node in module.graph.nodes
+            if (is_checked_by_eager(node) or resamples(node)) and can_be_written_down(node)
+        }
     if not inside:
         return None
     for node in list(module.graph.nodes):

@@ -111,6 +111,16 @@ def is_checked_by_eager(node: Node) -> bool:
     return any(isinstance(size, torch.SymInt) for tensor in tensors for size in tensor.shape)
 
 
+_RESAMPLING = re.compile(r"aten::(_?upsample_\w+|grid_sampler\w*)")
+
+
+def resamples(node: Node) -> bool:
+    """Whether the operator resizes, or samples at places that a tensor names. Eager's kernels leave out elements that
+    count for nothing (beside one whose place it is, or outside), which Inductor's code multiplies with 0: NaN where
+    they are infinite. Of a factor (1.1) it makes other places."""
+    return isinstance(node.target, torch._ops.OpOverload) and bool(_RESAMPLING.fullmatch(node.target._schema.name))
+
+
 def producer(node: Node) -> Node:
     """The node that computes this value: `node`, or the operator whose result it picks."""
     while is_getitem(node):
