@@ -53,7 +53,7 @@ class Limit:
     kind: str
     """Pattern of a find's kind."""
     code: str
-    """Pattern that one of the program's steps, or of its inputs' and constants' dtypes, matches."""
+    """Pattern that one of the program's steps, or of its inputs' layouts and its dtypes, matches."""
     message: str
     """Pattern of the find's message."""
     reason: str
@@ -76,6 +76,8 @@ class Limit:
     beyond: float = float("inf")
     tiny: bool = False
     """Only in programs that are given numbers near the dtype's least."""
+    of_constants: bool = False
+    """Only of results that depend on no input."""
     of_tiny_constants: bool = False
     """Only of results that depend on a constant which is given numbers near the dtype's least."""
     shows: str = ""
@@ -172,6 +174,39 @@ LIMITS: tuple[Limit, ...] = (
             [Step(["v0"], "torch.igamma({0}, {0})", ["x0"]), Step([], "{0}.mul_(2)", ["x0"])],
             ["v0"],
         ),
+    ),
+    Limit(
+        name="views of strided inputs in AOTInductor packages",
+        kind="alias",
+        code=r"",
+        message=r"a write does not change (input|result)",
+        beside=r"^(strided|transposed|offset|expanded|channels_last)$",
+        reason="Packages read contiguous memory: other inputs are copied when Python calls them.",
+        documented='docs/semantics.md, "Not promised"',
+        way="aot_inductor",
+        shows=_shows(
+            [Input("x0", "float32", [1, 2, 1], "strided")],
+            [Step(["v0"], "{0}.unsqueeze(-2)", ["x0"])],
+            ["v0"],
+        ),
+    ),
+    Limit(
+        name="views of constants in AOTInductor packages",
+        kind="alias",
+        code=r"",
+        message=r"a write does not change (buffer|result)",
+        reason="Packages return copies of their constants.",
+        documented='docs/semantics.md, "Not promised"',
+        way="aot_inductor",
+        of_constants=True,
+        shows=Program(
+            [Input("x0", "float32", [2])],
+            [Constant("w0", "float32", [1, 3], Fill("positive"), parameter=False)],
+            [Step(["v0"], "{0}.expand({0}.shape)", ["w0"]), Step(["v1"], "{0} + 1", ["x0"])],
+            ["v0", "w0", "v1"],
+            {},
+            [0],
+        ).to_json(),
     ),
     Limit(
         name="batch norm in training over nothing",
@@ -516,6 +551,7 @@ def _abilities() -> tuple[str, ...]:
 
 def covering(program: Program, find: Find, target: str = "") -> Limit | None:
     about = [*program.operators(), *(leaf.dtype for leaf in (*program.inputs, *program.constants)), ""]
+    about += [item.layout for item in program.inputs]
     for limit in LIMITS:
         if (
             limit.target in ("", target or "cpu")
@@ -527,6 +563,7 @@ def covering(program: Program, find: Find, target: str = "") -> Limit | None:
             and any(re.search(limit.beside, text) for text in about)
             and (limit.within == float("inf") or _difference(find.message) <= limit.within)
             and (not limit.tiny or has_tiny(program))
+            and (not limit.of_constants or not depends_on_inputs(program, find))
             and (not limit.of_tiny_constants or depends_on_tiny_constants(program, find))
             and (not limit.nonfinite or has_nonfinite(program, limit.beyond))
         ):
@@ -543,16 +580,28 @@ def _difference(message: str) -> float:
         return float("inf")
 
 
+def depends_on_inputs(program: Program, find: Find) -> bool:
+    """Whether the result that the find's message names is computed from an input; True where it names none."""
+    needed = _needed(program, find)
+    return not needed or any(item.name in needed for item in program.inputs)
+
+
 def depends_on_tiny_constants(program: Program, find: Find) -> bool:
     """Whether the result that the find's message names is computed from a constant with numbers near the least."""
+    needed = _needed(program, find)
+    return any(_is_tiny(item.fill) for item in program.constants if item.name in needed)
+
+
+def _needed(program: Program, find: Find) -> set[str]:
+    """What the result that the find's message names is computed from, and it; nothing where it names none."""
     named = re.search(r"\bresult (\d+)", find.message)
     if named is None:
-        return False
+        return set()
     needed = {program.outputs[int(named[1])]}
     for step in reversed(program.steps):
         if needed & {*step.out, *(() if step.out else step.args[:1])}:
             needed.update(step.args)
-    return any(_is_tiny(item.fill) for item in program.constants if item.name in needed)
+    return needed
 
 
 def has_tiny(program: Program) -> bool:
