@@ -30,15 +30,20 @@ def _shows(
     outputs: list[str],
     calls: Sequence[int] = (0,),
     dims: dict[str, Dim] | None = None,
+    buffers: Sequence[Constant] = (),
 ) -> str:
     """A program as JSON."""
-    return Program(inputs, [], steps, outputs, dims or {}, list(calls)).to_json()
+    return Program(inputs, list(buffers), steps, outputs, dims or {}, list(calls)).to_json()
+
+
+def _buffer(shape: list[int], fill: Fill, name: str = "w0") -> Constant:
+    return Constant(name, "float32", shape, fill, parameter=False)
 
 
 def _with_buffers(steps: list[Step], outputs: list[str]) -> str:
     """The same, beside two buffers of three numbers."""
-    buffers = [Constant(name, "float32", [3], Fill("positive"), parameter=False) for name in ("w0", "w1")]
-    return Program([Input("x0", "float32", [2, 3, 4])], buffers, steps, outputs, {}, [0]).to_json()
+    buffers = [_buffer([3], Fill("positive"), name) for name in ("w0", "w1")]
+    return _shows([Input("x0", "float32", [2, 3, 4])], steps, outputs, buffers=buffers)
 
 
 def _shows_tiny(code: str, values: list[float]) -> str:
@@ -199,14 +204,12 @@ LIMITS: tuple[Limit, ...] = (
         documented='docs/semantics.md, "Not promised"',
         way="aot_inductor",
         of_constants=True,
-        shows=Program(
+        shows=_shows(
             [Input("x0", "float32", [2])],
-            [Constant("w0", "float32", [1, 3], Fill("positive"), parameter=False)],
             [Step(["v0"], "{0}.expand({0}.shape)", ["w0"]), Step(["v1"], "{0} + 1", ["x0"])],
             ["v0", "w0", "v1"],
-            {},
-            [0],
-        ).to_json(),
+            buffers=[_buffer([1, 3], Fill("positive"))],
+        ),
     ),
     Limit(
         name="batch norm in training over nothing",
@@ -246,14 +249,12 @@ LIMITS: tuple[Limit, ...] = (
         documented='docs/semantics.md, "Not promised"',
         target="cpu",
         of_tiny_constants=True,
-        shows=Program(
+        shows=_shows(
             [Input("x0", "float32", [2])],
-            [Constant("w0", "float32", [2], Fill("values", values=[1e-40, 3e-40]), parameter=False)],
             [Step(["v0"], "F.layer_norm({0} * 0, (2,), None, {1})", ["x0", "w0"])],
             ["v0"],
-            {},
-            [0],
-        ).to_json(),
+            buffers=[_buffer([2], Fill("values", values=[1e-40, 3e-40]))],
+        ),
     ),
     Limit(
         name="sums with a product that overflows",
@@ -287,25 +288,15 @@ LIMITS: tuple[Limit, ...] = (
         documented='docs/semantics.md, "Not promised"',
         target="cpu",
         nonfinite=True,
-        shows=Program(
+        shows=_shows(
             [Input("x0", "float32", [2, 5, 5, 1])],
-            [
-                Constant(
-                    "w0",
-                    "float32",
-                    [1, 1, 3, 3],
-                    Fill("values", values=[1.0, float("nan"), 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
-                    parameter=False,
-                )
-            ],
             [
                 Step(["v0"], "{0}.permute(0, 3, 1, 2)", ["x0"]),
                 Step(["v1"], "F.conv2d({0}, {1}, None, 1, 1)", ["v0", "w0"]),
             ],
             ["v1"],
-            {},
-            [0],
-        ).to_json(),
+            buffers=[_buffer([1, 1, 3, 3], Fill("values", values=[1.0, float("nan"), *[1.0] * 7]))],
+        ),
     ),
     Limit(
         name="the angle of what leaves half precision",
