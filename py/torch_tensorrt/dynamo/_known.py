@@ -42,7 +42,6 @@ _ANY_SOURCE = 1 << 16
 _INDICES = ("index", "indices")
 """The parameters of ATen's operators that choose among elements."""
 _INTEGERS = (torch.int64, torch.int32)
-_COPIES = (torch.ops.aten.clone.default,)
 _UNDEFINED = ("aten::empty", "aten::new_empty")
 _MAY_RETURN_AN_OPERAND = (  # which their schemas do not say
     torch.ops.aten.contiguous.default,
@@ -131,13 +130,12 @@ def _computed(fixed: Collection[fx.Node]) -> list[fx.Node]:
 
 def _computes(node: fx.Node) -> bool:
     """Whether the node's result, one tensor, is neither its operand's memory nor made of nothing."""
-    target = producer(node).target
+    operator = producer(node)
     return (
         is_tensor(node)
-        and isinstance(target, torch._ops.OpOverload)
-        and len(producer(node).all_input_nodes) > 0
-        and _gives_fresh_memory(producer(node))
-        and target not in _COPIES
+        and len(operator.all_input_nodes) > 0
+        and _gives_fresh_memory(operator)
+        and operator.target is not torch.ops.aten.clone.default
     )
 
 

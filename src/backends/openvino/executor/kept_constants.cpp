@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
-#include <set>
 #include <vector>
 
 #include <openvino/op/ops.hpp>
 
+#include "backends/openvino/executor/computed_once.h"
 #include "backends/openvino/is_any.h"
 
 namespace torchtrt::openvino {
@@ -59,12 +59,11 @@ bool loses_transpose(const ov::Node& node) {
 }  // namespace
 
 void keep_constants(const ov::Model& model) {
-  std::set<const ov::Node*> computed_once;
+  ComputedOnce computed_once;
   for (const std::shared_ptr<ov::Node>& node : model.get_ordered_ops()) {
     const ov::OutputVector operands = node->input_values();
     const auto once = [&](const ov::Output<ov::Node>& value) { return computed_once.contains(value.get_node()); };
-    if (is_any<v0::Constant>(*node) ||
-        (!operands.empty() && !is_any<v0::Result>(*node) && std::all_of(operands.begin(), operands.end(), once))) {
+    if (is_computed_once(*node, computed_once)) {
       if (loses_transpose(*node) && !model.get_parameters().empty()) {
         node->input(0).replace_source_output(chosen(operands[0], model.get_parameters().front()));
       } else {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/openvino/executor/packed_weights.h"
 
-#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -13,6 +11,7 @@
 
 #include <openvino/op/ops.hpp>
 
+#include "backends/openvino/executor/computed_once.h"
 #include "backends/openvino/is_any.h"
 
 namespace torchtrt::openvino {
@@ -22,7 +21,6 @@ namespace v0 = ov::op::v0;
 namespace v1 = ov::op::v1;
 
 using Input = ov::Input<ov::Node>;
-using Fixed = std::set<const ov::Node*>;  // what depends on constants alone
 
 // Whether the node's result is its operand's elements, which the plugin may leave where they are or read through.
 bool moves(const ov::Node& node) {
@@ -31,10 +29,10 @@ bool moves(const ov::Node& node) {
                 ov::op::v8::Gather, ov::op::v8::Slice>(node);
 }
 
-std::string layout(const Input& input, const Fixed& fixed);
+std::string layout(const Input& input, const ComputedOnce& fixed);
 
 // The layouts in which a value is read by the layers that pack it; "" if none does.
-std::string layouts(const ov::Output<ov::Node>& value, const Fixed& fixed) {
+std::string layouts(const ov::Output<ov::Node>& value, const ComputedOnce& fixed) {
   std::string text;
   for (const Input& reader : value.get_target_inputs()) text += layout(reader, fixed);
   return text;
@@ -42,7 +40,7 @@ std::string layouts(const ov::Output<ov::Node>& value, const Fixed& fixed) {
 
 // The same of one reader. How the value is moved on the way there counts: the plugin folds that into the constant, or into
 // the way in which it is read.
-std::string layout(const Input& input, const Fixed& fixed) {
+std::string layout(const Input& input, const ComputedOnce& fixed) {
   ov::Node& node = *input.get_node();
   std::ostringstream text;
   if (is_any<v0::MatMul>(node)) {
@@ -134,14 +132,9 @@ struct Readers {
 
 void separate_packed_weights(const ov::Model& model) {
   const ov::NodeVector nodes = model.get_ordered_ops();  // kept until the end: readers may lose theirs
-  Fixed fixed;
+  ComputedOnce fixed;
   for (const std::shared_ptr<ov::Node>& node : nodes) {
-    const ov::OutputVector operands = node->input_values();
-    const auto is_fixed = [&](const ov::Output<ov::Node>& value) { return fixed.contains(value.get_node()); };
-    if (is_any<v0::Constant>(*node) ||
-        (!operands.empty() && !is_any<v0::Result>(*node) && std::all_of(operands.begin(), operands.end(), is_fixed))) {
-      fixed.insert(node.get());
-    }
+    if (is_computed_once(*node, fixed)) fixed.insert(node.get());
   }
   std::map<const void*, Readers> of_constants;  // by address
   std::map<std::string, Readers> of_computed;   // by kind
